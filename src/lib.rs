@@ -9,4 +9,5 @@
 
 pub mod canonical;
 pub mod clock;
+pub mod keys;
 pub mod principal;

@@ -1,0 +1,150 @@
+//! The master key: what seals everything else at rest, kept outside the store.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use data_encoding::BASE64URL_NOPAD;
+use zeroize::Zeroizing;
+
+use super::{KeyError, SealKey, random};
+
+const PREFIX: &str = "k4.local.";
+
+/// The key that all keys at rest are sealed under, each purpose under a key derived from it.
+#[derive(Debug, Clone)]
+pub struct MasterKey(SealKey);
+
+impl MasterKey {
+    /// A new random key.
+    ///
+    /// # Errors
+    /// `Random` if the operating system gives no random bytes.
+    pub fn generate() -> Result<Self, KeyError> {
+        Ok(Self(SealKey::generate()?))
+    }
+
+    /// From 32 bytes.
+    ///
+    /// # Errors
+    /// `Malformed` for any other length, and for 32 equal bytes, which are a mistake.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
+        let bytes: [u8; 32] =
+            bytes.try_into().map_err(|_| KeyError::Malformed("a master key has 32 bytes"))?;
+        if bytes.windows(2).all(|pair| matches!(pair, [a, b] if a == b)) {
+            return Err(KeyError::Malformed("a master key of 32 equal bytes protects nothing"));
+        }
+        Ok(Self(SealKey::from_bytes(bytes)))
+    }
+
+    /// From PASERK text, `k4.local.…`.
+    ///
+    /// # Errors
+    /// `Malformed` for any other text.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        const WRONG: KeyError = KeyError::Malformed("expected text such as `k4.local.…` (PASERK)");
+        let body = text.trim().strip_prefix(PREFIX).ok_or(WRONG)?;
+        let bytes = Zeroizing::new(BASE64URL_NOPAD.decode(body.as_bytes()).map_err(|_| WRONG)?);
+        Self::from_bytes(&bytes)
+    }
+
+    /// Reads a key file, after checking that only its owner can.
+    ///
+    /// # Errors
+    /// `File` if it cannot be read, is not ours, or others can read or replace it.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        check_private_file(path)?;
+        let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| file_error(path, &e))?);
+        Self::parse(&text).map_err(|error| KeyError::File {
+            path: path.display().to_string(),
+            what: format!("{error}; restore it from a backup"),
+        })
+    }
+
+    /// Makes a new key and writes it to a new file that only its owner can read.
+    ///
+    /// # Errors
+    /// `File` if it exists already or cannot be written safely.
+    pub fn create(path: &Path) -> Result<Self, KeyError> {
+        let bytes = Zeroizing::new(random::<32>()?);
+        let text = Zeroizing::new(format!("{PREFIX}{}\n", BASE64URL_NOPAD.encode(&*bytes)));
+        write_private_file(path, text.as_bytes())?;
+        check_private_file(path)?;
+        Self::from_bytes(&*bytes)
+    }
+
+    /// The key for one purpose.
+    #[must_use]
+    pub fn purpose(&self, purpose: &str) -> SealKey {
+        self.0.derive(purpose)
+    }
+}
+
+/// Writes a new file with mode 0600, durable before this returns.
+///
+/// # Errors
+/// `File` if it exists already or cannot be written.
+pub fn write_private_file(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
+    let parent = parent(path);
+    check_folder(parent)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| file_error(path, &error))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| file_error(path, &e))?;
+    let folder = fs::File::open(parent).map_err(|error| file_error(parent, &error))?;
+    folder.sync_all().map_err(|error| file_error(parent, &error))
+}
+
+/// Checks that a file is a plain one, ours, closed to others, in a folder that only we can change.
+///
+/// # Errors
+/// `File` with what is wrong and what to do.
+pub fn check_private_file(path: &Path) -> Result<(), KeyError> {
+    let wrong = |what: String| KeyError::File { path: path.display().to_string(), what };
+    let meta = fs::symlink_metadata(path).map_err(|error| file_error(path, &error))?;
+    if !meta.is_file() {
+        return Err(wrong("expected a plain file, not a link or a folder".to_owned()));
+    }
+    if meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(wrong("it belongs to another user; a key file must be your own".to_owned()));
+    }
+    if meta.mode() & 0o077 != 0 {
+        let mode = meta.mode() & 0o777;
+        return Err(wrong(format!(
+            "its mode is {mode:04o}, so others can read it; run chmod 600 on it, and replace the key if they may have"
+        )));
+    }
+    check_folder(parent(path))
+}
+
+fn check_folder(folder: &Path) -> Result<(), KeyError> {
+    let wrong =
+        |what: &str| KeyError::File { path: folder.display().to_string(), what: what.to_owned() };
+    let meta = fs::metadata(folder).map_err(|error| file_error(folder, &error))?;
+    if meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(wrong(
+            "the folder belongs to another user, who could replace the key in it; keep the key in a folder of your own, or give it as master_key= or ANSWERABLE_MASTER_KEY",
+        ));
+    }
+    if meta.mode() & 0o022 != 0 && meta.mode() & 0o1000 == 0 {
+        return Err(wrong(
+            "others can write to the folder, so they could replace the key in it; run chmod go-w on it",
+        ));
+    }
+    Ok(())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn file_error(path: &Path, error: &std::io::Error) -> KeyError {
+    KeyError::File { path: path.display().to_string(), what: error.to_string().to_lowercase() }
+}
