@@ -4,10 +4,12 @@
 //! PASERK (`k4.public`, `k4.pid`); secret keys never leave as text except sealed.
 
 mod master;
+mod ring;
 mod seal;
 mod token;
 
 pub use master::{MasterKey, check_private_file, write_private_file};
+pub use ring::{KeyRing, LoadWrapped, Owner};
 pub use seal::SealKey;
 pub use token::{MAX_TOKEN_BYTES, Statement, sign, untrusted_footer, verify};
 

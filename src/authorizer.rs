@@ -1,0 +1,295 @@
+//! The authorizer: pure judgement. Chain, state as it bears on the chain, request and time in;
+//! decision and the limits to draw on out. It reads nothing and changes nothing.
+
+use crate::canonical::Digest;
+use crate::chain::Chain;
+use crate::clock::render_seconds;
+use crate::decision::{Decision, Effect, Reason, code};
+use crate::keys::PublicKey;
+use crate::principal::{AgentId, HumanId, Status, TaskId};
+use crate::request::Request;
+use crate::scope::{Limit, Refusal, Scope};
+
+/// How far a grant's start may lie ahead of the clock, in microseconds.
+const SKEW: i64 = 30 * crate::clock::MICROS;
+
+/// What the authorizer asks of the registry.
+pub trait Facts {
+    /// An agent, if it is known.
+    fn agent(&self, id: &AgentId) -> Option<AgentFacts<'_>>;
+    /// A human, if they are known.
+    fn human(&self, id: &HumanId) -> Option<HumanFacts<'_>>;
+    /// Whether a grant was revoked.
+    fn is_revoked(&self, digest: &Digest) -> bool;
+    /// Whether a task has ended.
+    fn is_ended(&self, task: &TaskId) -> bool;
+}
+
+/// What matters of an agent.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentFacts<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The state of its life.
+    pub status: Status,
+    /// When its term ends, in microseconds.
+    pub expires_at: i64,
+    /// The key registered for it.
+    pub key: PublicKey,
+    /// The widest scope it may be granted.
+    pub ceiling: &'a Scope,
+}
+
+/// What matters of a human.
+#[derive(Debug, Clone, Copy)]
+pub struct HumanFacts<'a> {
+    /// What people call them.
+    pub name: &'a str,
+    /// Whether they have left.
+    pub offboarded: bool,
+}
+
+/// The state as it bears on one chain: good for every call until the state changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// What speaks against the chain whatever is asked.
+    faults: Vec<Reason>,
+    /// From when all its grants hold, in microseconds.
+    from: i64,
+    /// Until when all its grants and agents hold, in microseconds.
+    until: i64,
+    /// When each hop's agent ends, for the reasons.
+    agents: Vec<(String, i64)>,
+}
+
+/// A limit that an allowed call draws on: hop, capability (`None`: the grant as a whole), limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    /// The hop, 0 at the root.
+    pub hop: usize,
+    /// The capability's place in the hop's scope.
+    pub capability: Option<usize>,
+    /// The limit's place in its list.
+    pub limit: usize,
+}
+
+/// A decision, and what it draws on if it allows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The decision.
+    pub decision: Decision,
+    /// The limits, of every hop. Reserved by the recorder, under the sequencing lock.
+    pub draws: Vec<Draw>,
+}
+
+impl Standing {
+    /// What the state says of a chain.
+    #[must_use]
+    pub fn of(chain: &Chain, facts: &dyn Facts) -> Self {
+        let root = &chain.root().payload;
+        let mut faults = Vec::new();
+        match facts.human(&root.human) {
+            None => faults.push(
+                Reason::new(code::UNKNOWN_HUMAN, "the human of the chain is not registered here")
+                    .fix("register the human and grant anew"),
+            ),
+            Some(human) if human.offboarded => faults.push(
+                Reason::new(code::HUMAN_OFFBOARDED, format!("{} has left", human.name))
+                    .fix("ask a human who is here for a grant"),
+            ),
+            Some(_) => {}
+        }
+        if facts.is_ended(&root.task.id) {
+            faults.push(
+                Reason::new(code::TASK_ENDED, "the task of the chain has ended")
+                    .fix("ask for a grant for a new task"),
+            );
+        }
+        let mut standing = Self { faults, from: i64::MIN, until: i64::MAX, agents: Vec::new() };
+        for (hop, grant) in chain.hops().iter().enumerate() {
+            standing.from = standing.from.max(grant.payload.iat);
+            standing.until = standing.until.min(grant.payload.exp);
+            if facts.is_revoked(&grant.digest) {
+                standing.faults.push(
+                    Reason::new(code::REVOKED, format!("the grant of hop {hop} was revoked"))
+                        .at(hop)
+                        .fix("ask for a new grant"),
+                );
+            }
+            standing.add_agent(hop, grant, facts);
+        }
+        standing
+    }
+
+    fn add_agent(&mut self, hop: usize, grant: &crate::grant::Grant, facts: &dyn Facts) {
+        let holder = &grant.payload.holder;
+        let Some(agent) = facts.agent(&holder.agent) else {
+            self.faults.push(
+                Reason::new(code::UNKNOWN_AGENT, format!("the agent {} is not registered here", holder.agent))
+                    .at(hop)
+                    .fix("issue the agent with engine.agents.issue and grant to it"),
+            );
+            return;
+        };
+        self.until = self.until.min(agent.expires_at);
+        self.agents.push((agent.name.to_owned(), agent.expires_at));
+        let name = agent.name;
+        match agent.status {
+            Status::Active => {}
+            Status::Suspended => self.faults.push(
+                Reason::new(code::AGENT_SUSPENDED, format!("the agent `{name}` is suspended"))
+                    .at(hop)
+                    .fix("resume the agent"),
+            ),
+            Status::Retired => self.faults.push(
+                Reason::new(code::AGENT_RETIRED, format!("the agent `{name}` is retired"))
+                    .at(hop)
+                    .fix("issue another agent and grant to it"),
+            ),
+        }
+        if agent.key != holder.key {
+            self.faults.push(
+                Reason::new(code::HOLDER_KEY_UNKNOWN, format!("the grant of hop {hop} names a key that is not `{name}`'s"))
+                    .at(hop)
+                    .fix("grant anew, to the agent's present key"),
+            );
+        }
+        if let Err(beyond) = grant.payload.scope.within(agent.ceiling) {
+            self.faults.push(
+                Reason::new(code::BEYOND_CEILING, format!("the grant of hop {hop} reaches beyond the ceiling of `{name}`: {beyond}"))
+                    .at(hop)
+                    .fix("grant within the agent's ceiling"),
+            );
+        }
+    }
+
+    /// What speaks against the chain at a time, whatever is asked.
+    #[must_use]
+    pub fn faults(&self, chain: &Chain, now: i64) -> Vec<Reason> {
+        let mut faults = self.faults.clone();
+        if now >= self.from.saturating_sub(SKEW) && now < self.until {
+            return faults;
+        }
+        for (hop, grant) in chain.hops().iter().enumerate() {
+            let payload = &grant.payload;
+            let shown = |micros| render_seconds(micros).unwrap_or_default();
+            if now < payload.iat.saturating_sub(SKEW) {
+                let from = shown(payload.iat);
+                faults.push(
+                    Reason::new(code::NOT_YET_VALID, format!("the grant of hop {hop} starts at {from}"))
+                        .at(hop),
+                );
+            }
+            if now >= payload.exp {
+                let until = shown(payload.exp);
+                faults.push(
+                    Reason::new(code::EXPIRED, format!("the grant of hop {hop} expired at {until}"))
+                        .at(hop)
+                        .fix("ask for a new grant"),
+                );
+            }
+        }
+        for (hop, (name, expires_at)) in self.agents.iter().enumerate() {
+            if now >= *expires_at {
+                let until = render_seconds(*expires_at).unwrap_or_default();
+                faults.push(
+                    Reason::new(code::AGENT_EXPIRED, format!("the term of the agent `{name}` ended at {until}"))
+                        .at(hop)
+                        .fix("issue another agent and grant to it"),
+                );
+            }
+        }
+        faults
+    }
+
+    fn is_good(&self, now: i64) -> bool {
+        self.faults.is_empty() && now >= self.from.saturating_sub(SKEW) && now < self.until
+    }
+}
+
+/// Judges a request under a chain: chain live, everybody on it active, scope covers. All reasons
+/// are listed, the first decides.
+#[must_use]
+pub fn authorize(
+    chain: &Chain,
+    standing: &Standing,
+    request: &Request,
+    masked: &dyn Fn(&str) -> bool,
+    now: i64,
+) -> Judgement {
+    let mut reasons = if standing.is_good(now) { Vec::new() } else { standing.faults(chain, now) };
+    let mut draws = Vec::new();
+    for (hop, grant) in chain.hops().iter().enumerate() {
+        let payload = &grant.payload;
+        match payload.scope.covers(request) {
+            Ok(place) => {
+                let capability = payload.scope.capabilities().get(place);
+                let limits = capability.map_or(&[][..], |capability| capability.limits());
+                draws.extend(
+                    (0..limits.len()).map(|limit| Draw { hop, capability: Some(place), limit }),
+                );
+                draws.extend(
+                    (0..payload.limits.len()).map(|limit| Draw { hop, capability: None, limit }),
+                );
+            }
+            Err(refusal) => reasons.push(reason_of(&refusal, hop, chain, masked)),
+        }
+    }
+    if reasons.is_empty() {
+        return Judgement { decision: Decision::allow(), draws };
+    }
+    // The hop that narrowed it away is the first from the root that does not cover the request.
+    Judgement { decision: Decision::deny(reasons), draws: Vec::new() }
+}
+
+fn reason_of(
+    refusal: &Refusal,
+    hop: usize,
+    chain: &Chain,
+    masked: &dyn Fn(&str) -> bool,
+) -> Reason {
+    let hidden = refusal.argument().is_some_and(masked);
+    let mut reason = Reason::new(refusal.code(), refusal.message(!hidden)).at(hop);
+    if let Some(allowed) = refusal.allowed() {
+        reason = reason.allowing(allowed);
+    }
+    let who = if hop == 0 { "the human" } else { "the delegating agent" };
+    let hops = chain.hops().len();
+    let fix = refusal.fix();
+    let fix = if hop + 1 == hops { fix } else { format!("{fix} (narrowed at hop {hop}; ask {who} for more)") };
+    reason.fix(fix)
+}
+
+/// The limit that a draw names.
+#[must_use]
+pub fn limit_of<'a>(chain: &'a Chain, draw: &Draw) -> Option<&'a Limit> {
+    let payload = &chain.hops().get(draw.hop)?.payload;
+    match draw.capability {
+        Some(place) => payload.scope.capabilities().get(place)?.limits().get(draw.limit),
+        None => payload.limits.get(draw.limit),
+    }
+}
+
+/// The reason for a limit that is used up.
+#[must_use]
+pub fn limit_reason(draw: &Draw, limit: &Limit) -> Reason {
+    let hop = draw.hop;
+    Reason::new(code::LIMIT_REACHED, format!("the limit `{limit}` of hop {hop} is used up"))
+        .at(hop)
+        .allowing(limit.to_string())
+        .fix("ask for a grant with a higher limit")
+}
+
+impl Judgement {
+    /// A deny for one reason.
+    #[must_use]
+    pub fn deny(reason: Reason) -> Self {
+        Self { decision: Decision::deny(vec![reason]), draws: Vec::new() }
+    }
+
+    /// Whether it allows.
+    #[must_use]
+    pub fn is_allow(&self) -> bool {
+        self.decision.effect == Effect::Allow
+    }
+}

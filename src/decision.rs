@@ -1,0 +1,167 @@
+//! Decisions: the effect of one judgement, and coded reasons that a person can act on.
+
+use std::borrow::Cow;
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// The call may run.
+    Allow,
+    /// The call may not run.
+    Deny,
+    /// A human must approve first.
+    Ask,
+}
+
+impl Effect {
+    /// The word on the wire.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Ask => "ask",
+        }
+    }
+}
+
+/// One reason for a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The stable slug that programs branch on; see `docs/errors.md`.
+    pub code: Cow<'static, str>,
+    /// The hop of the chain that decided, 0 at the root; `None` where no hop did.
+    pub hop: Option<usize>,
+    /// A sentence; safe to show a model: it holds no masked value.
+    pub message: String,
+    /// What is allowed there instead.
+    pub allowed: Option<String>,
+    /// The smallest legal change that would help.
+    pub fix: Option<String>,
+}
+
+impl Reason {
+    /// A reason without more than its sentence.
+    #[must_use]
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code: code.into(), hop: None, message: message.into(), allowed: None, fix: None }
+    }
+
+    /// At a hop of the chain.
+    #[must_use]
+    pub fn at(mut self, hop: usize) -> Self {
+        self.hop = Some(hop);
+        self
+    }
+
+    /// With what is allowed.
+    #[must_use]
+    pub fn allowing(mut self, allowed: impl Into<String>) -> Self {
+        self.allowed = Some(allowed.into());
+        self
+    }
+
+    /// With the smallest legal fix.
+    #[must_use]
+    pub fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+}
+
+/// The codes of reasons. A denial's first reason decides.
+pub mod code {
+    /// No chain is in force where the call was made.
+    pub const NO_AUTHORITY: &str = "no_authority";
+    /// The block that gave authority has ended.
+    pub const AUTHORITY_ENDED: &str = "authority_ended";
+    /// The framework's context and the caller's name unrelated chains.
+    pub const AUTHORITY_CONFLICT: &str = "authority_conflict";
+    /// A grant of the chain has not started.
+    pub const NOT_YET_VALID: &str = "not_yet_valid";
+    /// A grant of the chain has expired.
+    pub const EXPIRED: &str = "expired";
+    /// A grant of the chain was revoked.
+    pub const REVOKED: &str = "revoked";
+    /// The human is gone.
+    pub const HUMAN_OFFBOARDED: &str = "human_offboarded";
+    /// The human is not registered here.
+    pub const UNKNOWN_HUMAN: &str = "unknown_human";
+    /// The task has ended.
+    pub const TASK_ENDED: &str = "task_ended";
+    /// An agent of the chain is not registered here.
+    pub const UNKNOWN_AGENT: &str = "unknown_agent";
+    /// An agent of the chain is suspended.
+    pub const AGENT_SUSPENDED: &str = "agent_suspended";
+    /// An agent of the chain is retired.
+    pub const AGENT_RETIRED: &str = "agent_retired";
+    /// An agent of the chain has outlived its term.
+    pub const AGENT_EXPIRED: &str = "agent_expired";
+    /// A holder's key is not the agent's.
+    pub const HOLDER_KEY_UNKNOWN: &str = "holder_key_unknown";
+    /// A grant reaches beyond its agent's ceiling.
+    pub const BEYOND_CEILING: &str = "beyond_ceiling";
+    /// Everything, or this part of it, is halted.
+    pub const HALTED: &str = "halted";
+    /// The clock was set back.
+    pub const CLOCK_BEHIND: &str = "clock_behind";
+    /// A limit is used up.
+    pub const LIMIT_REACHED: &str = "limit_reached";
+    /// An argument cannot be judged.
+    pub const INVALID_ARGUMENT: &str = "invalid_argument";
+    /// The resource cannot be made from the arguments.
+    pub const INVALID_RESOURCE: &str = "invalid_resource";
+    /// The name is no tool's.
+    pub const UNKNOWN_TOOL: &str = "unknown_tool";
+    /// The engine is closed.
+    pub const ENGINE_CLOSED: &str = "engine_closed";
+    /// No engine is open.
+    pub const NO_ENGINE: &str = "no_engine";
+    /// The store cannot be read or written.
+    pub const STORE_UNAVAILABLE: &str = "store_unavailable";
+    /// The state kept changing while the call was judged.
+    pub const CONTENDED: &str = "contended";
+}
+
+/// A judgement: what was decided and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What was decided.
+    pub effect: Effect,
+    /// Why: all reasons, the first decides. Empty for an allow.
+    pub reasons: Vec<Reason>,
+    /// The version of the policies that were asked; `none` if none were ever loaded.
+    pub policy_version: Cow<'static, str>,
+}
+
+impl Decision {
+    /// An allow.
+    #[must_use]
+    pub fn allow() -> Self {
+        Self { effect: Effect::Allow, reasons: Vec::new(), policy_version: "none".into() }
+    }
+
+    /// A deny for reasons, of which there is at least one.
+    #[must_use]
+    pub fn deny(reasons: Vec<Reason>) -> Self {
+        Self { effect: Effect::Deny, reasons, policy_version: "none".into() }
+    }
+
+    /// The sentence that decided, safe to show a model.
+    #[must_use]
+    pub fn sentence(&self, tool: &str) -> String {
+        let Some(first) = self.reasons.first() else {
+            return format!("`{tool}` is allowed");
+        };
+        let mut text = format!("`{tool}` was not allowed: {}", first.message);
+        if let Some(allowed) = &first.allowed {
+            text.push_str("; allowed: ");
+            text.push_str(allowed);
+        }
+        if let Some(fix) = &first.fix {
+            text.push_str("; to fix it: ");
+            text.push_str(fix);
+        }
+        text
+    }
+}

@@ -1,0 +1,564 @@
+//! One governed call: judged, sequenced, recorded; then its outcome.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::RwLock;
+
+use super::{Durability, Engine};
+use crate::authorizer::{
+    AgentFacts, Facts, HumanFacts, Judgement, Standing, authorize, limit_of, limit_reason,
+};
+use crate::canonical::{Digest, Map, Value, sha256};
+use crate::chain::Chain;
+use crate::clock::Reading;
+use crate::decision::{Decision, Effect, Reason, code};
+use crate::keys::{KeyError, Owner, random};
+use crate::principal::{AgentId, EntryId, HumanId, TaskId};
+use crate::recorder::{CounterId, Slot};
+use crate::registry::{Put, State};
+use crate::request::Request;
+use crate::scope::Limit;
+use crate::store::StoreError;
+use crate::trail::entry::{Draft, kind};
+
+/// How often a judgement is made again because the state moved, before it is denied.
+const MAX_ROUNDS: usize = 100;
+/// The largest recorded value of one argument or result, in canonical bytes.
+const MAX_RECORDED: usize = 8 * 1024;
+/// The largest recorded text of a resource or exception, in bytes.
+const MAX_TEXT: usize = 4 * 1024;
+
+/// A verified chain in force here, with what its hops state and what the state says of it.
+#[derive(Debug)]
+pub struct Bound {
+    chain: Chain,
+    statements: Vec<Option<String>>,
+    owner: Owner,
+    digests: Value,
+    standing: RwLock<Option<(u64, Arc<Standing>)>>,
+}
+
+impl Bound {
+    pub(super) fn new(chain: Chain, statements: Vec<Option<String>>) -> Self {
+        let digests = chain.hops().iter().map(|hop| Value::bytes(&hop.digest)).collect();
+        Self {
+            owner: Owner::human(chain.root().payload.human),
+            chain,
+            statements,
+            digests: Value::List(digests),
+            standing: RwLock::new(None),
+        }
+    }
+
+    /// The chain.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// What each hop states, where it is known; the task's sentence first.
+    #[must_use]
+    pub fn statements(&self) -> &[Option<String>] {
+        &self.statements
+    }
+}
+
+/// How an argument is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// As it is.
+    Keep,
+    /// Its type only.
+    Mask,
+    /// Its type and a keyed digest.
+    Digest,
+}
+
+/// One call, as the guard saw it.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The tool's name as the caller gave it.
+    pub tool: &'a str,
+    /// What is asked; the reasons why it cannot be judged where it cannot.
+    pub request: Result<Request, Vec<Reason>>,
+    /// How arguments are recorded, by name; kept if absent.
+    pub record: &'a [(Box<str>, Recorded)],
+    /// The chain in force.
+    pub bound: Option<&'a Bound>,
+    /// Why there is none, or what speaks against it before anything is looked at.
+    pub against: Option<Reason>,
+    /// The entry of the call that this one is made in.
+    pub parent: Option<EntryId>,
+}
+
+/// A judged call.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// The decision.
+    pub decision: Decision,
+    /// The decision's entry; `None` if it could not be recorded.
+    pub entry: Option<EntryId>,
+    /// All entries below this index must be durable for the decision's to be.
+    pub upto: u64,
+    /// Whether the caller must wait for that before the tool runs.
+    pub must_wait: bool,
+    owner: Option<Owner>,
+}
+
+/// How an allowed call ended.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It returned: the result's canonical form, or its type where it has none.
+    Returned(Result<Value, String>),
+    /// It raised: the exception's type and text.
+    Raised(String, String),
+}
+
+impl Engine {
+    /// Judges a call without recording anything.
+    #[must_use]
+    pub fn check_call(&self, bound: Option<&Bound>, request: &Request) -> Decision {
+        if let Err(error) = self.check() {
+            return unrecorded(&error).decision;
+        }
+        match bound {
+            None => Decision::deny(vec![no_authority()]),
+            Some(bound) => {
+                let (_, judgement) = self.judge_once(bound, request, &|_| false);
+                judgement.decision
+            }
+        }
+    }
+
+    /// Judges a call, draws on its limits and appends its entry.
+    ///
+    /// Where the decision must be durable before the tool runs, `must_wait` says so and
+    /// [`Engine::await_decision`] waits. Every failure is a deny.
+    #[must_use]
+    pub fn judge(&self, call: &Call<'_>) -> Judged {
+        if let Err(error) = self.check() {
+            return unrecorded(&error);
+        }
+        match self.judge_recorded(call) {
+            Ok(judged) => judged,
+            Err(error) => unrecorded(&error),
+        }
+    }
+
+    fn judge_recorded(&self, call: &Call<'_>) -> Result<Judged, StoreError> {
+        let key = |error: KeyError| StoreError::Unavailable { what: error.to_string() };
+        let id = EntryId::from_bytes(random().map_err(key)?);
+        let salt = random().map_err(key)?;
+        let masked = |name: &str| {
+            call.record.iter().any(|(n, how)| &**n == name && *how != Recorded::Keep)
+        };
+        for _ in 0..MAX_ROUNDS {
+            let (epoch, judgement) = match (&call.against, call.bound, &call.request) {
+                (Some(reason), _, _) => (None, Judgement::deny(reason.clone())),
+                (None, None, _) => (None, Judgement::deny(no_authority())),
+                (None, Some(bound), Ok(request)) => {
+                    let (epoch, judgement) = self.judge_once(bound, request, &masked);
+                    (Some(epoch), judgement)
+                }
+                (None, Some(_), Err(reasons)) => {
+                    let decision = Decision::deny(reasons.clone());
+                    (None, Judgement { decision, draws: Vec::new() })
+                }
+            };
+            let draft = Draft::new(id, kind::DECISION, salt);
+            if let Some(judged) = self.append(call, epoch, judgement, draft)? {
+                return Ok(judged);
+            }
+        }
+        let reason = Reason::new(code::CONTENDED, "the state kept changing while this was judged");
+        let judgement = Judgement::deny(reason.fix("try again"));
+        let draft = Draft::new(id, kind::DECISION, salt);
+        let judged = self.append(call, None, judgement, draft)?;
+        judged.ok_or(StoreError::Closed)
+    }
+
+    /// Judges against the state of one epoch.
+    fn judge_once(
+        &self,
+        bound: &Bound,
+        request: &Request,
+        masked: &dyn Fn(&str) -> bool,
+    ) -> (u64, Judgement) {
+        let now = match self.clock.read() {
+            Reading::Now(now) => now,
+            Reading::Behind { now, mark } => {
+                let behind = (mark - now) / crate::clock::MICROS;
+                let reason = Reason::new(
+                    code::CLOCK_BEHIND,
+                    format!("the clock is {behind} s behind the highest time seen"),
+                );
+                let epoch = self.epoch.load(Ordering::Acquire);
+                return (epoch, Judgement::deny(reason.fix("set the clock right")));
+            }
+        };
+        let (epoch, standing) = self.standing(bound);
+        (epoch, authorize(&bound.chain, &standing, request, masked, now))
+    }
+
+    /// What the state says of a chain, remembered until the state changes.
+    fn standing(&self, bound: &Bound) -> (u64, Arc<Standing>) {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        if let Some((known, standing)) = &*bound.standing.read()
+            && *known == epoch
+        {
+            return (epoch, standing.clone());
+        }
+        let state = self.state.read();
+        let standing = Arc::new(Standing::of(&bound.chain, &*state));
+        let epoch = state.epoch();
+        drop(state);
+        *bound.standing.write() = Some((epoch, standing.clone()));
+        (epoch, standing)
+    }
+
+    /// Appends the decision's entry; `None` if the state has moved since it was judged.
+    fn append(
+        &self,
+        call: &Call<'_>,
+        epoch: Option<u64>,
+        judgement: Judgement,
+        draft: Draft,
+    ) -> Result<Option<Judged>, StoreError> {
+        let draws: Vec<(CounterId, u64)> = match call.bound {
+            Some(bound) => judgement
+                .draws
+                .iter()
+                .filter_map(|draw| {
+                    let hop = bound.chain.hops().get(draw.hop)?;
+                    let Limit::Calls(max) = limit_of(&bound.chain, draw)? else { return None };
+                    let capability = draw.capability.and_then(|place| u16::try_from(place).ok());
+                    let id = CounterId {
+                        grant: hop.digest,
+                        capability: capability.unwrap_or(u16::MAX),
+                        limit: u16::try_from(draw.limit).ok()?,
+                    };
+                    Some((id, *max))
+                })
+                .collect(),
+            None => Vec::new(),
+        };
+        // A limit of a kind that cannot be counted here must never be passed over.
+        if draws.len() != judgement.draws.len() {
+            return Err(StoreError::Unavailable { what: "a limit that cannot be counted".to_owned() });
+        }
+        let id = draft.id;
+        let (judged, ticket) = self.recorder.sequence(|slot| {
+            if epoch.is_some_and(|epoch| epoch != self.epoch.load(Ordering::Acquire)) {
+                return Ok::<_, StoreError>(None);
+            }
+            let mut puts: Vec<Put> = Vec::new();
+            let mut decision = judgement.decision;
+            if !draws.is_empty()
+                && let Err(place) = slot.draw(&draws, &mut puts)?
+                && let (Some(draw), Some(bound)) = (judgement.draws.get(place), call.bound)
+                && let Some(limit) = limit_of(&bound.chain, draw)
+            {
+                decision = Decision::deny(vec![limit_reason(draw, limit)]);
+            }
+            let owner = match call.bound {
+                Some(bound) => bound.owner.clone(),
+                None => Owner::day(slot.at()),
+            };
+            let draft = self.describe(call, &decision, draft, &owner);
+            slot.push(draft, puts);
+            Ok(Some((decision, owner)))
+        })?;
+        Ok(judged.map(|(decision, owner)| {
+            let waits = match self.durability {
+                Durability::Before | Durability::Strict => true,
+                Durability::After | Durability::Relaxed => ticket.must_wait,
+            };
+            Judged {
+                decision,
+                entry: Some(id),
+                upto: ticket.upto,
+                must_wait: waits,
+                owner: Some(owner),
+            }
+        }))
+    }
+
+    /// Fills a decision's entry.
+    fn describe(&self, call: &Call<'_>, decision: &Decision, draft: Draft, owner: &Owner) -> Draft {
+        let codes = decision.reasons.iter().map(|reason| Value::str(&reason.code)).collect();
+        let mut draft = draft;
+        match call.bound {
+            Some(bound) => {
+                let payload = &bound.chain.leaf().payload;
+                draft = draft
+                    .with("human", Value::str(&payload.human.to_string()))
+                    .with("agent", Value::str(&payload.holder.agent.to_string()))
+                    .with("task", Value::str(&payload.task.id.to_string()))
+                    .with("chain", bound.digests.clone());
+            }
+            None => draft = draft.with("human", Value::str("none")),
+        }
+        draft = draft
+            .with("effect", Value::str(decision.effect.word()))
+            .with("reasons", Value::List(codes))
+            .with("policy", Value::str(&decision.policy_version))
+            .with_some("parent", call.parent.map(|entry| Value::str(&entry.to_string())));
+        match &call.request {
+            Ok(request) => {
+                draft = draft.with("tool", Value::str(request.tool.as_str()));
+                let resource = request.resource.as_ref().map(ToString::to_string);
+                let digest = self.request_digest(call.bound, request, resource.as_deref());
+                if let Some(resource) = &resource {
+                    draft = draft.beside("resource", Value::str(resource), owner);
+                }
+                let arguments = self.recorded(&request.arguments, call.record);
+                draft = draft
+                    .beside("arguments", arguments, owner)
+                    .beside("request", Value::bytes(&digest), owner);
+            }
+            Err(_) if crate::request::ToolName::parse(call.tool).is_ok() => {
+                draft = draft.with("tool", Value::str(call.tool));
+            }
+            Err(_) => {
+                draft = draft
+                    .with("tool", Value::str(""))
+                    .beside("tool", Value::str(cut(call.tool, MAX_TEXT)), owner);
+            }
+        }
+        if decision.effect != Effect::Allow {
+            draft = draft.beside("detail", detail(&decision.reasons), owner);
+        }
+        draft
+    }
+
+    fn request_digest(
+        &self,
+        bound: Option<&Bound>,
+        request: &Request,
+        resource: Option<&str>,
+    ) -> Digest {
+        let grant = bound.map_or([0; 32], |bound| bound.chain.leaf().digest);
+        let mut arguments = Vec::with_capacity(128);
+        for (name, value) in request.arguments.iter() {
+            Value::str(name).encode_into(&mut arguments);
+            value.encode_into(&mut arguments);
+        }
+        self.ring.request_digest(&[
+            &grant,
+            request.tool.as_str().as_bytes(),
+            resource.unwrap_or_default().as_bytes(),
+            &arguments,
+        ])
+    }
+
+    /// Arguments as they are recorded: `[how, …]` by name.
+    fn recorded(&self, arguments: &Map, record: &[(Box<str>, Recorded)]) -> Value {
+        let mut recorded = Map::new();
+        let mut room = 3 * MAX_RECORDED;
+        for (name, value) in arguments.iter() {
+            let how = record.iter().find(|(n, _)| &**n == name).map_or(Recorded::Keep, |(_, how)| *how);
+            let word = Value::str(value.type_word());
+            let item = match how {
+                Recorded::Mask => vec![Value::str("mask"), word],
+                Recorded::Digest => {
+                    let digest = self.ring.request_digest(&[name.as_bytes(), &value.encode()]);
+                    vec![Value::str("digest"), word, Value::bytes(&digest)]
+                }
+                Recorded::Keep => {
+                    let bytes = value.encode();
+                    if bytes.len() > MAX_RECORDED.min(room) {
+                        let digest = self.ring.request_digest(&[name.as_bytes(), &bytes]);
+                        let size = Value::int(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+                        vec![Value::str("large"), word, size, Value::bytes(&digest)]
+                    } else {
+                        room -= bytes.len();
+                        vec![Value::str("keep"), value.clone()]
+                    }
+                }
+            };
+            recorded.insert(cut(name, 256), Value::List(item));
+        }
+        Value::Map(recorded)
+    }
+
+    /// Waits until a decision's entry is durable; turns it into a deny if it cannot be.
+    #[must_use]
+    pub fn await_decision(&self, judged: Judged) -> Judged {
+        if !judged.must_wait {
+            return judged;
+        }
+        match self.recorder.wait(judged.upto) {
+            Ok(()) => judged,
+            Err(error) => unrecorded(&error),
+        }
+    }
+
+    /// Calls `waiter` when a decision's entry is durable, or cannot become so.
+    pub fn notify(&self, upto: u64, waiter: crate::recorder::Waiter) {
+        self.recorder.notify(upto, waiter);
+    }
+
+    /// Appends the outcome of an allowed call; answers what must be durable before the result is
+    /// released, if anything.
+    ///
+    /// # Errors
+    /// The store's, in the modes that gate the result.
+    pub fn finish(
+        &self,
+        judged: &Judged,
+        duration_us: i64,
+        outcome: &Outcome,
+    ) -> Result<Option<u64>, StoreError> {
+        let gates = matches!(self.durability, Durability::Strict | Durability::After);
+        match self.append_outcome(judged, duration_us, outcome) {
+            Ok(upto) => Ok(match self.durability {
+                Durability::Strict => Some(upto),
+                Durability::After => Some(judged.upto),
+                Durability::Before | Durability::Relaxed => None,
+            }),
+            Err(error) if gates => Err(error),
+            Err(error) => {
+                tracing::error!(error = %error, "an outcome could not be recorded");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Waits until all entries below `upto` are durable.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn wait(&self, upto: u64) -> Result<(), StoreError> {
+        self.recorder.wait(upto)
+    }
+
+    fn append_outcome(
+        &self,
+        judged: &Judged,
+        duration_us: i64,
+        outcome: &Outcome,
+    ) -> Result<u64, StoreError> {
+        self.check()?;
+        let (Some(decision), Some(owner)) = (judged.entry, &judged.owner) else {
+            return Err(StoreError::Closed);
+        };
+        let key = |error: KeyError| StoreError::Unavailable { what: error.to_string() };
+        let id = EntryId::from_bytes(random().map_err(key)?);
+        let mut draft = Draft::new(id, kind::OUTCOME, random().map_err(key)?)
+            .with("decision", Value::str(&decision.to_string()))
+            .with("duration_us", Value::int(duration_us));
+        draft = match outcome {
+            Outcome::Returned(result) => {
+                let (item, word) = match result {
+                    Ok(value) => {
+                        let size = value.encode().len();
+                        if size > MAX_RECORDED {
+                            let size = Value::int(i64::try_from(size).unwrap_or(i64::MAX));
+                            (vec![Value::str("large"), size], value.type_word())
+                        } else {
+                            (vec![Value::str("keep"), value.clone()], value.type_word())
+                        }
+                    }
+                    Err(word) => (vec![Value::str("type")], cut(word, 256)),
+                };
+                draft
+                    .with("status", Value::str("returned"))
+                    .with("type", Value::str(word))
+                    .beside("result", Value::List(item), owner)
+            }
+            Outcome::Raised(word, text) => draft
+                .with("status", Value::str("raised"))
+                .with("type", Value::str(cut(word, 256)))
+                .beside("error", Value::str(cut(text, MAX_TEXT)), owner),
+        };
+        let ((), ticket) = self.recorder.sequence(|slot: &mut Slot<'_>| {
+            slot.push(draft, Vec::new());
+            Ok::<(), StoreError>(())
+        })?;
+        Ok(ticket.upto)
+    }
+}
+
+fn unrecorded(error: &StoreError) -> Judged {
+    let (code, message): (&'static str, Cow<'static, str>) = match error {
+        StoreError::Closed | StoreError::Forked => {
+            (code::ENGINE_CLOSED, error.to_string().into())
+        }
+        other => (code::STORE_UNAVAILABLE, other.to_string().into()),
+    };
+    Judged {
+        decision: Decision::deny(vec![Reason::new(code, message)]),
+        entry: None,
+        upto: 0,
+        must_wait: false,
+        owner: None,
+    }
+}
+
+fn no_authority() -> Reason {
+    Reason::new(code::NO_AUTHORITY, "no grant is in force here, so no human would answer for it")
+        .fix("call it inside `with engine.acting(grant):`")
+}
+
+/// A denial's reasons as a value: what the entry tells later.
+fn detail(reasons: &[Reason]) -> Value {
+    let items = reasons.iter().take(16).map(|reason| {
+        let mut map = Map::new();
+        map.insert("code", Value::str(&reason.code));
+        map.insert("message", Value::str(cut(&reason.message, MAX_TEXT / 4)));
+        if let Some(hop) = reason.hop {
+            map.insert("hop", Value::int(i64::try_from(hop).unwrap_or(i64::MAX)));
+        }
+        if let Some(allowed) = &reason.allowed {
+            map.insert("allowed", Value::str(cut(allowed, MAX_TEXT / 4)));
+        }
+        if let Some(fix) = &reason.fix {
+            map.insert("fix", Value::str(cut(fix, MAX_TEXT / 4)));
+        }
+        Value::Map(map)
+    });
+    Value::List(items.collect())
+}
+
+/// The start of a text, at most so many bytes.
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// The digest of a chain's text, for telling chains apart without showing them.
+#[must_use]
+pub fn chain_digest(chain: &Chain) -> Digest {
+    sha256(chain.text().as_bytes())
+}
+
+impl Facts for State {
+    fn agent(&self, id: &AgentId) -> Option<AgentFacts<'_>> {
+        let agent = State::agent(self, id)?;
+        Some(AgentFacts {
+            name: &agent.name,
+            status: agent.status,
+            expires_at: agent.expires_at,
+            key: agent.key,
+            ceiling: &agent.ceiling,
+        })
+    }
+
+    fn human(&self, id: &HumanId) -> Option<HumanFacts<'_>> {
+        let human = State::human(self, id)?;
+        Some(HumanFacts { name: human.display(), offboarded: human.offboarded })
+    }
+
+    fn is_revoked(&self, digest: &Digest) -> bool {
+        State::is_revoked(self, digest)
+    }
+
+    fn is_ended(&self, task: &TaskId) -> bool {
+        State::is_ended(self, task)
+    }
+}

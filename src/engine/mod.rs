@@ -1,0 +1,227 @@
+//! The engine: judgement plus state. One object ties keys, registry, recorder and store together.
+//!
+//! One engine is one authority and one tenant. State changes run under the sequencing lock; calls
+//! are judged against the state of an epoch and judged again if it moved before they were recorded.
+
+mod judge;
+mod open;
+mod read;
+mod story;
+mod verbs;
+
+pub use judge::{Bound, Call, Judged, Outcome, Recorded};
+pub use open::{MasterSource, Options};
+pub use read::{Exported, Filter, Names};
+pub use story::{Hop, Story};
+pub use verbs::{Delegation, NewGrant, TaskChoice};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::chain::{Anchors, HopCache, InvalidGrant};
+use crate::clock::Clock;
+use crate::keys::{KeyError, KeyRing, PublicKey, SecretKey};
+use crate::principal::HumanId;
+use crate::recorder::Recorder;
+use crate::registry::{Change, RegistryError, Sealer, State};
+use crate::store::{Store, StoreError};
+use crate::trail::block::BlockError;
+use crate::trail::checkpoint::CheckpointKey;
+
+/// When an entry must be durable; see the design's "Durability modes".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// The decision before the tool runs; the outcome within the flush interval.
+    #[default]
+    Before,
+    /// Also the outcome before the result is released.
+    Strict,
+    /// The decision while the tool runs; it gates the result.
+    After,
+    /// Both within the flush interval.
+    Relaxed,
+}
+
+impl Durability {
+    /// By its word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "before" => Self::Before,
+            "strict" => Self::Strict,
+            "after" => Self::After,
+            "relaxed" => Self::Relaxed,
+            _ => return None,
+        })
+    }
+
+    /// The word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::Strict => "strict",
+            Self::After => "after",
+            Self::Relaxed => "relaxed",
+        }
+    }
+}
+
+/// Why the engine refused an administrative verb or a question.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A key or key file.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A grant or chain.
+    #[error(transparent)]
+    Grant(#[from] InvalidGrant),
+    /// A state transition.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A block of the trail.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// A value that cannot be accepted.
+    #[error("{0}")]
+    Invalid(String),
+    /// The clock was set back too far for anything to be trusted.
+    #[error("the clock is more than 60 s behind the highest time seen; set it right, nothing is granted until then")]
+    ClockBehind,
+}
+
+/// The engine.
+pub struct Engine {
+    path: PathBuf,
+    store: Arc<dyn Store>,
+    ring: Arc<KeyRing>,
+    clock: Arc<Clock>,
+    recorder: Arc<Recorder>,
+    state: RwLock<State>,
+    /// The state's epoch, readable without its lock.
+    epoch: AtomicU64,
+    authority: SecretKey,
+    authority_id: String,
+    checkpoint_key: CheckpointKey,
+    anchors: Anchors,
+    cache: HopCache,
+    durability: Durability,
+    max_hops: usize,
+    operator: Mutex<Option<HumanId>>,
+    adopted: Mutex<std::collections::HashSet<crate::canonical::Digest>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    closed: AtomicBool,
+    pid: u32,
+}
+
+impl Engine {
+    /// The authority's public key.
+    #[must_use]
+    pub fn authority(&self) -> PublicKey {
+        self.authority.public()
+    }
+
+    /// The origin of the trail's checkpoints.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        open::origin(&self.authority_id)
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// The durability mode.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Refuses if the engine is closed, belongs to another process, or cannot record.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked` or `Unavailable`.
+    pub fn check(&self) -> Result<(), StoreError> {
+        if std::process::id() != self.pid {
+            return Err(StoreError::Forked);
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        self.recorder.check_health()
+    }
+
+    /// Writes all that was appended, signs a last checkpoint, and lets the store go.
+    ///
+    /// Closing twice is no error.
+    ///
+    /// # Errors
+    /// The store's, if what was appended could not be written.
+    pub fn close(&self) -> Result<(), EngineError> {
+        if std::process::id() != self.pid {
+            // The parent's threads and locks do not exist here: leave everything to the parent.
+            return Ok(());
+        }
+        let last = if self.check().is_ok() { self.checkpoint().map(|_| ()) } else { Ok(()) };
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let flushed = self.recorder.close();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic in the recorder's thread has already stopped everything.
+            let _ = thread.join();
+        }
+        let closed = self.store.close();
+        last?;
+        flushed?;
+        Ok(closed?)
+    }
+
+    /// Runs a state transition under the sequencing lock and waits until it is durable.
+    fn transition<R>(
+        &self,
+        change: impl FnOnce(
+            &mut State,
+            i64,
+            &mut Sealer<'_>,
+        ) -> Result<(R, Vec<Change>), RegistryError>,
+    ) -> Result<R, EngineError> {
+        self.check()?;
+        let (result, ticket) = self.recorder.sequence(|slot| {
+            let mut state = self.state.write();
+            let mut sealer = Sealer::new(&self.ring, &*self.store);
+            let (result, changes) = change(&mut state, slot.at(), &mut sealer)?;
+            for change in changes {
+                slot.push(change.draft, change.puts);
+            }
+            self.epoch.store(state.epoch(), Ordering::Release);
+            Ok::<R, RegistryError>(result)
+        })?;
+        self.recorder.wait(ticket.upto)?;
+        Ok(result)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(error = %error, "the engine could not be closed cleanly");
+        }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "<engine {} at {}>", self.authority_id, self.path.display())
+    }
+}

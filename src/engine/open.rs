@@ -1,0 +1,269 @@
+//! Opening: the first time makes the authority; every other time finds it or refuses.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use parking_lot::{Mutex, RwLock};
+
+use super::{Durability, Engine, EngineError};
+use crate::canonical::Value;
+use crate::chain::{Anchors, HopCache, MAX_HOPS};
+use crate::clock::{Clock, Source, render_instant};
+use crate::keys::{
+    self, KeyError, KeyRing, MasterKey, SealKey, SecretKey, check_private_file, write_private_file,
+};
+use crate::recorder::{Head, Recorder};
+use crate::registry::{Put, Sealer, State, draft};
+use crate::store::{SledStore, Store, StoreError};
+use crate::trail::checkpoint::CheckpointKey;
+use crate::trail::entry::kind;
+
+const AUTHORITY: &[u8] = b"k/authority";
+const CHECKPOINT: &[u8] = b"k/checkpoint";
+/// How much of a limit is reserved at once where calls do not wait for the disk.
+const PORTION: u64 = 16;
+
+/// Where the master key comes from.
+#[derive(Debug, Clone, Default)]
+pub enum MasterSource {
+    /// The file `<store>.key` beside the store, made on the first opening.
+    #[default]
+    File,
+    /// Given by the caller.
+    Given(MasterKey),
+}
+
+/// How an engine is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// When entries must be durable.
+    pub durability: Durability,
+    /// How long entries may wait for the disk where nobody waits for them.
+    pub flush: Duration,
+    /// Where the master key comes from.
+    pub master: MasterSource,
+    /// Where the time comes from.
+    pub clock: Source,
+    /// How many hops a chain may have.
+    pub max_hops: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::default(),
+            flush: Duration::from_millis(50),
+            master: MasterSource::default(),
+            clock: Source::default(),
+            max_hops: MAX_HOPS,
+        }
+    }
+}
+
+/// The origin of an authority's checkpoints.
+#[must_use]
+pub(super) fn origin(authority_id: &str) -> String {
+    format!("answerable/{authority_id}")
+}
+
+/// The file that holds a store's master key unless it is given.
+#[must_use]
+fn key_file(store: &Path) -> PathBuf {
+    let mut name = store.file_name().unwrap_or_default().to_os_string();
+    name.push(".key");
+    store.with_file_name(name)
+}
+
+impl Engine {
+    /// Opens the store in a folder; makes it, and the authority, if there is none.
+    ///
+    /// # Errors
+    /// `Store` if it is held by another process, damaged, newer, or without its key; `Key` if the
+    /// key file can be read by others.
+    pub fn open(path: &Path, options: Options) -> Result<Arc<Self>, EngineError> {
+        let path = std::path::absolute(path)
+            .map_err(|error| EngineError::Invalid(format!("the store's path: {error}")))?;
+        if path.file_name().is_none() {
+            return Err(EngineError::Invalid(format!(
+                "`{}` cannot hold a store; name a folder of its own",
+                path.display()
+            )));
+        }
+        let store: Arc<dyn Store> = Arc::new(SledStore::open(&path)?);
+        let opened = Self::on_store(&path, store.clone(), options);
+        if opened.is_err() {
+            store.close()?;
+        }
+        opened
+    }
+
+    fn on_store(
+        path: &Path,
+        store: Arc<dyn Store>,
+        options: Options,
+    ) -> Result<Arc<Self>, EngineError> {
+        let fresh = store.get(AUTHORITY)?.is_none();
+        let master = match options.master {
+            MasterSource::Given(key) => key,
+            MasterSource::File => master_file(&key_file(path), fresh)?,
+        };
+        let wrap = wrap_key(&path.join("wrap.key"), &master, fresh)?;
+        let ring = Arc::new(KeyRing::new(wrap, &master));
+        let head = Head::load(&*store)?;
+        let clock = Arc::new(Clock::new(options.clock, head.at));
+        let authority = match store.get(AUTHORITY)? {
+            Some(sealed) => {
+                let text = ring.agents().open(&sealed, "answerable/v1/authority-key");
+                SecretKey::parse(&text.map_err(|_| wrong_master())?)?
+            }
+            None => SecretKey::generate()?,
+        };
+        let authority_id = authority.public().id();
+        let checkpoint_seed = match store.get(CHECKPOINT)? {
+            Some(sealed) => {
+                SecretKey::parse(&ring.agents().open(&sealed, "answerable/v1/checkpoint-key")?)?
+            }
+            None => SecretKey::generate()?,
+        };
+        let checkpoint_key =
+            CheckpointKey::from_seed(&origin(&authority_id), &checkpoint_seed.expose_seed());
+        let durability = options.durability;
+        let portion = match durability {
+            Durability::Before | Durability::Strict => 1,
+            Durability::After | Durability::Relaxed => PORTION,
+        };
+        let recorder = Arc::new(Recorder::new(
+            store.clone(),
+            ring.clone(),
+            clock.clone(),
+            authority_id.clone(),
+            head,
+            portion,
+        ));
+        if fresh {
+            first_leaf(&recorder, &ring, &authority, &checkpoint_seed, &checkpoint_key)?;
+        }
+        let state = State::load(&*store, &Sealer::new(&ring, &*store))?;
+        let thread = recorder.start(options.flush)?;
+        let engine = Arc::new(Self {
+            path: path.to_path_buf(),
+            store,
+            ring,
+            clock,
+            recorder,
+            epoch: AtomicU64::new(state.epoch()),
+            state: RwLock::new(state),
+            anchors: Anchors::one(authority.public()),
+            authority,
+            authority_id,
+            checkpoint_key,
+            cache: HopCache::default(),
+            durability,
+            max_hops: options.max_hops,
+            operator: Mutex::new(None),
+            adopted: Mutex::default(),
+            thread: Mutex::new(Some(thread)),
+            closed: AtomicBool::new(false),
+            pid: std::process::id(),
+        });
+        tracing::info!(authority = %engine.authority_id, fresh, "opened");
+        Ok(engine)
+    }
+}
+
+/// Leaf 0: the authority's signed statement of origin and checkpoint key, with the keys, in one
+/// atomic write.
+fn first_leaf(
+    recorder: &Recorder,
+    ring: &KeyRing,
+    authority: &SecretKey,
+    checkpoint_seed: &SecretKey,
+    checkpoint_key: &CheckpointKey,
+) -> Result<(), EngineError> {
+    #[derive(serde::Serialize)]
+    struct Payload<'a> {
+        v: u8,
+        origin: &'a str,
+        authority: String,
+        checkpoint_key: String,
+        at: String,
+    }
+    let authority_id = authority.public().id();
+    let ((), ticket) = recorder.sequence(|slot| {
+        let payload = Payload {
+            v: 1,
+            origin: &origin(&authority_id),
+            authority: authority.public().paserk(),
+            checkpoint_key: checkpoint_key.verifier().vkey(),
+            at: render_instant(slot.at()).unwrap_or_default(),
+        };
+        let text = serde_json::to_string(&payload)
+            .map_err(|error| EngineError::Invalid(error.to_string()))?;
+        let assertion = format!("answerable/v1/authority/{authority_id}");
+        let (statement, _) = keys::sign(authority, &text, b"", &assertion)?;
+        let entry = draft(kind::KEY)?.with("statement", Value::str(&statement));
+        let seal = |key: &SecretKey, name: &str| ring.agents().seal(&key.expose_paserk(), name);
+        let puts = vec![
+            Put::Set(AUTHORITY.to_vec(), seal(authority, "answerable/v1/authority-key")?),
+            Put::Set(CHECKPOINT.to_vec(), seal(checkpoint_seed, "answerable/v1/checkpoint-key")?),
+        ];
+        slot.push(entry, puts);
+        Ok::<(), EngineError>(())
+    })?;
+    Ok(recorder.wait(ticket.upto)?)
+}
+
+fn master_file(path: &Path, fresh: bool) -> Result<MasterKey, EngineError> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(MasterKey::load(path)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && fresh => {
+            Ok(MasterKey::create(path)?)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(EngineError::Key(KeyError::File {
+                path: path.display().to_string(),
+                what: "the store's key is not there; restore it from a backup, or give it as master_key= or in ANSWERABLE_MASTER_KEY; without it nothing sealed in the store opens, and a new authority is never made over an old one".to_owned(),
+            }))
+        }
+        Err(error) => Err(EngineError::Key(KeyError::File {
+            path: path.display().to_string(),
+            what: error.to_string(),
+        })),
+    }
+}
+
+/// The key that wraps the data keys; it lies outside the store's own files, so that replacing it
+/// is enough to make an erased key unreadable everywhere.
+fn wrap_key(path: &Path, master: &MasterKey, fresh: bool) -> Result<SealKey, EngineError> {
+    const ASSERTION: &str = "answerable/v1/wrap-key";
+    let sealing = master.purpose("wrap");
+    if path.symlink_metadata().is_ok() {
+        check_private_file(path)?;
+        let text = std::fs::read_to_string(path).map_err(|error| KeyError::File {
+            path: path.display().to_string(),
+            what: error.to_string(),
+        })?;
+        let sealed = BASE64URL_NOPAD.decode(text.trim().as_bytes()).map_err(|_| KeyError::Sealed)?;
+        let opened = sealing.open(&sealed, ASSERTION).map_err(|_| wrong_master())?;
+        return Ok(SealKey::from_text(&opened)?);
+    }
+    if !fresh {
+        return Err(EngineError::Key(KeyError::File {
+            path: path.display().to_string(),
+            what: "the key that wraps the store's data keys is not there; restore it from a backup of the store's folder".to_owned(),
+        }));
+    }
+    let key = SealKey::generate()?;
+    let sealed = sealing.seal(&key.expose_text(), ASSERTION)?;
+    write_private_file(path, format!("{}\n", BASE64URL_NOPAD.encode(&sealed)).as_bytes())?;
+    Ok(key)
+}
+
+fn wrong_master() -> StoreError {
+    StoreError::Unavailable {
+        what: "the master key is not the one this store was made with, or the sealed keys were changed; give the right key, nothing was touched".to_owned(),
+    }
+}

@@ -1,0 +1,535 @@
+//! Grants: one signed statement each, PASETO v4.public, read strictly.
+//!
+//! A root grant is signed by the authority for a human; every other by the agent that delegates.
+//! `docs/formats.md`, section "Grants", is normative for the payload.
+
+use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::canonical::{Digest, digest};
+use crate::clock::{parse_seconds, render_seconds};
+use crate::keys::{self, KeyError, PublicKey, SecretKey, random};
+use crate::principal::{AgentId, Assurance, GrantId, HumanId, TaskId};
+use crate::scope::{Limit, NotWithin, Scope, limits_within};
+
+/// The payload format that this version writes and reads.
+pub const FORMAT: u8 = 1;
+/// The longest task or statement, in bytes.
+pub const MAX_STATEMENT_BYTES: usize = 4 * 1024;
+
+/// Why a grant was refused. The code is stable.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrantError {
+    /// Not a token of the accepted form, or a payload with missing, unknown or repeated fields.
+    #[error("the grant cannot be read: {0}")]
+    Malformed(String),
+    /// Over a size or hop budget.
+    #[error("the grant is too large: {0}")]
+    TooLarge(String),
+    /// A format newer than this version reads.
+    #[error("the grant has format {0}; this version reads format {FORMAT}: upgrade answerable")]
+    NewerFormat(u8),
+    /// The signature does not verify under the key that must have signed.
+    #[error("the signature does not verify under the key of {0}")]
+    Signature(&'static str),
+    /// The root grant names an authority that is not trusted here.
+    #[error("the root grant was signed by `{0}`, which is no authority trusted here")]
+    UnknownAuthority(String),
+    /// The holder's key is weak.
+    #[error("the holder's key is refused: {0}")]
+    HolderKey(KeyError),
+    /// The parent's digest is another one.
+    #[error("the grant was not made under this parent: it cites another one")]
+    ParentMismatch,
+    /// Another human than the root's.
+    #[error("the grant names another human than its parent")]
+    HumanChanged,
+    /// Another assurance than the root's.
+    #[error("the grant states another assurance of the human than its parent")]
+    AssuranceChanged,
+    /// Another task than the root's.
+    #[error("the grant names another task than its parent")]
+    TaskChanged,
+    /// Starts before, or ends after, its parent.
+    #[error("the grant lasts from {from} to {until}, beyond its parent's {parent_from} to {parent_until}")]
+    TimeExtended {
+        /// Its start.
+        from: String,
+        /// Its end.
+        until: String,
+        /// The parent's start.
+        parent_from: String,
+        /// The parent's end.
+        parent_until: String,
+    },
+    /// Ends before it starts.
+    #[error("the grant ends at {until}, not after its start at {from}")]
+    TimeReversed {
+        /// Its start.
+        from: String,
+        /// Its end.
+        until: String,
+    },
+    /// A depth that does not follow its parent's.
+    #[error("the grant states depth {depth}, expected {expected}")]
+    DepthMismatch {
+        /// What it states.
+        depth: u8,
+        /// What its place in the chain says.
+        expected: u8,
+    },
+    /// Deeper than the chain allows.
+    #[error("the parent allows no delegation to depth {depth}: its maximum is {max_depth}")]
+    TooDeep {
+        /// The depth asked.
+        depth: u8,
+        /// The parent's maximum.
+        max_depth: u8,
+    },
+    /// A maximum depth above its parent's.
+    #[error("the grant raises the maximum depth to {max_depth}, above its parent's {parent}")]
+    DepthRaised {
+        /// Its own.
+        max_depth: u8,
+        /// The parent's.
+        parent: u8,
+    },
+    /// A scope beyond its parent's.
+    #[error("the scope is not within its parent's: {0}")]
+    ScopeWidened(NotWithin),
+    /// A limit above its parent's.
+    #[error("a limit is not within its parent's: {0}")]
+    LimitRaised(NotWithin),
+    /// A key could not be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl GrantError {
+    /// The stable slug.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::TooLarge(_) => "too_large",
+            Self::NewerFormat(_) => "newer_format",
+            Self::Signature(_) => "signature",
+            Self::UnknownAuthority(_) => "unknown_authority",
+            Self::HolderKey(_) => "holder_key",
+            Self::ParentMismatch => "parent_mismatch",
+            Self::HumanChanged => "human_changed",
+            Self::AssuranceChanged => "assurance_changed",
+            Self::TaskChanged => "task_changed",
+            Self::TimeExtended { .. } => "time_extended",
+            Self::TimeReversed { .. } => "time_reversed",
+            Self::DepthMismatch { .. } => "depth_mismatch",
+            Self::TooDeep { .. } => "too_deep",
+            Self::DepthRaised { .. } => "depth_raised",
+            Self::ScopeWidened(_) => "scope_widened",
+            Self::LimitRaised(_) => "limit_raised",
+            Self::Key(_) => "key",
+        }
+    }
+}
+
+/// The task a chain was issued for, as it stands in every hop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskRef {
+    /// The task.
+    pub id: TaskId,
+    /// Commitment to its sentence, under the root grant's nonce.
+    #[serde(with = "base64url")]
+    pub commitment: Digest,
+}
+
+/// Who holds a grant: an agent, and the key it signs with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Holder {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its public key.
+    pub key: PublicKey,
+}
+
+/// The signed payload. Field order here is the order in which it is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payload {
+    /// The format, [`FORMAT`].
+    pub v: u8,
+    /// The grant's id.
+    pub id: GrantId,
+    /// 16 random bytes that stand nowhere else.
+    #[serde(with = "base64url")]
+    pub nonce: [u8; 16],
+    /// The human accountable.
+    pub human: HumanId,
+    /// How sure the authority was of the human.
+    pub assurance: Assurance,
+    /// The chain's task.
+    pub task: TaskRef,
+    /// Digest of the parent grant's PAE; absent in a root grant.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "base64url_option")]
+    pub parent: Option<Digest>,
+    /// Commitment to this hop's own statement, under its own nonce.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "base64url_option")]
+    pub statement: Option<Digest>,
+    /// Who holds it.
+    pub holder: Holder,
+    /// 0 for a root grant, its parent's plus 1 for others.
+    pub depth: u8,
+    /// The greatest depth below.
+    pub max_depth: u8,
+    /// When it starts, in whole seconds.
+    #[serde(with = "seconds")]
+    pub iat: i64,
+    /// When it ends, in whole seconds: not valid at this instant any more.
+    #[serde(with = "seconds")]
+    pub exp: i64,
+    /// What it allows.
+    pub scope: Scope,
+    /// Limits over all its capabilities.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limit>,
+}
+
+/// What the parties agree on when a grant is made.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Who will hold it.
+    pub holder: Holder,
+    /// What it allows.
+    pub scope: Scope,
+    /// Limits over all its capabilities.
+    pub limits: Vec<Limit>,
+    /// When it starts, in microseconds; rounded down to the second.
+    pub from: i64,
+    /// When it ends, in microseconds; rounded down to the second.
+    pub until: i64,
+    /// How many further hops may follow.
+    pub further_hops: u8,
+    /// This hop's own statement; for a root grant the task's sentence is given apart.
+    pub statement: Option<String>,
+}
+
+/// One grant whose signature was checked: a hop of a chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grant {
+    /// What was signed.
+    pub payload: Payload,
+    /// SHA-256 of its PAE: its identity.
+    pub digest: Digest,
+    /// The token.
+    pub token: Arc<str>,
+}
+
+/// The implicit assertion of every grant under one authority.
+#[must_use]
+pub fn assertion(authority_id: &str) -> String {
+    format!("answerable/v1/grant/{authority_id}")
+}
+
+/// The commitment to a task's sentence or a hop's statement.
+#[must_use]
+pub fn statement_commitment(nonce: &[u8; 16], text: &str) -> Digest {
+    digest("answerable/v1/statement", &[nonce, text.as_bytes()])
+}
+
+impl Grant {
+    /// Signs a root grant for a human.
+    ///
+    /// # Errors
+    /// `TimeReversed` if it would end before it starts, `TooLarge` over 16 KiB.
+    pub fn sign_root(
+        authority: &SecretKey,
+        human: HumanId,
+        assurance: Assurance,
+        task: TaskId,
+        sentence: &str,
+        terms: Terms,
+    ) -> Result<Self, GrantError> {
+        let nonce = random()?;
+        let payload = Payload {
+            v: FORMAT,
+            id: GrantId::from_bytes(random()?),
+            nonce,
+            human,
+            assurance,
+            task: TaskRef { id: task, commitment: statement_commitment(&nonce, sentence) },
+            parent: None,
+            statement: None,
+            holder: terms.holder,
+            depth: 0,
+            max_depth: terms.further_hops,
+            iat: whole_seconds(terms.from),
+            exp: whole_seconds(terms.until),
+            scope: terms.scope,
+            limits: terms.limits,
+        };
+        let authority_id = authority.public().id();
+        Self::sign(authority, payload, &root_footer(&authority_id), &authority_id)
+    }
+
+    /// Signs a grant below this one with its holder's key, after checking that it is within.
+    ///
+    /// # Errors
+    /// The first way in which it is not within this grant.
+    pub fn sign_child(
+        &self,
+        holder_key: &SecretKey,
+        authority_id: &str,
+        terms: Terms,
+    ) -> Result<Self, GrantError> {
+        if holder_key.public() != self.payload.holder.key {
+            return Err(GrantError::Signature("the parent's holder"));
+        }
+        let depth = self.payload.depth.checked_add(1).ok_or(GrantError::TooDeep {
+            depth: u8::MAX,
+            max_depth: self.payload.max_depth,
+        })?;
+        let nonce = random()?;
+        let payload = Payload {
+            v: FORMAT,
+            id: GrantId::from_bytes(random()?),
+            nonce,
+            human: self.payload.human,
+            assurance: self.payload.assurance,
+            task: self.payload.task.clone(),
+            parent: Some(self.digest),
+            statement: terms.statement.as_deref().map(|text| statement_commitment(&nonce, text)),
+            holder: terms.holder,
+            depth,
+            max_depth: depth.saturating_add(terms.further_hops),
+            iat: whole_seconds(terms.from).max(self.payload.iat),
+            exp: whole_seconds(terms.until),
+            scope: terms.scope,
+            limits: terms.limits,
+        };
+        check_link(self, &payload)?;
+        Self::sign(holder_key, payload, b"", authority_id)
+    }
+
+    fn sign(
+        key: &SecretKey,
+        payload: Payload,
+        footer: &[u8],
+        authority_id: &str,
+    ) -> Result<Self, GrantError> {
+        check_own(&payload)?;
+        let text = serde_json::to_string(&payload)
+            .map_err(|error| GrantError::Malformed(error.to_string()))?;
+        let (token, digest) =
+            keys::sign(key, &text, footer, &assertion(authority_id)).map_err(|error| {
+                match error {
+                    KeyError::Token(what) => GrantError::TooLarge(what.to_owned()),
+                    other => GrantError::Key(other),
+                }
+            })?;
+        Ok(Self { payload, digest, token: token.into() })
+    }
+
+    /// Checks signature and payload of one token; `root` says whether it must be a root grant.
+    ///
+    /// # Errors
+    /// `Malformed`, `Signature`, `HolderKey`, `NewerFormat`, or what its own fields contradict.
+    pub fn verify(
+        token: &str,
+        key: &PublicKey,
+        authority_id: &str,
+        root: bool,
+    ) -> Result<Self, GrantError> {
+        let signer = if root { "the authority" } else { "the parent's holder" };
+        let statement =
+            keys::verify(key, token, &assertion(authority_id)).map_err(|error| match error {
+                KeyError::Signature => GrantError::Signature(signer),
+                other => GrantError::Malformed(other.to_string()),
+            })?;
+        let expected = if root { root_footer(authority_id) } else { Vec::new() };
+        if statement.footer != expected {
+            return Err(GrantError::Malformed("its footer is not the expected one".to_owned()));
+        }
+        let payload = parse_payload(&statement.payload)?;
+        check_own(&payload)?;
+        let is_root = payload.depth == 0 && payload.parent.is_none();
+        if root && !is_root {
+            return Err(GrantError::DepthMismatch { depth: payload.depth, expected: 0 });
+        }
+        Ok(Self { payload, digest: statement.digest, token: token.into() })
+    }
+
+    /// Whether `text` is the sentence that this grant's task commits to (root grants only).
+    #[must_use]
+    pub fn task_is(&self, text: &str) -> bool {
+        statement_commitment(&self.payload.nonce, text) == self.payload.task.commitment
+    }
+
+    /// Whether `text` is this hop's own statement.
+    #[must_use]
+    pub fn statement_is(&self, text: &str) -> bool {
+        self.payload.statement == Some(statement_commitment(&self.payload.nonce, text))
+    }
+}
+
+/// What a payload must satisfy by itself.
+fn check_own(payload: &Payload) -> Result<(), GrantError> {
+    if payload.exp <= payload.iat {
+        return Err(GrantError::TimeReversed {
+            from: shown(payload.iat),
+            until: shown(payload.exp),
+        });
+    }
+    if payload.depth > payload.max_depth {
+        return Err(GrantError::TooDeep { depth: payload.depth, max_depth: payload.max_depth });
+    }
+    Ok(())
+}
+
+/// What a payload must satisfy below its parent: checked when delegating and when verifying.
+///
+/// # Errors
+/// The first way in which it is not within.
+pub fn check_link(parent: &Grant, child: &Payload) -> Result<(), GrantError> {
+    let above = &parent.payload;
+    if child.parent != Some(parent.digest) {
+        return Err(GrantError::ParentMismatch);
+    }
+    let expected = above.depth.saturating_add(1);
+    if child.depth != expected {
+        return Err(GrantError::DepthMismatch { depth: child.depth, expected });
+    }
+    if child.depth > above.max_depth {
+        return Err(GrantError::TooDeep { depth: child.depth, max_depth: above.max_depth });
+    }
+    if child.max_depth > above.max_depth {
+        return Err(GrantError::DepthRaised {
+            max_depth: child.max_depth,
+            parent: above.max_depth,
+        });
+    }
+    if child.human != above.human {
+        return Err(GrantError::HumanChanged);
+    }
+    if child.assurance != above.assurance {
+        return Err(GrantError::AssuranceChanged);
+    }
+    if child.task != above.task {
+        return Err(GrantError::TaskChanged);
+    }
+    if child.iat < above.iat || child.exp > above.exp {
+        return Err(GrantError::TimeExtended {
+            from: shown(child.iat),
+            until: shown(child.exp),
+            parent_from: shown(above.iat),
+            parent_until: shown(above.exp),
+        });
+    }
+    child.scope.within(&above.scope).map_err(GrantError::ScopeWidened)?;
+    limits_within(&child.limits, &above.limits).map_err(GrantError::LimitRaised)
+}
+
+fn parse_payload(text: &str) -> Result<Payload, GrantError> {
+    // The format number first, so that a newer grant is refused by its name and not by a field.
+    #[derive(Deserialize)]
+    struct Version {
+        v: u8,
+    }
+    let malformed = |error: serde_json::Error| {
+        let text = error.to_string();
+        if text.contains("public key is weak") {
+            return GrantError::HolderKey(KeyError::Weak);
+        }
+        GrantError::Malformed(text)
+    };
+    let Version { v } = serde_json::from_str(text).map_err(malformed)?;
+    if v > FORMAT {
+        return Err(GrantError::NewerFormat(v));
+    }
+    if v < FORMAT {
+        return Err(GrantError::Malformed(format!("there is no format {v}")));
+    }
+    serde_json::from_str(text).map_err(malformed)
+}
+
+fn root_footer(authority_id: &str) -> Vec<u8> {
+    format!(r#"{{"kid":"{authority_id}"}}"#).into_bytes()
+}
+
+/// The key id in a root grant's footer, read without any parser.
+#[must_use]
+pub fn footer_key_id(footer: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(footer).ok()?;
+    let id = text.strip_prefix(r#"{"kid":""#)?.strip_suffix(r#""}"#)?;
+    (id.len() == 51 && id.starts_with("k4.pid.")).then_some(id)
+}
+
+fn whole_seconds(micros: i64) -> i64 {
+    micros - micros.rem_euclid(crate::clock::MICROS)
+}
+
+fn shown(micros: i64) -> String {
+    render_seconds(micros).unwrap_or_else(|| micros.to_string())
+}
+
+mod seconds {
+    use super::{Deserialize, Deserializer, Serializer, de, parse_seconds, render_seconds};
+
+    pub(super) fn serialize<S: Serializer>(micros: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+        match render_seconds(*micros) {
+            Some(text) => serializer.serialize_str(&text),
+            None => Err(serde::ser::Error::custom("a time outside the years 0 to 9999")),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        parse_seconds(&text)
+            .ok_or_else(|| de::Error::custom("a time is not of the form 2026-11-24T08:00:00Z"))
+    }
+}
+
+mod base64url {
+    use super::{BASE64URL_NOPAD, Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer, const N: usize>(
+        bytes: &[u8; N],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64URL_NOPAD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
+        deserializer: D,
+    ) -> Result<[u8; N], D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
+        bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| de::Error::custom(format!("expected {N} bytes in base64url")))
+    }
+}
+
+mod base64url_option {
+    use super::{Deserializer, Serializer, base64url};
+
+    pub(super) fn serialize<S: Serializer, const N: usize>(
+        bytes: &Option<[u8; N]>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => base64url::serialize(bytes, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
+        deserializer: D,
+    ) -> Result<Option<[u8; N]>, D::Error> {
+        // Present means bytes: `null` is refused, so that absence has one spelling.
+        base64url::deserialize(deserializer).map(Some)
+    }
+}

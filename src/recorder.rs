@@ -1,0 +1,533 @@
+//! The recorder: the order of everything, and its way to the disk.
+//!
+//! The sequencing lock gives each entry its place and time; whoever holds it sees the state that
+//! the place implies. Entries queue up and are written together: whoever waits for durability
+//! first writes for all that queued meanwhile, and a thread writes for those who do not wait.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::canonical::{Digest, Map, Value, decode};
+use crate::clock::Clock;
+use crate::keys::{KeyError, KeyRing, Owner};
+use crate::registry::{Put, data_key_at, load_data_key};
+use crate::store::{Batch, Store, StoreError};
+use crate::trail::block::{TARGET_BYTES, pack};
+use crate::trail::entry::Draft;
+use crate::trail::merkle::{Frontier, leaf_hash};
+
+/// The largest entry with all its values, in bytes.
+pub const MAX_ENTRY_BYTES: usize = 48 * 1024;
+/// How many entries may wait in memory before their callers write them.
+const MAX_QUEUED: usize = 8 * 1024;
+/// How many records one write of the store may hold.
+const MAX_RECORDS: usize = 100;
+/// How many entries one block may hold.
+const MAX_BLOCK_ENTRIES: usize = 1_000;
+
+/// Keys of the store that the recorder reads and writes.
+pub mod keyspace {
+    /// The head: size, frontier, newest time.
+    pub const HEAD: &[u8] = b"m/head";
+    /// Blocks, by the index of their first leaf, big-endian.
+    pub const BLOCK: &[u8] = b"b/";
+    /// Counters of limits, by grant digest, capability and limit.
+    pub const COUNTER: &[u8] = b"l/";
+
+    /// The key of the block that starts at an index.
+    #[must_use]
+    pub fn block(first: u64) -> Vec<u8> {
+        [BLOCK, &first.to_be_bytes()].concat()
+    }
+}
+
+/// A limit that a call draws on: which one, and how much there is in all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CounterId {
+    /// The grant's digest.
+    pub grant: Digest,
+    /// The capability's place in the scope; `u16::MAX` for the grant as a whole.
+    pub capability: u16,
+    /// The limit's place in its list.
+    pub limit: u16,
+}
+
+impl CounterId {
+    fn key(&self) -> Vec<u8> {
+        let mut key = keyspace::COUNTER.to_vec();
+        key.extend_from_slice(&self.grant);
+        key.extend_from_slice(&self.capability.to_be_bytes());
+        key.extend_from_slice(&self.limit.to_be_bytes());
+        key
+    }
+}
+
+/// Called once, when an entry is durable or cannot become so.
+pub type Waiter = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+struct Queued {
+    at: i64,
+    draft: Draft,
+    puts: Vec<Put>,
+}
+
+struct Sequencer {
+    next: u64,
+    last_at: i64,
+    queue: Vec<Queued>,
+    waiters: Vec<(u64, Waiter)>,
+    counters: HashMap<CounterId, Counter>,
+    closing: bool,
+}
+
+struct Counter {
+    used: u64,
+    /// What stands in the store: `used` may grow to it without another write.
+    reserved: u64,
+}
+
+struct Writer {
+    frontier: Frontier,
+}
+
+/// The head of the trail, as the store has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// How many entries there are.
+    pub frontier: Frontier,
+    /// The newest entry's time.
+    pub at: i64,
+}
+
+impl Head {
+    /// Reads the head; an empty trail if there is none.
+    ///
+    /// # Errors
+    /// What the store answered, or `Corrupt`.
+    pub fn load(store: &dyn Store) -> Result<Self, StoreError> {
+        let Some(bytes) = store.get(keyspace::HEAD)? else {
+            return Ok(Self { frontier: Frontier::new(), at: 0 });
+        };
+        let corrupt = || StoreError::Corrupt { what: "the head of the trail".to_owned() };
+        let map = decode(&bytes).map_err(|_| corrupt())?;
+        let map = map.as_map().ok_or_else(corrupt)?;
+        let frontier = map.get("frontier").and_then(Value::as_bytes).ok_or_else(corrupt)?;
+        let at = match map.get("at") {
+            Some(Value::Datetime(at)) => *at,
+            _ => return Err(corrupt()),
+        };
+        let frontier = Frontier::from_bytes(frontier).ok_or_else(corrupt)?;
+        Ok(Self { frontier, at })
+    }
+
+    fn encode(frontier: &Frontier, at: i64) -> Vec<u8> {
+        let mut map = Map::new();
+        map.insert("v", Value::int(1));
+        map.insert("frontier", Value::bytes(&frontier.to_bytes()));
+        map.insert("at", Value::Datetime(at));
+        Value::Map(map).encode()
+    }
+}
+
+/// Sequences entries and makes them durable.
+pub struct Recorder {
+    store: Arc<dyn Store>,
+    ring: Arc<KeyRing>,
+    clock: Arc<Clock>,
+    authority_id: String,
+    sequencer: Mutex<Sequencer>,
+    wake: Condvar,
+    writer: Mutex<Writer>,
+    durable: AtomicU64,
+    healthy: AtomicBool,
+    failure: Mutex<Option<String>>,
+    /// How much of a limit is made durable at once where calls do not wait; 1 where they do.
+    portion: u64,
+}
+
+/// What the holder of the sequencing lock may do.
+pub struct Slot<'a> {
+    recorder: &'a Recorder,
+    sequencer: MutexGuard<'a, Sequencer>,
+    at: i64,
+    must_wait: bool,
+    pushed: bool,
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// All entries below this index must be durable for the entry to be.
+    pub upto: u64,
+    /// Whether a limit's portion has to be durable before the call may run.
+    pub must_wait: bool,
+}
+
+impl Recorder {
+    /// A recorder that goes on from the store's head.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        ring: Arc<KeyRing>,
+        clock: Arc<Clock>,
+        authority_id: String,
+        head: Head,
+        portion: u64,
+    ) -> Self {
+        let size = head.frontier.size();
+        Self {
+            store,
+            ring,
+            clock,
+            authority_id,
+            sequencer: Mutex::new(Sequencer {
+                next: size,
+                last_at: head.at,
+                queue: Vec::new(),
+                waiters: Vec::new(),
+                counters: HashMap::new(),
+                closing: false,
+            }),
+            wake: Condvar::new(),
+            writer: Mutex::new(Writer { frontier: head.frontier }),
+            durable: AtomicU64::new(size),
+            healthy: AtomicBool::new(true),
+            failure: Mutex::new(None),
+            portion: portion.max(1),
+        }
+    }
+
+    /// Starts the thread that writes for those who do not wait.
+    ///
+    /// # Errors
+    /// `Unavailable` if the operating system gives no thread.
+    pub fn start(self: &Arc<Self>, every: Duration) -> Result<JoinHandle<()>, StoreError> {
+        let recorder = self.clone();
+        std::thread::Builder::new()
+            .name("answerable-recorder".to_owned())
+            .spawn(move || recorder.run(every))
+            .map_err(|error| StoreError::Unavailable { what: error.to_string() })
+    }
+
+    fn run(&self, every: Duration) {
+        loop {
+            let mut sequencer = self.sequencer.lock();
+            while sequencer.queue.is_empty() && !sequencer.closing {
+                self.wake.wait(&mut sequencer);
+            }
+            if sequencer.queue.is_empty() {
+                return;
+            }
+            if sequencer.waiters.is_empty() && !sequencer.closing {
+                self.wake.wait_for(&mut sequencer, every);
+            }
+            let (upto, closing) = (sequencer.next, sequencer.closing);
+            drop(sequencer);
+            let written = self.wait(upto);
+            if written.is_err() || closing {
+                // Whoever waits is told by the failed write; nothing is allowed from here on.
+                return;
+            }
+        }
+    }
+
+    /// Runs `build` under the sequencing lock: it sees the newest state, and what it pushes gets
+    /// the next places.
+    ///
+    /// # Errors
+    /// What `build` answered.
+    pub fn sequence<R, E>(
+        &self,
+        build: impl FnOnce(&mut Slot<'_>) -> Result<R, E>,
+    ) -> Result<(R, Ticket), E> {
+        let sequencer = self.sequencer.lock();
+        let at = self.clock.stamp().max(sequencer.last_at);
+        let was_empty = sequencer.queue.is_empty();
+        let mut slot = Slot { recorder: self, sequencer, at, must_wait: false, pushed: false };
+        let result = build(&mut slot)?;
+        let Slot { mut sequencer, must_wait, pushed, .. } = slot;
+        if pushed {
+            sequencer.last_at = at;
+        }
+        let ticket = Ticket { upto: sequencer.next, must_wait };
+        let crowded = sequencer.queue.len() > MAX_QUEUED;
+        drop(sequencer);
+        if pushed && was_empty {
+            self.wake.notify_one();
+        }
+        if crowded {
+            // Back-pressure: the queue is memory. A failure shows at the next health check.
+            let _ = self.wait(ticket.upto);
+        }
+        Ok((result, ticket))
+    }
+
+    /// Waits until all entries below `upto` are durable, writing them if nobody does.
+    ///
+    /// # Errors
+    /// `Unavailable` if they could not be written; nothing more is recorded after that.
+    pub fn wait(&self, upto: u64) -> Result<(), StoreError> {
+        if self.durable.load(Ordering::Acquire) >= upto {
+            return Ok(());
+        }
+        let mut writer = self.writer.lock();
+        if self.durable.load(Ordering::Acquire) >= upto {
+            return Ok(());
+        }
+        self.check_health()?;
+        let (queue, first) = {
+            let mut sequencer = self.sequencer.lock();
+            (std::mem::take(&mut sequencer.queue), self.durable.load(Ordering::Acquire))
+        };
+        let written = self.write(&mut writer, first, queue);
+        if let Err(error) = &written {
+            self.fail(error);
+        }
+        drop(writer);
+        self.tell_waiters();
+        written
+    }
+
+    /// Calls `waiter` when all entries below `upto` are durable, or cannot become so.
+    pub fn notify(&self, upto: u64, waiter: Waiter) {
+        let mut sequencer = self.sequencer.lock();
+        if self.durable.load(Ordering::Acquire) >= upto {
+            drop(sequencer);
+            waiter(Ok(()));
+            return;
+        }
+        if let Err(error) = self.check_health() {
+            drop(sequencer);
+            waiter(Err(error));
+            return;
+        }
+        sequencer.waiters.push((upto, waiter));
+        drop(sequencer);
+        self.wake.notify_one();
+    }
+
+    /// Refuses if a write failed: nothing is allowed until the store is opened again.
+    ///
+    /// # Errors
+    /// `Unavailable` with what failed.
+    pub fn check_health(&self) -> Result<(), StoreError> {
+        if self.healthy.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let what = self.failure.lock().clone().unwrap_or_default();
+        Err(StoreError::Unavailable { what })
+    }
+
+    /// Writes all that was appended, and returns the frontier and time it then has.
+    ///
+    /// # Errors
+    /// As [`Recorder::wait`].
+    pub fn flush(&self) -> Result<Frontier, StoreError> {
+        let upto = self.sequencer.lock().next;
+        self.wait(upto)?;
+        Ok(self.writer.lock().frontier.clone())
+    }
+
+    /// Writes all that was appended and stops the thread.
+    ///
+    /// # Errors
+    /// As [`Recorder::wait`].
+    pub fn close(&self) -> Result<(), StoreError> {
+        let flushed = self.flush();
+        self.sequencer.lock().closing = true;
+        self.wake.notify_all();
+        flushed.map(|_| ())
+    }
+
+    fn fail(&self, error: &StoreError) {
+        *self.failure.lock() = Some(error.to_string());
+        self.healthy.store(false, Ordering::Release);
+        tracing::error!(error = %error, "the trail cannot be written; nothing more is allowed");
+    }
+
+    fn tell_waiters(&self) {
+        let durable = self.durable.load(Ordering::Acquire);
+        let health = self.check_health();
+        let mut sequencer = self.sequencer.lock();
+        if sequencer.waiters.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut sequencer.waiters);
+        let (ready, waiting): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(upto, _)| *upto <= durable || health.is_err());
+        sequencer.waiters = waiting;
+        drop(sequencer);
+        for (upto, waiter) in ready {
+            waiter(if upto <= durable { Ok(()) } else { health.clone() });
+        }
+    }
+
+    /// Packs and writes a queue, the first entry at index `first`, in as few writes as bounds allow.
+    fn write(
+        &self,
+        writer: &mut Writer,
+        first: u64,
+        queue: Vec<Queued>,
+    ) -> Result<(), StoreError> {
+        let mut rest = queue.as_slice();
+        let mut index = first;
+        while !rest.is_empty() {
+            let mut batch = Batch::default();
+            let mut frontier = writer.frontier.clone();
+            let mut records = 1;
+            let mut at = 0;
+            while !rest.is_empty() && records < MAX_RECORDS {
+                let (block, after) = split_block(rest);
+                let entries: Vec<(&Draft, Vec<u8>)> =
+                    block.iter().map(|queued| (&queued.draft, queued.draft.leaf(queued.at))).collect();
+                for (_, leaf) in &entries {
+                    frontier.append(leaf_hash(leaf));
+                }
+                let bytes = pack(&self.authority_id, index, &entries, &mut |owner| {
+                    self.data_key(owner, &mut batch)
+                })
+                .map_err(|error| StoreError::Unavailable { what: error.to_string() })?;
+                batch.put(keyspace::block(index), bytes);
+                records += 2;
+                for (queued, index) in block.iter().zip(index..) {
+                    records += queued.puts.len();
+                    at = queued.at;
+                    for put in &queued.puts {
+                        match put {
+                            Put::Set(key, value) => batch.put(key.clone(), value.clone()),
+                            Put::Index(key) => batch.put(key.clone(), index.to_be_bytes().to_vec()),
+                            Put::Drop(key) => batch.delete(key.clone()),
+                        }
+                    }
+                }
+                index += block.len() as u64;
+                rest = after;
+            }
+            batch.put(keyspace::HEAD.to_vec(), Head::encode(&frontier, at));
+            self.store.commit(batch)?;
+            writer.frontier = frontier;
+            self.durable.store(index, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn data_key(
+        &self,
+        owner: &Owner,
+        batch: &mut Batch,
+    ) -> Result<crate::keys::SealKey, KeyError> {
+        let key = data_key_at(owner);
+        let load = |_: &Owner| load_data_key(&*self.store, owner);
+        let (opened, made) = self.ring.find_or_make(owner, &load)?;
+        if let Some(wrapped) = made {
+            batch.put(key, wrapped);
+        }
+        Ok(opened)
+    }
+}
+
+/// The entries of the next block, and the rest.
+fn split_block(queue: &[Queued]) -> (&[Queued], &[Queued]) {
+    let mut bytes = 0;
+    let mut count = 0;
+    for queued in queue.iter().take(MAX_BLOCK_ENTRIES) {
+        bytes += size_of_draft(&queued.draft);
+        if count > 0 && (bytes > TARGET_BYTES || queued.puts.len() > MAX_RECORDS / 2) {
+            break;
+        }
+        count += 1;
+    }
+    queue.split_at(count)
+}
+
+/// About how many bytes a draft takes in a block: leaf and values.
+fn size_of_draft(draft: &Draft) -> usize {
+    let fields: usize = draft.fields.iter().map(|(key, value)| key.len() + size_of(value) + 2).sum();
+    let beside: usize = draft
+        .beside
+        .iter()
+        // The value in JSON, and 32 bytes of commitment.
+        .map(|beside| 2 * beside.field.len() + size_of(&beside.value) + 64)
+        .sum();
+    160 + fields + beside
+}
+
+/// An upper bound of a value's size in JSON, near enough for packing.
+fn size_of(value: &Value) -> usize {
+    match value {
+        Value::Str(text) => 2 + text.len() + text.bytes().filter(|b| *b < 0x20 || *b == b'"' || *b == b'\\').count() * 5,
+        Value::Bytes(bytes) => 16 + bytes.len() * 4 / 3,
+        Value::List(items) | Value::Tuple(items) => 16 + items.iter().map(|v| size_of(v) + 1).sum::<usize>(),
+        Value::Map(map) => 2 + map.iter().map(|(k, v)| k.len() * 2 + size_of(v) + 4).sum::<usize>(),
+        Value::Record(record) => 32 + record.type_name.len() + record.fields.iter().map(|(k, v)| k.len() * 2 + size_of(v) + 4).sum::<usize>(),
+        Value::Enum(member) => 32 + member.type_name.len() + member.name.len() + size_of(&member.value),
+        Value::Decimal(number) => 16 + number.to_string().len(),
+        Value::Int(crate::canonical::Int::Big(bytes)) => 16 + bytes.len() * 5 / 2,
+        _ => 48,
+    }
+}
+
+impl Slot<'_> {
+    /// The time of everything that is pushed here.
+    #[must_use]
+    pub fn at(&self) -> i64 {
+        self.at
+    }
+
+    /// Whether an entry of this size can be recorded.
+    #[must_use]
+    pub fn fits(draft: &Draft) -> bool {
+        size_of_draft(draft) <= MAX_ENTRY_BYTES
+    }
+
+    /// Appends an entry and the changes of the store that go with it; returns its index.
+    pub fn push(&mut self, draft: Draft, puts: Vec<Put>) -> u64 {
+        let index = self.sequencer.next;
+        self.sequencer.queue.push(Queued { at: self.at, draft, puts });
+        self.sequencer.next += 1;
+        self.pushed = true;
+        index
+    }
+
+    /// Draws one call on each of the limits, or on none: answers the first that is used up.
+    ///
+    /// # Errors
+    /// The store's error if a counter cannot be read.
+    pub fn draw(
+        &mut self,
+        draws: &[(CounterId, u64)],
+        puts: &mut Vec<Put>,
+    ) -> Result<Result<(), usize>, StoreError> {
+        for (place, (id, max)) in draws.iter().enumerate() {
+            if !self.sequencer.counters.contains_key(id) {
+                let used = match self.recorder.store.get(&id.key())? {
+                    Some(bytes) => u64::from_be_bytes(bytes.try_into().map_err(|_| {
+                        StoreError::Corrupt { what: "a limit's counter".to_owned() }
+                    })?),
+                    None => 0,
+                };
+                self.sequencer.counters.insert(id.clone(), Counter { used, reserved: used });
+            }
+            if self.sequencer.counters.get(id).is_none_or(|counter| counter.used >= *max) {
+                return Ok(Err(place));
+            }
+        }
+        let portion = self.recorder.portion;
+        for (id, max) in draws {
+            if let Some(counter) = self.sequencer.counters.get_mut(id) {
+                counter.used += 1;
+                if counter.used > counter.reserved {
+                    counter.reserved = counter.used.saturating_add(portion - 1).min(*max);
+                    puts.push(Put::Set(id.key(), counter.reserved.to_be_bytes().to_vec()));
+                    self.must_wait = true;
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,313 @@
+//! Agents: who they belong to, what they may ever be granted, and the state of their life.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Change, Put, RegistryError, Sealer, State, check_text, draft, scope_value};
+use crate::canonical::Value;
+use crate::keys::{Owner, PublicKey, SecretKey, random};
+use crate::principal::{AgentId, HumanId, Status};
+use crate::scope::Scope;
+use crate::store::{Store, StoreError};
+use crate::trail::entry::kind;
+
+const PREFIX: &[u8] = b"a/";
+const SECRET: &[u8] = b"k/agent/";
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Agent {
+    /// The id.
+    pub id: AgentId,
+    /// The name, unique for ever; `(erased)` after its owner's erasure.
+    pub name: String,
+    /// The human it belongs to.
+    pub owner: HumanId,
+    /// What it is for.
+    pub purpose: String,
+    /// The widest scope it may ever be granted.
+    pub ceiling: Scope,
+    /// The key it signs with.
+    pub key: PublicKey,
+    /// Whether the engine keeps its secret key; otherwise only the agent can sign.
+    pub managed: bool,
+    /// The state of its life.
+    pub status: Status,
+    /// When it was issued, in microseconds.
+    pub issued_at: i64,
+    /// When its term ends, in microseconds.
+    pub expires_at: i64,
+}
+
+/// What is said of an agent when it is issued.
+#[derive(Debug, Clone)]
+pub struct NewAgent<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The human it belongs to.
+    pub owner: HumanId,
+    /// What it is for.
+    pub purpose: &'a str,
+    /// The widest scope it may ever be granted.
+    pub ceiling: Scope,
+    /// How long it may live, in microseconds.
+    pub ttl: i64,
+    /// Its own public key; the engine makes and keeps one otherwise.
+    pub key: Option<PublicKey>,
+    /// Who issues it.
+    pub by: HumanId,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Clear {
+    owner: HumanId,
+    key: PublicKey,
+    managed: bool,
+    status: Status,
+    issued_at: i64,
+    expires_at: i64,
+    #[serde(with = "super::records::base64")]
+    sealed: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Personal {
+    name: String,
+    purpose: String,
+    ceiling: Scope,
+}
+
+fn key_at(id: &AgentId) -> Vec<u8> {
+    [PREFIX, id.as_bytes()].concat()
+}
+
+fn secret_at(id: &AgentId) -> Vec<u8> {
+    [SECRET, id.as_bytes()].concat()
+}
+
+fn secret_assertion(id: &AgentId, key: &PublicKey) -> String {
+    format!("answerable/v1/agent-key/{id}/{}", key.id())
+}
+
+impl State {
+    /// Issues an agent.
+    ///
+    /// # Errors
+    /// `Invalid` for text or a term that cannot be accepted, `NotFound` for an unknown owner,
+    /// `Illegal` for a name that was used before or an owner who has left.
+    pub fn issue_agent(
+        &mut self,
+        new: NewAgent<'_>,
+        at: i64,
+        sealer: &mut Sealer<'_>,
+    ) -> Result<(Arc<Agent>, Change), RegistryError> {
+        check_text("the agent's name", new.name, 128)?;
+        check_text("the agent's purpose", new.purpose, 4_096)?;
+        if new.name.parse::<AgentId>().is_ok() {
+            return Err(RegistryError::Invalid("an agent's name may not look like an id".to_owned()));
+        }
+        let owner = self.humans.get(&new.owner).ok_or_else(|| RegistryError::NotFound {
+            kind: "human",
+            name: new.owner.to_string(),
+        })?;
+        if owner.offboarded {
+            return Err(RegistryError::Illegal(format!(
+                "`{}` has left and cannot own an agent; name an owner who is here",
+                owner.display()
+            )));
+        }
+        if let Some(known) = self.names.get(new.name) {
+            return Err(RegistryError::Illegal(format!(
+                "the name `{}` belongs to {known} for ever, retired or not; choose another name",
+                new.name
+            )));
+        }
+        if new.ttl <= 0 {
+            return Err(RegistryError::Invalid("an agent's ttl must be above zero".to_owned()));
+        }
+        let expires_at = at.checked_add(new.ttl).ok_or_else(|| {
+            RegistryError::Invalid("an agent's ttl must end before the year 10000".to_owned())
+        })?;
+        let id = AgentId::from_bytes(random()?);
+        let mut puts = Vec::new();
+        let (key, managed) = match new.key {
+            Some(key) => (key, false),
+            None => {
+                let secret = SecretKey::generate()?;
+                let key = secret.public();
+                let text = secret.expose_paserk();
+                let sealed = sealer.ring().agents().seal(&text, &secret_assertion(&id, &key))?;
+                puts.push(Put::Set(secret_at(&id), sealed));
+                (key, true)
+            }
+        };
+        if let Some(other) = self.agents.values().find(|agent| agent.key == key) {
+            return Err(RegistryError::Illegal(format!(
+                "the key {} belongs to the agent `{}` already; each agent has its own",
+                key.id(),
+                other.name
+            )));
+        }
+        let agent = Arc::new(Agent {
+            id,
+            name: new.name.to_owned(),
+            owner: new.owner,
+            purpose: new.purpose.to_owned(),
+            ceiling: new.ceiling,
+            key,
+            managed,
+            status: Status::Active,
+            issued_at: at,
+            expires_at,
+        });
+        let record = encode(&agent, sealer)?;
+        puts.extend(sealer.take_made());
+        puts.push(Put::Set(key_at(&id), record));
+        let owner = Owner::human(agent.owner);
+        let draft = draft(kind::IDENTITY)?
+            .with("action", Value::str("issued"))
+            .with("agent", Value::str(&id.to_string()))
+            .with("human", Value::str(&agent.owner.to_string()))
+            .with("by", Value::str(&new.by.to_string()))
+            .with("key", Value::str(&agent.key.paserk()))
+            .with("managed", Value::Bool(managed))
+            .with("until", Value::Datetime(expires_at))
+            .beside("name", Value::str(&agent.name), &owner)
+            .beside("purpose", Value::str(&agent.purpose), &owner)
+            .beside("ceiling", scope_value(&agent.ceiling), &owner);
+        self.insert_agent(agent.clone());
+        self.changed();
+        Ok((agent, Change { draft, puts }))
+    }
+
+    /// Retires an agent: for good, and with it everything it holds or delegated.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Illegal` if it is retired already.
+    pub fn retire_agent(
+        &mut self,
+        id: &AgentId,
+        by: HumanId,
+        reason: &str,
+        sealer: &mut Sealer<'_>,
+    ) -> Result<(Arc<Agent>, Change), RegistryError> {
+        self.set_status(id, Status::Retired, "retired", by, reason, sealer)
+    }
+
+    fn set_status(
+        &mut self,
+        id: &AgentId,
+        to: Status,
+        action: &str,
+        by: HumanId,
+        reason: &str,
+        sealer: &mut Sealer<'_>,
+    ) -> Result<(Arc<Agent>, Change), RegistryError> {
+        check_text("the reason", reason, 4_096)?;
+        let known = self.agents.get(id).ok_or_else(|| RegistryError::NotFound {
+            kind: "agent",
+            name: id.to_string(),
+        })?;
+        if known.status == Status::Retired || known.status == to {
+            return Err(RegistryError::Illegal(format!(
+                "the agent `{}` is {} and cannot be {action}",
+                known.name,
+                known.status.word()
+            )));
+        }
+        let mut agent = (**known).clone();
+        agent.status = to;
+        let agent = Arc::new(agent);
+        let record = encode(&agent, sealer)?;
+        let mut puts = sealer.take_made();
+        puts.push(Put::Set(key_at(id), record));
+        let draft = draft(kind::IDENTITY)?
+            .with("action", Value::str(action))
+            .with("agent", Value::str(&id.to_string()))
+            .with("human", Value::str(&agent.owner.to_string()))
+            .with("by", Value::str(&by.to_string()))
+            .beside("reason", Value::str(reason), &Owner::human(by));
+        self.agents.insert(*id, agent.clone());
+        self.changed();
+        Ok((agent, Change { draft, puts }))
+    }
+
+    fn insert_agent(&mut self, agent: Arc<Agent>) {
+        self.names.insert(agent.name.clone(), agent.id);
+        self.agents.insert(agent.id, agent);
+    }
+}
+
+/// The secret key that the engine keeps for an agent; `None` if it keeps none.
+///
+/// # Errors
+/// The store's, or `Sealed` if it does not open.
+pub fn secret_key(
+    agent: &Agent,
+    store: &dyn Store,
+    sealer: &Sealer<'_>,
+) -> Result<Option<SecretKey>, RegistryError> {
+    let Some(sealed) = store.get(&secret_at(&agent.id))? else { return Ok(None) };
+    let assertion = secret_assertion(&agent.id, &agent.key);
+    let text = sealer.ring().agents().open(&sealed, &assertion)?;
+    let secret = SecretKey::parse(&text)?;
+    if secret.public() != agent.key {
+        return Err(RegistryError::Store(StoreError::Corrupt { what: "an agent's key".to_owned() }));
+    }
+    Ok(Some(secret))
+}
+
+fn encode(agent: &Agent, sealer: &mut Sealer<'_>) -> Result<Vec<u8>, RegistryError> {
+    let personal = Personal {
+        name: agent.name.clone(),
+        purpose: agent.purpose.clone(),
+        ceiling: agent.ceiling.clone(),
+    };
+    let text = super::records::json(&personal)?;
+    let sealed = sealer.seal(&Owner::human(agent.owner), &text, &format!("agent/{}", agent.id))?;
+    let clear = Clear {
+        owner: agent.owner,
+        key: agent.key,
+        managed: agent.managed,
+        status: agent.status,
+        issued_at: agent.issued_at,
+        expires_at: agent.expires_at,
+        sealed,
+    };
+    Ok(super::records::json(&clear)?.into_bytes())
+}
+
+pub(super) fn load(
+    state: &mut State,
+    store: &dyn Store,
+    sealer: &Sealer<'_>,
+) -> Result<(), RegistryError> {
+    super::records::each(store, PREFIX, |rest, value| {
+        let id = AgentId::from_bytes(rest.try_into().map_err(|_| super::records::damaged())?);
+        let clear: Clear = super::records::parse(value)?;
+        let opened = sealer.open(&Owner::human(clear.owner), &clear.sealed, &format!("agent/{id}"))?;
+        let personal = match opened {
+            Some(text) => super::records::parse(text.as_bytes())?,
+            // An erased owner: nothing is left that the agent could be granted.
+            None => Personal {
+                name: format!("(erased) {id}"),
+                purpose: "(erased)".to_owned(),
+                ceiling: Scope::nothing(),
+            },
+        };
+        state.insert_agent(Arc::new(Agent {
+            id,
+            name: personal.name,
+            owner: clear.owner,
+            purpose: personal.purpose,
+            ceiling: personal.ceiling,
+            key: clear.key,
+            managed: clear.managed,
+            status: clear.status,
+            issued_at: clear.issued_at,
+            expires_at: clear.expires_at,
+        }));
+        Ok(())
+    })
+}

@@ -1,0 +1,210 @@
+//! The registry: who and what is known, and the transitions between its states.
+//!
+//! A transition checks, changes the state in memory and answers a [`Change`]: the entry that
+//! records it and the store's records that go with it, in one atomic write. Transitions run under
+//! the sequencing lock, so that the trail's order is the order in which they took effect.
+
+mod agents;
+mod grants;
+mod humans;
+mod records;
+mod revocations;
+mod tasks;
+
+pub use agents::{Agent, NewAgent, secret_key};
+pub use grants::{grant_entry, grant_id_key, grant_index_key};
+pub use humans::{Human, NewHuman};
+pub use records::{Sealer, data_key_at, load_data_key, scope_value};
+pub use revocations::Target;
+pub use tasks::task_index_key;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::canonical::{Digest, Salt};
+use crate::keys::{KeyError, random};
+use crate::principal::{AgentId, EntryId, HumanId, TaskId};
+use crate::store::{Store, StoreError};
+use crate::trail::entry::Draft;
+
+/// Why a transition was refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// Nothing known has that id or name.
+    #[error("there is no {kind} `{name}`")]
+    NotFound {
+        /// What was looked for.
+        kind: &'static str,
+        /// The id or name given.
+        name: String,
+    },
+    /// A value that cannot be accepted.
+    #[error("{0}")]
+    Invalid(String),
+    /// A transition that the present state does not allow.
+    #[error("{0}")]
+    Illegal(String),
+    /// A key could not be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A change of the store that goes with an entry, in the same atomic write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put {
+    /// Sets a key.
+    Set(Vec<u8>, Vec<u8>),
+    /// Sets a key to the entry's own index, big-endian.
+    Index(Vec<u8>),
+    /// Drops a key.
+    Drop(Vec<u8>),
+}
+
+/// An entry and the store's records that go with it.
+#[derive(Debug)]
+pub struct Change {
+    /// The entry.
+    pub draft: Draft,
+    /// The records.
+    pub puts: Vec<Put>,
+}
+
+/// A draft of an entry with a fresh id and salt.
+///
+/// # Errors
+/// `Random` if the operating system gives no random bytes.
+pub fn draft(kind: &'static str) -> Result<Draft, KeyError> {
+    let salt: Salt = random()?;
+    Ok(Draft::new(EntryId::from_bytes(random()?), kind, salt))
+}
+
+/// Everything that bears on whether a call may run.
+#[derive(Debug, Default)]
+pub struct State {
+    humans: HashMap<HumanId, Arc<Human>>,
+    accounts: HashMap<(String, String), HumanId>,
+    agents: HashMap<AgentId, Arc<Agent>>,
+    names: HashMap<String, AgentId>,
+    revoked_grants: HashSet<Digest>,
+    ended_tasks: HashSet<TaskId>,
+    epoch: u64,
+}
+
+impl State {
+    /// Loads what the store holds.
+    ///
+    /// # Errors
+    /// What the store answered, or a record that cannot be read.
+    pub fn load(store: &dyn Store, sealer: &mut Sealer<'_>) -> Result<Self, RegistryError> {
+        let mut state = Self::default();
+        humans::load(&mut state, store, sealer)?;
+        agents::load(&mut state, store, sealer)?;
+        revocations::load(&mut state, store)?;
+        tasks::load(&mut state, store)?;
+        Ok(state)
+    }
+
+    /// The number of changes so far: a judgement made at another epoch is made again.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// A human by id.
+    #[must_use]
+    pub fn human(&self, id: &HumanId) -> Option<&Arc<Human>> {
+        self.humans.get(id)
+    }
+
+    /// An agent by id.
+    #[must_use]
+    pub fn agent(&self, id: &AgentId) -> Option<&Arc<Agent>> {
+        self.agents.get(id)
+    }
+
+    /// All humans, oldest first.
+    #[must_use]
+    pub fn humans(&self) -> Vec<Arc<Human>> {
+        let mut all: Vec<_> = self.humans.values().cloned().collect();
+        all.sort_by_key(|human| (human.registered_at, human.id));
+        all
+    }
+
+    /// All agents, oldest first.
+    #[must_use]
+    pub fn agents(&self) -> Vec<Arc<Agent>> {
+        let mut all: Vec<_> = self.agents.values().cloned().collect();
+        all.sort_by_key(|agent| (agent.issued_at, agent.id));
+        all
+    }
+
+    /// A human by id, or by account where only one issuer knows it.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Invalid` for an account that several issuers know.
+    pub fn find_human(&self, text: &str) -> Result<&Arc<Human>, RegistryError> {
+        let not_found =
+            || RegistryError::NotFound { kind: "human", name: text.chars().take(80).collect() };
+        if let Ok(id) = text.parse::<HumanId>() {
+            return self.humans.get(&id).ok_or_else(not_found);
+        }
+        let mut known = self.humans.values().filter(|human| human.account == text);
+        match (known.next(), known.next()) {
+            (Some(only), None) => Ok(only),
+            (Some(_), Some(_)) => Err(RegistryError::Invalid(format!(
+                "`{text}` is known to several issuers; give the human's id"
+            ))),
+            _ => Err(not_found()),
+        }
+    }
+
+    /// An agent by id or name.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn find_agent(&self, text: &str) -> Result<&Arc<Agent>, RegistryError> {
+        let by_id = text.parse::<AgentId>().ok();
+        let id = by_id.as_ref().or_else(|| self.names.get(text));
+        id.and_then(|id| self.agents.get(id)).ok_or_else(|| RegistryError::NotFound {
+            kind: "agent",
+            name: text.chars().take(80).collect(),
+        })
+    }
+
+    /// Whether a grant was revoked.
+    #[must_use]
+    pub fn is_revoked(&self, digest: &Digest) -> bool {
+        self.revoked_grants.contains(digest)
+    }
+
+    /// Whether a task has ended.
+    #[must_use]
+    pub fn is_ended(&self, task: &TaskId) -> bool {
+        self.ended_tasks.contains(task)
+    }
+
+    fn changed(&mut self) {
+        self.epoch += 1;
+    }
+}
+
+/// Refuses empty, overlong and unprintable text.
+fn check_text(what: &str, text: &str, max: usize) -> Result<(), RegistryError> {
+    if text.trim().is_empty() {
+        return Err(RegistryError::Invalid(format!("{what} is empty; say it in words")));
+    }
+    if text.len() > max {
+        let length = text.len();
+        return Err(RegistryError::Invalid(format!(
+            "{what} has {length} bytes; at most {max} are recorded"
+        )));
+    }
+    if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+        return Err(RegistryError::Invalid(format!("{what} holds control characters")));
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! Entries: one leaf of the tree each, with the values it commits to lying beside it.
+//!
+//! A leaf is the canonical encoding of a map. It holds random ids, slugs, times and commitments;
+//! whatever could be personal or secret lies beside it under one owner's key and is opened by a
+//! salt derived from the entry's.
+
+use std::borrow::Cow;
+
+use crate::canonical::{Digest, Map, Salt, Value, commitment, decode, field_salt};
+use crate::keys::Owner;
+use crate::principal::EntryId;
+
+/// The leaf format that this version writes.
+pub const LEAF_FORMAT: i64 = 1;
+
+/// What an entry records. An unknown kind is read, hashed and reported, not refused.
+pub mod kind {
+    /// An authority or checkpoint key came into force; leaf 0 is one.
+    pub const KEY: &str = "key";
+    /// A human or an agent was registered or changed.
+    pub const IDENTITY: &str = "identity";
+    /// A task was opened or ended.
+    pub const TASK: &str = "task";
+    /// A grant was made or first seen.
+    pub const GRANT: &str = "grant";
+    /// A call was judged.
+    pub const DECISION: &str = "decision";
+    /// An allowed call ended.
+    pub const OUTCOME: &str = "outcome";
+    /// Authority was taken back.
+    pub const REVOCATION: &str = "revocation";
+}
+
+/// A value beside a leaf.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Beside {
+    /// The field's name, which the leaf's commitment carries too.
+    pub field: Cow<'static, str>,
+    /// The value.
+    pub value: Value,
+    /// Whose key it lies under.
+    pub owner: Owner,
+}
+
+/// An entry before it has its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// Its id.
+    pub id: EntryId,
+    /// Its kind.
+    pub kind: Cow<'static, str>,
+    /// The leaf's own keys, without the common ones.
+    pub fields: Vec<(Cow<'static, str>, Value)>,
+    /// The values beside it.
+    pub beside: Vec<Beside>,
+    /// Where the salts come from; never stored as such.
+    pub salt: Salt,
+}
+
+impl Draft {
+    /// A draft of an entry.
+    #[must_use]
+    pub fn new(id: EntryId, kind: &'static str, salt: Salt) -> Self {
+        Self { id, kind: kind.into(), fields: Vec::new(), beside: Vec::new(), salt }
+    }
+
+    /// Sets a key of the leaf.
+    #[must_use]
+    pub fn with(mut self, key: &'static str, value: Value) -> Self {
+        self.fields.push((key.into(), value));
+        self
+    }
+
+    /// Sets a key of the leaf, if there is a value.
+    #[must_use]
+    pub fn with_some(self, key: &'static str, value: Option<Value>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
+    /// Lays a value beside the leaf.
+    #[must_use]
+    pub fn beside(mut self, field: &'static str, value: Value, owner: &Owner) -> Self {
+        self.beside.push(Beside { field: field.into(), value, owner: owner.clone() });
+        self
+    }
+
+    /// The leaf's bytes, now that its time is known.
+    #[must_use]
+    pub fn leaf(&self, at: i64) -> Vec<u8> {
+        let mut map = Map::new();
+        map.insert("v", Value::int(LEAF_FORMAT));
+        map.insert("kind", Value::str(&self.kind));
+        map.insert("id", Value::str(&self.id.to_string()));
+        map.insert("at", Value::Datetime(at));
+        for (key, value) in &self.fields {
+            map.insert(key, value.clone());
+        }
+        if !self.beside.is_empty() {
+            let mut commitments = Map::new();
+            for beside in &self.beside {
+                let salt = self.salt_of(&beside.owner, &beside.field);
+                let digest = commitment(&salt, &beside.field, &beside.value);
+                commitments.insert(&beside.field, Value::bytes(&digest));
+            }
+            map.insert("commitments", Value::Map(commitments));
+        }
+        Value::Map(map).encode()
+    }
+
+    /// The salt of all values under one owner: another for each, so that what is erased for one
+    /// human cannot be guessed from what is kept for another.
+    #[must_use]
+    pub fn owner_salt(&self, owner: &Owner) -> Salt {
+        field_salt(&self.salt, owner.text())
+    }
+
+    fn salt_of(&self, owner: &Owner, field: &str) -> Salt {
+        field_salt(&self.owner_salt(owner), field)
+    }
+}
+
+/// A value that was opened, with the salt that proves it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    /// The field's name.
+    pub field: Box<str>,
+    /// The value.
+    pub value: Value,
+    /// The salt of its commitment.
+    pub salt: Salt,
+}
+
+/// An entry read back from the trail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its place in the trail, from 0.
+    pub index: u64,
+    /// The leaf's bytes.
+    pub leaf: Vec<u8>,
+    /// The leaf's keys.
+    pub fields: Map,
+    /// The values beside it that could be opened.
+    pub opened: Vec<Opened>,
+}
+
+impl Entry {
+    /// Reads a leaf.
+    ///
+    /// # Errors
+    /// Why its bytes are not a leaf.
+    pub fn read(index: u64, leaf: &[u8], opened: Vec<Opened>) -> Result<Self, String> {
+        match decode(leaf).map_err(|error| error.to_string())? {
+            Value::Map(fields) => Ok(Self { index, leaf: leaf.to_vec(), fields, opened }),
+            other => Err(format!("a leaf is a map, not {}", other.type_word())),
+        }
+    }
+
+    /// A text key of the leaf; empty if there is none.
+    #[must_use]
+    pub fn text(&self, key: &str) -> &str {
+        self.fields.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The entry's kind.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.text("kind")
+    }
+
+    /// The entry's id, as text.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.text("id")
+    }
+
+    /// When it was sequenced, in microseconds.
+    #[must_use]
+    pub fn at(&self) -> i64 {
+        match self.fields.get("at") {
+            Some(Value::Datetime(at)) => *at,
+            _ => 0,
+        }
+    }
+
+    /// A value beside the leaf, if it could be opened.
+    #[must_use]
+    pub fn value(&self, field: &str) -> Option<&Value> {
+        self.opened.iter().find(|opened| &*opened.field == field).map(|opened| &opened.value)
+    }
+
+    /// The text of a value beside the leaf, if it could be opened and is text.
+    #[must_use]
+    pub fn value_text(&self, field: &str) -> Option<&str> {
+        self.value(field).and_then(Value::as_str)
+    }
+
+    /// The digests in a list of bytes, such as a decision's chain.
+    #[must_use]
+    pub fn digests(&self, key: &str) -> Vec<Digest> {
+        let items = self.fields.get(key).and_then(Value::as_list).unwrap_or_default();
+        items.iter().filter_map(|item| item.as_bytes()?.try_into().ok()).collect()
+    }
+
+    /// The names of the fields that the leaf commits to.
+    pub fn committed(&self) -> impl Iterator<Item = &str> {
+        let map = self.fields.get("commitments").and_then(Value::as_map);
+        map.into_iter().flat_map(|map| map.iter().map(|(field, _)| field))
+    }
+}
