@@ -10,3 +10,5 @@
 pub mod canonical;
 pub mod clock;
 pub mod principal;
+pub mod request;
+pub mod scope;
