@@ -11,3 +11,5 @@ pub mod canonical;
 pub mod clock;
 pub mod keys;
 pub mod principal;
+pub mod request;
+pub mod scope;

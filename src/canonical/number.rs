@@ -307,6 +307,8 @@ impl Exact {
     fn order(&self, other: &Self) -> Ordering {
         match (self.sign(), other.sign()) {
             (a, b) if a != b => a.cmp(&b),
+            // Zeros of two types differ in exponent only.
+            (0, _) => Ordering::Equal,
             (-1, _) => other.magnitude_order(self),
             _ => self.magnitude_order(other),
         }

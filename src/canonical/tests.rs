@@ -93,6 +93,8 @@ fn exact_order_across_types() {
     assert_eq!(order(&big("-100000000000000000001"), &float(-1e20)), Ordering::Less);
     assert_eq!(order(&decimal("5E-324"), &float(5e-324)), Ordering::Greater);
     assert_eq!(order(&decimal("-0"), &Value::int(0)), Ordering::Equal);
+    assert_eq!(order(&float(0.0), &decimal("0")), Ordering::Equal);
+    assert_eq!(order(&decimal("0"), &float(0.0)), Ordering::Equal);
     assert_eq!(compare_numbers(&Value::Bool(true), &Value::int(1)), None);
 }
 
