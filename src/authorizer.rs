@@ -248,15 +248,16 @@ fn reason_of(
     chain: &Chain,
     masked: &dyn Fn(&str) -> bool,
 ) -> Reason {
-    let hidden = refusal.argument().is_some_and(masked);
-    let mut reason = Reason::new(refusal.code(), refusal.message(!hidden)).at(hop);
-    if let Some(allowed) = refusal.allowed() {
-        reason = reason.allowing(allowed);
-    }
+    let hidden = refusal.argument.as_deref().is_some_and(|name| {
+        masked(name.split_once('.').map_or(name, |(argument, _)| argument))
+    });
+    let text = if hidden { refusal.clone().masked().to_string() } else { refusal.to_string() };
+    let reason =
+        Reason::new(refusal.code.as_str(), text).at(hop).allowing(refusal.allowed.to_string());
     let who = if hop == 0 { "the human" } else { "the delegating agent" };
     let hops = chain.hops().len();
-    let fix = refusal.fix();
-    let fix = if hop + 1 == hops { fix } else { format!("{fix} (narrowed at hop {hop}; ask {who} for more)") };
+    let fix = &refusal.fix;
+    let fix = if hop + 1 == hops { fix.to_string() } else { format!("{fix} (narrowed at hop {hop}; ask {who} for more)") };
     reason.fix(fix)
 }
 

@@ -12,7 +12,7 @@ use crate::canonical::{Digest, digest};
 use crate::clock::{parse_seconds, render_seconds};
 use crate::keys::{self, KeyError, PublicKey, SecretKey, random};
 use crate::principal::{AgentId, Assurance, GrantId, HumanId, TaskId};
-use crate::scope::{Limit, NotWithin, Scope, limits_within};
+use crate::scope::{Limit, NotWithin, Scope};
 
 /// The payload format that this version writes and reads.
 pub const FORMAT: u8 = 1;
@@ -101,8 +101,13 @@ pub enum GrantError {
     #[error("the scope is not within its parent's: {0}")]
     ScopeWidened(NotWithin),
     /// A limit above its parent's.
-    #[error("a limit is not within its parent's: {0}")]
-    LimitRaised(NotWithin),
+    #[error("the limit {limit} is above its parent's {parent}")]
+    LimitRaised {
+        /// Its own.
+        limit: String,
+        /// The parent's.
+        parent: String,
+    },
     /// A key could not be used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -129,7 +134,7 @@ impl GrantError {
             Self::TooDeep { .. } => "too_deep",
             Self::DepthRaised { .. } => "depth_raised",
             Self::ScopeWidened(_) => "scope_widened",
-            Self::LimitRaised(_) => "limit_raised",
+            Self::LimitRaised { .. } => "limit_raised",
             Self::Key(_) => "key",
         }
     }
@@ -429,7 +434,18 @@ pub fn check_link(parent: &Grant, child: &Payload) -> Result<(), GrantError> {
         });
     }
     child.scope.within(&above.scope).map_err(GrantError::ScopeWidened)?;
-    limits_within(&child.limits, &above.limits).map_err(GrantError::LimitRaised)
+    // A limit left out is still drawn at the parent; one that is named is not above the parent's.
+    for limit in &child.limits {
+        if let Some(parent) = above.limits.iter().find(|parent| limit.same_meter(parent))
+            && !limit.within(parent)
+        {
+            return Err(GrantError::LimitRaised {
+                limit: limit.to_string(),
+                parent: parent.to_string(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn parse_payload(text: &str) -> Result<Payload, GrantError> {

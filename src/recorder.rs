@@ -121,7 +121,7 @@ impl Head {
             Some(Value::Datetime(at)) => *at,
             _ => return Err(corrupt()),
         };
-        let frontier = Frontier::from_bytes(frontier).ok_or_else(corrupt)?;
+        let frontier = Frontier::from_bytes(frontier).map_err(|_| corrupt())?;
         Ok(Self { frontier, at })
     }
 
@@ -386,7 +386,9 @@ impl Recorder {
                 let entries: Vec<(&Draft, Vec<u8>)> =
                     block.iter().map(|queued| (&queued.draft, queued.draft.leaf(queued.at))).collect();
                 for (_, leaf) in &entries {
-                    frontier.append(leaf_hash(leaf));
+                    frontier
+                        .append(leaf_hash(leaf))
+                        .map_err(|error| StoreError::Unavailable { what: error.to_string() })?;
                 }
                 let bytes = pack(&self.authority_id, index, &entries, &mut |owner| {
                     self.data_key(owner, &mut batch)
@@ -399,9 +401,15 @@ impl Recorder {
                     at = queued.at;
                     for put in &queued.puts {
                         match put {
-                            Put::Set(key, value) => batch.put(key.clone(), value.clone()),
-                            Put::Index(key) => batch.put(key.clone(), index.to_be_bytes().to_vec()),
-                            Put::Drop(key) => batch.delete(key.clone()),
+                            Put::Set(key, value) => {
+                                batch.put(key.clone(), value.clone());
+                            }
+                            Put::Index(key) => {
+                                batch.put(key.clone(), index.to_be_bytes());
+                            }
+                            Put::Drop(key) => {
+                                batch.delete(key.clone());
+                            }
                         }
                     }
                 }

@@ -10,7 +10,7 @@ use super::{Durability, Engine};
 use crate::authorizer::{
     AgentFacts, Facts, HumanFacts, Judgement, Standing, authorize, limit_of, limit_reason,
 };
-use crate::canonical::{Digest, Map, Value, sha256};
+use crate::canonical::{Digest, Map, Value};
 use crate::chain::Chain;
 use crate::clock::Reading;
 use crate::decision::{Decision, Effect, Reason, code};
@@ -239,7 +239,7 @@ impl Engine {
                         capability: capability.unwrap_or(u16::MAX),
                         limit: u16::try_from(draw.limit).ok()?,
                     };
-                    Some((id, *max))
+                    Some((id, max.get()))
                 })
                 .collect(),
             None => Vec::new(),
@@ -308,7 +308,7 @@ impl Engine {
         match &call.request {
             Ok(request) => {
                 draft = draft.with("tool", Value::str(request.tool.as_str()));
-                let resource = request.resource.as_ref().map(ToString::to_string);
+                let resource = request.resource.as_ref().map(|resource| resource.as_str().to_owned());
                 let digest = self.request_digest(call.bound, request, resource.as_deref());
                 if let Some(resource) = &resource {
                     draft = draft.beside("resource", Value::str(resource), owner);
@@ -529,12 +529,6 @@ fn cut(text: &str, most: usize) -> &str {
         end -= 1;
     }
     text.get(..end).unwrap_or_default()
-}
-
-/// The digest of a chain's text, for telling chains apart without showing them.
-#[must_use]
-pub fn chain_digest(chain: &Chain) -> Digest {
-    sha256(chain.text().as_bytes())
 }
 
 impl Facts for State {

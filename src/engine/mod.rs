@@ -6,15 +6,16 @@
 mod judge;
 mod open;
 mod read;
-mod story;
+
 mod verbs;
 
 pub use judge::{Bound, Call, Judged, Outcome, Recorded};
 pub use open::{MasterSource, Options};
 pub use read::{Exported, Filter, Names};
-pub use story::{Hop, Story};
+
 pub use verbs::{Delegation, NewGrant, TaskChoice};
 
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,6 +23,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::canonical::Digest;
 use crate::chain::{Anchors, HopCache, InvalidGrant};
 use crate::clock::Clock;
 use crate::keys::{KeyError, KeyRing, PublicKey, SecretKey};
@@ -30,7 +32,8 @@ use crate::recorder::Recorder;
 use crate::registry::{Change, RegistryError, Sealer, State};
 use crate::store::{Store, StoreError};
 use crate::trail::block::BlockError;
-use crate::trail::checkpoint::CheckpointKey;
+use crate::trail::entry::Entry;
+use crate::trail::checkpoint::{CheckpointError, CheckpointKey};
 
 /// When an entry must be durable; see the design's "Durability modes".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,6 +90,9 @@ pub enum EngineError {
     /// A state transition.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A block of the trail.
     #[error(transparent)]
     Block(#[from] BlockError),
@@ -116,7 +122,8 @@ pub struct Engine {
     durability: Durability,
     max_hops: usize,
     operator: Mutex<Option<HumanId>>,
-    adopted: Mutex<std::collections::HashSet<crate::canonical::Digest>>,
+    adopted: Mutex<HashSet<Digest>>,
+    grants: Mutex<HashMap<Digest, Arc<Entry>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     closed: AtomicBool,
     pid: u32,
@@ -132,7 +139,7 @@ impl Engine {
     /// The origin of the trail's checkpoints.
     #[must_use]
     pub fn origin(&self) -> String {
-        open::origin(&self.authority_id)
+        self.checkpoint_key.verifier().name().to_owned()
     }
 
     /// The store's folder.

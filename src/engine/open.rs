@@ -11,14 +11,14 @@ use parking_lot::{Mutex, RwLock};
 use super::{Durability, Engine, EngineError};
 use crate::canonical::Value;
 use crate::chain::{Anchors, HopCache, MAX_HOPS};
-use crate::clock::{Clock, Source, render_instant};
+use crate::clock::{Clock, Source};
 use crate::keys::{
-    self, KeyError, KeyRing, MasterKey, SealKey, SecretKey, check_private_file, write_private_file,
+    KeyError, KeyRing, MasterKey, SealKey, SecretKey, check_private_file, write_private_file,
 };
 use crate::recorder::{Head, Recorder};
 use crate::registry::{Put, Sealer, State, draft};
 use crate::store::{SledStore, Store, StoreError};
-use crate::trail::checkpoint::CheckpointKey;
+use crate::trail::checkpoint::{CheckpointKey, origin_of, sign_authority_statement};
 use crate::trail::entry::kind;
 
 const AUTHORITY: &[u8] = b"k/authority";
@@ -63,12 +63,6 @@ impl Default for Options {
     }
 }
 
-/// The origin of an authority's checkpoints.
-#[must_use]
-pub(super) fn origin(authority_id: &str) -> String {
-    format!("answerable/{authority_id}")
-}
-
 /// The file that holds a store's master key unless it is given.
 #[must_use]
 fn key_file(store: &Path) -> PathBuf {
@@ -92,7 +86,7 @@ impl Engine {
                 path.display()
             )));
         }
-        let store: Arc<dyn Store> = Arc::new(SledStore::open(&path)?);
+        let store: Arc<dyn Store> = Arc::new(SledStore::open(&path, Clock::new(options.clock.clone(), 0).stamp())?);
         let opened = Self::on_store(&path, store.clone(), options);
         if opened.is_err() {
             store.close()?;
@@ -128,8 +122,10 @@ impl Engine {
             }
             None => SecretKey::generate()?,
         };
-        let checkpoint_key =
-            CheckpointKey::from_seed(&origin(&authority_id), &checkpoint_seed.expose_seed());
+        let checkpoint_key = CheckpointKey::from_seed(
+            &origin_of(&authority.public()),
+            &checkpoint_seed.expose_seed(),
+        )?;
         let durability = options.durability;
         let portion = match durability {
             Durability::Before | Durability::Strict => 1,
@@ -165,6 +161,7 @@ impl Engine {
             max_hops: options.max_hops,
             operator: Mutex::new(None),
             adopted: Mutex::default(),
+            grants: Mutex::default(),
             thread: Mutex::new(Some(thread)),
             closed: AtomicBool::new(false),
             pid: std::process::id(),
@@ -183,27 +180,8 @@ fn first_leaf(
     checkpoint_seed: &SecretKey,
     checkpoint_key: &CheckpointKey,
 ) -> Result<(), EngineError> {
-    #[derive(serde::Serialize)]
-    struct Payload<'a> {
-        v: u8,
-        origin: &'a str,
-        authority: String,
-        checkpoint_key: String,
-        at: String,
-    }
-    let authority_id = authority.public().id();
     let ((), ticket) = recorder.sequence(|slot| {
-        let payload = Payload {
-            v: 1,
-            origin: &origin(&authority_id),
-            authority: authority.public().paserk(),
-            checkpoint_key: checkpoint_key.verifier().vkey(),
-            at: render_instant(slot.at()).unwrap_or_default(),
-        };
-        let text = serde_json::to_string(&payload)
-            .map_err(|error| EngineError::Invalid(error.to_string()))?;
-        let assertion = format!("answerable/v1/authority/{authority_id}");
-        let (statement, _) = keys::sign(authority, &text, b"", &assertion)?;
+        let statement = sign_authority_statement(authority, checkpoint_key.verifier(), slot.at())?;
         let entry = draft(kind::KEY)?.with("statement", Value::str(&statement));
         let seal = |key: &SecretKey, name: &str| ring.agents().seal(&key.expose_paserk(), name);
         let puts = vec![

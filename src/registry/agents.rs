@@ -142,11 +142,10 @@ impl State {
                 (key, true)
             }
         };
-        if let Some(other) = self.agents.values().find(|agent| agent.key == key) {
+        if let Some(other) = self.keys.get(&key) {
             return Err(RegistryError::Illegal(format!(
-                "the key {} belongs to the agent `{}` already; each agent has its own",
-                key.id(),
-                other.name
+                "the key {} belongs to {other} already; each agent has its own",
+                key.id()
             )));
         }
         let agent = Arc::new(Agent {
@@ -235,6 +234,7 @@ impl State {
 
     fn insert_agent(&mut self, agent: Arc<Agent>) {
         self.names.insert(agent.name.clone(), agent.id);
+        self.keys.insert(agent.key, agent.id);
         self.agents.insert(agent.id, agent);
     }
 }
@@ -293,7 +293,8 @@ pub(super) fn load(
             None => Personal {
                 name: format!("(erased) {id}"),
                 purpose: "(erased)".to_owned(),
-                ceiling: Scope::nothing(),
+                ceiling: Scope::new(Vec::new())
+                    .map_err(|error| RegistryError::Invalid(error.to_string()))?,
             },
         };
         state.insert_agent(Arc::new(Agent {

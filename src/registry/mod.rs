@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::canonical::{Digest, Salt};
-use crate::keys::{KeyError, random};
+use crate::keys::{KeyError, PublicKey, random};
 use crate::principal::{AgentId, EntryId, HumanId, TaskId};
 use crate::store::{Store, StoreError};
 use crate::trail::entry::Draft;
@@ -89,6 +89,7 @@ pub struct State {
     accounts: HashMap<(String, String), HumanId>,
     agents: HashMap<AgentId, Arc<Agent>>,
     names: HashMap<String, AgentId>,
+    keys: HashMap<PublicKey, AgentId>,
     revoked_grants: HashSet<Digest>,
     ended_tasks: HashSet<TaskId>,
     epoch: u64,
@@ -99,7 +100,7 @@ impl State {
     ///
     /// # Errors
     /// What the store answered, or a record that cannot be read.
-    pub fn load(store: &dyn Store, sealer: &mut Sealer<'_>) -> Result<Self, RegistryError> {
+    pub fn load(store: &dyn Store, sealer: &Sealer<'_>) -> Result<Self, RegistryError> {
         let mut state = Self::default();
         humans::load(&mut state, store, sealer)?;
         agents::load(&mut state, store, sealer)?;

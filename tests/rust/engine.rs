@@ -1,0 +1,197 @@
+//! The engine as a whole: from a grant to a verified trail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::sync::Arc;
+
+use answerable::canonical::{Map, Value};
+use answerable::decision::Effect;
+use answerable::engine::{
+    Bound, Call, Delegation, Engine, EngineError, Filter, Judged, NewGrant, Options, Outcome,
+    TaskChoice,
+};
+use answerable::principal::Assurance;
+use answerable::registry::{Agent, Human, NewHuman, Target};
+use answerable::request::{Request, Resource, ToolName};
+use answerable::scope::Scope;
+
+const HOUR: i64 = 3_600_000_000;
+
+struct World {
+    folder: tempfile::TempDir,
+    engine: Arc<Engine>,
+    alice: Arc<Human>,
+    planner: Arc<Agent>,
+    booker: Arc<Agent>,
+}
+
+fn scope(json: &str) -> Scope {
+    serde_json::from_str(json).unwrap()
+}
+
+fn world(options: Options) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(&folder.path().join("store"), options).unwrap();
+    let new = NewHuman {
+        account: "alice@example.com",
+        issuer: "local",
+        name: Some("Alice"),
+        assurance: Assurance::Asserted,
+        by: None,
+    };
+    let alice = engine.register_human(&new).unwrap();
+    let issue = |name: &str, ceiling: &str| {
+        engine.issue_agent(name, alice.id, "tests", scope(ceiling), 8 * HOUR, None, None).unwrap()
+    };
+    let planner = issue("planner", r#"[{"tool":"travel.*"},{"tool":"pay.*"}]"#);
+    let booker = issue("booker", r#"[{"tool":"pay.*"}]"#);
+    World { folder, engine: engine.clone(), alice, planner, booker }
+}
+
+impl World {
+    fn grant(&self, json: &str) -> Result<Arc<Bound>, EngineError> {
+        self.engine.grant(NewGrant {
+            human: self.alice.id,
+            agent: self.planner.id,
+            task: TaskChoice::New("Book the Lisbon offsite".to_owned()),
+            scope: scope(json),
+            limits: vec![],
+            ttl: HOUR,
+            further_hops: 2,
+            by: None,
+        })
+    }
+
+    fn delegate(&self, bound: &Bound, json: &str) -> Result<Arc<Bound>, EngineError> {
+        let new = Delegation {
+            agent: self.booker.id,
+            scope: scope(json),
+            limits: vec![],
+            ttl: None,
+            further_hops: 0,
+            statement: Some("Pay the deposit".to_owned()),
+        };
+        self.engine.delegate(bound, new, None)
+    }
+
+    fn call(&self, bound: Option<&Bound>, account: &str, amount: i64) -> Judged {
+        let mut arguments = Map::new();
+        arguments.insert("account", Value::str(account));
+        arguments.insert("amount", Value::int(amount));
+        let request = Request {
+            resource: Some(Resource::parse(&format!("account/{account}")).unwrap()),
+            template: vec!["account".into()],
+            ..Request::new(ToolName::parse("pay.transfer").unwrap(), arguments)
+        };
+        let call = Call {
+            tool: "pay.transfer",
+            request: Ok(request),
+            record: &[],
+            bound,
+            against: None,
+            parent: None,
+        };
+        let judged = self.engine.judge(&call);
+        self.engine.await_decision(judged)
+    }
+
+    fn code(&self, bound: Option<&Bound>, account: &str, amount: i64) -> String {
+        let judged = self.call(bound, account, amount);
+        assert_eq!(judged.decision.effect, Effect::Deny);
+        judged.decision.reasons[0].code.to_string()
+    }
+}
+
+const WIDE: &str = r#"[{"tool":"pay.transfer","resource":["account/travel-*"],"where":{"amount":{"at_most":500}},"limits":[{"calls":3}]}]"#;
+const NARROW: &str = r#"[{"tool":"pay.transfer","resource":["account/travel-1"],"where":{"amount":{"at_most":100}}}]"#;
+
+#[test]
+fn one_path_from_grant_to_trail() {
+    let world = world(Options::default());
+    let grant = world.grant(WIDE).unwrap();
+    let child = world.delegate(&grant, NARROW).unwrap();
+
+    let judged = world.call(Some(&child), "travel-1", 80);
+    assert_eq!(judged.decision.effect, Effect::Allow, "{judged:?}");
+    let outcome = Outcome::Returned(Ok(Value::str("done")));
+    world.engine.finish(&judged, 12, &outcome).unwrap();
+
+    assert_eq!(world.code(Some(&child), "travel-1", 101), "caveat_failed");
+    assert_eq!(world.code(Some(&child), "travel-2", 80), "resource_not_covered");
+    assert_eq!(world.code(None, "travel-1", 80), "no_authority");
+    // The root's limit of three is drawn on by the child as well.
+    assert_eq!(world.call(Some(&grant), "travel-2", 400).decision.effect, Effect::Allow);
+    assert_eq!(world.call(Some(&child), "travel-1", 80).decision.effect, Effect::Allow);
+    assert_eq!(world.code(Some(&grant), "travel-1", 80), "limit_reached");
+
+    let filter = Filter { kind: Some("decision".to_owned()), ..Filter::default() };
+    let entries = world.engine.entries(&filter).unwrap();
+    assert_eq!(entries.len(), 7);
+    assert_eq!(entries[0].1.as_ref().unwrap().text("status"), "returned");
+    assert_eq!(entries[0].0.value_text("resource"), Some("account/travel-1"));
+    let via = Filter { via: Some(world.booker.id.to_string()), ..Filter::default() };
+    assert_eq!(world.engine.entries(&via).unwrap().len(), 4);
+
+    let mut export = Vec::new();
+    let wrote = world.engine.export(&mut export).unwrap();
+    assert_eq!(export.iter().filter(|b| **b == b'\n').count() as u64, wrote.entries + wrote.checkpoints + 1);
+}
+
+#[test]
+fn what_ends_is_felt_by_the_next_call_everywhere_below() {
+    for end in ["revoke", "retire planner", "retire booker", "task"] {
+        let world = world(Options::default());
+        let grant = world.grant(WIDE).unwrap();
+        let child = world.delegate(&grant, NARROW).unwrap();
+        assert_eq!(world.call(Some(&child), "travel-1", 1).decision.effect, Effect::Allow);
+        let code = match end {
+            "revoke" => {
+                let target = Target::Grant(grant.chain().leaf().digest, None);
+                world.engine.revoke(&target, "stolen", None).unwrap();
+                "revoked"
+            }
+            "retire planner" => {
+                world.engine.retire_agent(&world.planner.id, "done", None).unwrap();
+                "agent_retired"
+            }
+            "retire booker" => {
+                world.engine.retire_agent(&world.booker.id, "done", None).unwrap();
+                "agent_retired"
+            }
+            _ => {
+                let task = grant.chain().root().payload.task.id;
+                world.engine.end_task(task, "cancelled", None).unwrap();
+                "task_ended"
+            }
+        };
+        assert_eq!(world.code(Some(&child), "travel-1", 1), code, "{end}");
+        // And after the store was closed and opened again.
+        let text = child.chain().text();
+        let folder = world.folder;
+        world.engine.close().unwrap();
+        let engine = Engine::open(&folder.path().join("store"), Options::default()).unwrap();
+        let again = World { folder, engine, ..world };
+        let child = again.engine.accept(&text, vec![]).unwrap();
+        assert_eq!(again.code(Some(&child), "travel-1", 1), code, "{end}, reopened");
+    }
+}
+
+#[test]
+fn nothing_is_granted_beyond_ceiling_or_term() {
+    let world = world(Options::default());
+    let beyond = world.grant(r#"[{"tool":"mail.send"}]"#).unwrap_err();
+    assert!(beyond.to_string().contains("ceiling"), "{beyond}");
+    let grant = world.grant(WIDE).unwrap();
+    let wider = world.delegate(&grant, r#"[{"tool":"pay.*"}]"#).unwrap_err();
+    assert!(matches!(&wider, EngineError::Grant(invalid) if invalid.error.code() == "scope_widened"));
+    let long = world.engine.grant(NewGrant {
+        human: world.alice.id,
+        agent: world.planner.id,
+        task: TaskChoice::New("x".to_owned()),
+        scope: scope(WIDE),
+        limits: vec![],
+        ttl: 9 * HOUR,
+        further_hops: 0,
+        by: None,
+    });
+    assert!(long.unwrap_err().to_string().contains("outlive"));
+}
