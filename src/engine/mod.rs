@@ -6,12 +6,14 @@
 mod judge;
 mod open;
 mod read;
+mod story;
 
 mod verbs;
 
 pub use judge::{Bound, Call, Judged, Outcome, Recorded};
 pub use open::{MasterSource, Options};
 pub use read::{Exported, Filter, Names};
+pub use story::{Hop, Story, describe, shown};
 
 pub use verbs::{Delegation, NewGrant, TaskChoice};
 

@@ -1,0 +1,367 @@
+//! The story of one decision: who, through which agents, did what and where, and why.
+
+use std::fmt::Write as _;
+
+use super::{Engine, EngineError};
+use crate::canonical::{Map, Value, to_json};
+use crate::clock::render_instant;
+use crate::decision::Reason;
+use crate::scope::{Capability, Scope};
+use crate::trail::entry::{Entry, kind};
+
+/// One agent on the chain of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    /// The agent's id.
+    pub agent: String,
+    /// The agent's name.
+    pub name: String,
+    /// The grant's id.
+    pub grant: String,
+    /// Until when the grant lasted, RFC 3339.
+    pub until: String,
+    /// What the hop itself stated.
+    pub statement: Option<String>,
+    /// What the grant allows, a line a capability.
+    pub scope: Vec<String>,
+    /// What this hop narrowed away, a line a difference.
+    pub narrowed: Vec<String>,
+}
+
+/// The story of one decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Story {
+    /// The decision's entry.
+    pub entry: String,
+    /// Its place in the trail.
+    pub index: u64,
+    /// When, RFC 3339.
+    pub at: String,
+    /// The id of the human accountable; `none` if there was none.
+    pub human: String,
+    /// What people call them.
+    pub human_name: String,
+    /// The account and how sure we are of it, in words.
+    pub assurance: String,
+    /// The chain, from the root.
+    pub via: Vec<Hop>,
+    /// The task's sentence.
+    pub task: Option<String>,
+    /// The tool.
+    pub tool: String,
+    /// The resource.
+    pub resource: Option<String>,
+    /// The arguments as they were recorded, in the order of their names.
+    pub arguments: Vec<(String, String)>,
+    /// `allow`, `deny` or `ask`.
+    pub effect: String,
+    /// The reasons, with their codes.
+    pub reasons: Vec<Reason>,
+    /// The policies' version.
+    pub policy: String,
+    /// How it ended, in words; absent if it did not run or the process died in the middle.
+    pub outcome: Option<String>,
+    /// The entry of the call that this one was made in.
+    pub parent: Option<String>,
+}
+
+impl Engine {
+    /// Tells the story of a decision, by its entry's id or its outcome's.
+    ///
+    /// # Errors
+    /// `Invalid` for an entry that is no decision or is not there, and as `Engine::each_entry`.
+    pub fn story(&self, id: &str) -> Result<Story, EngineError> {
+        let missing = || EngineError::Invalid(format!("there is no entry `{}`", shown(id, 60)));
+        let mut entry = self.entry(id)?.ok_or_else(missing)?;
+        if entry.kind() == kind::OUTCOME {
+            entry = self.entry(entry.text("decision"))?.ok_or_else(missing)?;
+        }
+        if entry.kind() != kind::DECISION {
+            return Err(EngineError::Invalid(format!(
+                "the entry `{}` records no call but: {}",
+                entry.id(),
+                entry.kind()
+            )));
+        }
+        let outcome = self.outcome_of(&entry)?;
+        self.tell(&entry, outcome.as_ref())
+    }
+
+    fn tell(&self, entry: &Entry, outcome: Option<&Entry>) -> Result<Story, EngineError> {
+        let human = self.find_human(entry.text("human")).ok();
+        let task = entry.text("task").parse().ok();
+        let assurance = human.as_ref().map(|human| {
+            let whose = if human.account == human.display() { "" } else { &human.account };
+            let comma = if whose.is_empty() { "" } else { ", " };
+            format!("{whose}{comma}{}", human.assurance.word())
+        });
+        let tool = match entry.text("tool") {
+            "" => entry.value_text("tool").unwrap_or("(invalid name)"),
+            tool => tool,
+        };
+        Ok(Story {
+            entry: entry.id().to_owned(),
+            index: entry.index,
+            at: render_instant(entry.at()).unwrap_or_default(),
+            human: entry.text("human").to_owned(),
+            human_name: human.as_ref().map_or("nobody", |human| human.display()).to_owned(),
+            assurance: assurance.unwrap_or_default(),
+            via: self.hops(entry)?,
+            task: task.and_then(|id| self.task_sentence(&id).ok()),
+            tool: tool.to_owned(),
+            resource: entry.value_text("resource").map(str::to_owned),
+            arguments: arguments(entry),
+            effect: entry.text("effect").to_owned(),
+            reasons: reasons(entry),
+            policy: entry.text("policy").to_owned(),
+            outcome: outcome.map(outcome_words),
+            parent: entry.fields.get("parent").and_then(Value::as_str).map(str::to_owned),
+        })
+    }
+
+    fn hops(&self, entry: &Entry) -> Result<Vec<Hop>, EngineError> {
+        let digests = entry.digests("chain");
+        let Some(leaf) = digests.last() else { return Ok(Vec::new()) };
+        let names = self.names();
+        let chain = self.chain_of(leaf)?;
+        let mut hops: Vec<Hop> = Vec::new();
+        let mut above: Option<&Scope> = None;
+        for (place, digest) in digests.iter().enumerate() {
+            let Some(grant) = self.grant_entry(digest)? else { continue };
+            let agent = grant.text("agent").to_owned();
+            let scope = chain.as_ref().and_then(|c| Some(&c.hops().get(place)?.payload.scope));
+            let until = match grant.fields.get("until") {
+                Some(Value::Datetime(until)) => render_instant(*until).unwrap_or_default(),
+                _ => String::new(),
+            };
+            hops.push(Hop {
+                name: names.of(&agent).to_owned(),
+                agent,
+                grant: grant.text("grant").to_owned(),
+                until,
+                statement: grant.value_text("statement").map(str::to_owned),
+                scope: scope.map(|s| s.capabilities().iter().map(describe).collect()).unwrap_or_default(),
+                narrowed: match (above, scope) {
+                    (Some(parent), Some(child)) => narrowed(parent, child),
+                    _ => Vec::new(),
+                },
+            });
+            above = scope;
+        }
+        Ok(hops)
+    }
+}
+
+impl Story {
+    /// The first line: who, through whom, did what, and what was decided.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let mut line = shown(&self.human_name, 80);
+        for hop in &self.via {
+            let _ = write!(line, " → {}", shown(&hop.name, 80));
+        }
+        let arguments: Vec<String> = self
+            .arguments
+            .iter()
+            .map(|(name, value)| format!("{}={}", shown(name, 40), shown(value, 60)))
+            .collect();
+        let _ = write!(line, " → {}({})", shown(&self.tool, 80), arguments.join(", "));
+        let word = match self.effect.as_str() {
+            "allow" => "allowed",
+            "deny" => "refused",
+            _ => "asked",
+        };
+        let _ = write!(line, ": {word}");
+        line
+    }
+}
+
+impl std::fmt::Display for Story {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}", self.headline())?;
+        if self.human == "none" {
+            writeln!(f, "  who      nobody: no grant was in force")?;
+        } else {
+            let (name, assurance) = (shown(&self.human_name, 80), shown(&self.assurance, 200));
+            writeln!(f, "  who      {name} ({assurance}) · {}", self.human)?;
+        }
+        match &self.task {
+            Some(task) => writeln!(f, "  why      {}", shown(task, 500))?,
+            None => writeln!(f, "  why      (no task was stated)")?,
+        }
+        for (place, hop) in self.via.iter().enumerate() {
+            let label = if place == 0 { "via" } else { "" };
+            let (name, grant, until) = (shown(&hop.name, 80), &hop.grant, &hop.until);
+            writeln!(f, "  {label:<8} {}. {name} · {grant} until {until}", place + 1)?;
+            if let Some(statement) = &hop.statement {
+                writeln!(f, "           stated: {}", shown(statement, 500))?;
+            }
+            for line in &hop.scope {
+                writeln!(f, "           may: {}", shown(line, 500))?;
+            }
+            for line in &hop.narrowed {
+                writeln!(f, "           narrowed: {}", shown(line, 500))?;
+            }
+        }
+        let on = self.resource.as_ref().map(|r| format!(" on {}", shown(r, 200)));
+        writeln!(f, "  what     {}{}", shown(&self.tool, 200), on.unwrap_or_default())?;
+        for (name, value) in &self.arguments {
+            writeln!(f, "           {} = {}", shown(name, 80), shown(value, 500))?;
+        }
+        writeln!(f, "  decided  {} at {} · policy {}", self.effect, self.at, self.policy)?;
+        for reason in &self.reasons {
+            let at = reason.hop.map(|hop| format!(" (hop {})", hop + 1)).unwrap_or_default();
+            writeln!(f, "           {}{at}: {}", reason.code, shown(&reason.message, 500))?;
+            if let Some(allowed) = &reason.allowed {
+                writeln!(f, "             allowed: {}", shown(allowed, 500))?;
+            }
+            if let Some(fix) = &reason.fix {
+                writeln!(f, "             to fix it: {}", shown(fix, 500))?;
+            }
+        }
+        if let Some(outcome) = &self.outcome {
+            writeln!(f, "  outcome  {}", shown(outcome, 500))?;
+        } else if self.effect == "allow" {
+            writeln!(f, "  outcome  none recorded: it still runs, or the process died in the middle")?;
+        }
+        if let Some(parent) = &self.parent {
+            writeln!(f, "  inside   {parent}")?;
+        }
+        write!(f, "  entry    {} · index {}", self.entry, self.index)
+    }
+}
+
+/// A capability in words.
+#[must_use]
+pub fn describe(capability: &Capability) -> String {
+    let mut text = capability.tool().as_str().to_owned();
+    if let Some(patterns) = capability.resource() {
+        let patterns: Vec<&str> = patterns.iter().map(|pattern| pattern.as_str()).collect();
+        let _ = match patterns.as_slice() {
+            [] => write!(text, " on nothing"),
+            patterns => write!(text, " on {}", patterns.join(" or ")),
+        };
+    }
+    if let Some(caveats) = capability.where_() {
+        let caveats: Vec<String> =
+            caveats.iter().map(|(name, caveat)| format!("{name} {caveat}")).collect();
+        let _ = match caveats.as_slice() {
+            [] => write!(text, " without arguments"),
+            caveats => write!(text, " where {}", caveats.join(" and ")),
+        };
+    }
+    for limit in capability.limits() {
+        let _ = write!(text, ", {limit}");
+    }
+    text
+}
+
+/// What a child scope leaves out of its parent, a line a difference.
+fn narrowed(parent: &Scope, child: &Scope) -> Vec<String> {
+    let fits = |child: &Capability, parent: &Capability| {
+        let one = |c: &Capability| Scope::new(vec![c.clone()]).ok();
+        matches!((one(child), one(parent)), (Some(c), Some(p)) if c.within(&p).is_ok())
+    };
+    let mut lines = Vec::new();
+    for above in parent.capabilities() {
+        let below: Vec<&Capability> =
+            child.capabilities().iter().filter(|below| fits(below, above)).collect();
+        if below.is_empty() {
+            lines.push(format!("{} was not passed on", describe(above)));
+        }
+        for below in below {
+            if below != above {
+                lines.push(format!("{} became {}", describe(above), describe(below)));
+            }
+        }
+    }
+    lines
+}
+
+fn arguments(entry: &Entry) -> Vec<(String, String)> {
+    let Some(Value::Map(recorded)) = entry.value("arguments") else { return Vec::new() };
+    recorded.iter().map(|(name, item)| (name.to_owned(), argument(item))).collect()
+}
+
+/// A recorded argument in words.
+fn argument(item: &Value) -> String {
+    let parts = item.as_list().unwrap_or_default();
+    let how = parts.first().and_then(Value::as_str).unwrap_or_default();
+    let word = parts.get(1).and_then(Value::as_str).unwrap_or_default();
+    match (how, parts.get(1)) {
+        ("keep", Some(value)) => to_json(value),
+        ("mask", _) => format!("(masked {word})"),
+        ("digest", _) => format!("(digest of a {word})"),
+        _ => format!("({word}, too large to record)"),
+    }
+}
+
+fn reasons(entry: &Entry) -> Vec<Reason> {
+    let items = entry.value("detail").and_then(Value::as_list).unwrap_or_default();
+    let text = |map: &Map, key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
+    let told = items.iter().filter_map(Value::as_map).map(|map| Reason {
+        code: text(map, "code").unwrap_or_default().into(),
+        hop: map.get("hop").and_then(Value::as_i64).and_then(|hop| usize::try_from(hop).ok()),
+        message: text(map, "message").unwrap_or_default(),
+        allowed: text(map, "allowed"),
+        fix: text(map, "fix"),
+    });
+    let told: Vec<Reason> = told.collect();
+    if !told.is_empty() {
+        return told;
+    }
+    // The words were erased: the codes stand in the leaf.
+    let codes = entry.fields.get("reasons").and_then(Value::as_list).unwrap_or_default();
+    let codes = codes.iter().filter_map(Value::as_str);
+    codes
+        .map(|code| Reason {
+            code: code.to_owned().into(),
+            hop: None,
+            message: "(erased)".to_owned(),
+            allowed: None,
+            fix: None,
+        })
+        .collect()
+}
+
+fn outcome_words(outcome: &Entry) -> String {
+    let took = outcome.fields.get("duration_us").and_then(Value::as_i64).unwrap_or(0);
+    let word = outcome.text("type");
+    match outcome.text("status") {
+        "returned" => {
+            let item = outcome.value("result").and_then(Value::as_list).unwrap_or_default();
+            let value = match item.first().and_then(Value::as_str) {
+                Some("keep") => item.get(1).map(to_json),
+                _ => None,
+            };
+            let value = value.map(|value| format!(": {value}")).unwrap_or_default();
+            format!("returned {word} after {took} µs{value}")
+        }
+        _ => {
+            let text = outcome.value_text("error").unwrap_or("(erased)");
+            format!("raised {word} after {took} µs: {text}")
+        }
+    }
+}
+
+/// Text for a terminal: control, format and bidirectional characters escaped, shortened.
+#[must_use]
+pub fn shown(text: &str, most: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(most));
+    for (count, c) in text.chars().enumerate() {
+        if count >= most {
+            out.push('…');
+            break;
+        }
+        let hidden = c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+        if hidden {
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
