@@ -96,6 +96,8 @@ pub(crate) fn host_of(text: &str) -> Option<&str> {
     if !NETWORK_SCHEMES.contains(&scheme) {
         return None;
     }
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    authority(rest.get(..end)?).ok().map(|(host, _)| host)
+    // A `?` or `#` right after the host ends it for some programs and not for others, so that
+    // `https://a.com?@b.com` is b.com to those: a path must come first.
+    let (text, _) = rest.split_once('/').unwrap_or((rest, ""));
+    authority(text).ok().map(|(host, _)| host)
 }

@@ -172,7 +172,12 @@ impl Where {
     }
 
     fn check<'a>(&'a self, request: &'a Request, template: bool) -> Result<(), Miss<'a>> {
+        // A dotted name means a field, so a key with a dot cannot be named: no exemption reaches
+        // it, or a child without dotted names could take one that its parent denies.
         let exempt = |name: &str| {
+            if name.contains('.') {
+                return false;
+            }
             request.defaulted.iter().any(|own| **own == *name)
                 || (template && request.template.iter().any(|own| **own == *name))
         };

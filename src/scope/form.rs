@@ -67,7 +67,7 @@ impl Directory {
     }
 
     pub(super) fn within(&self, parent: &Self) -> bool {
-        self == parent || (*self.text != *"/" && parent.holds(&self.text))
+        self == parent || parent.holds(&self.text)
     }
 
     /// Whether all that is below starts with this text.

@@ -67,10 +67,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The same without what the call brought.
+    /// The same without the value or resource that the call brought; a tool's name stays.
     #[must_use]
     pub fn masked(mut self) -> Self {
-        self.asked = None;
+        if self.code != RefusalCode::ToolNotCovered {
+            self.asked = None;
+        }
         self
     }
 
