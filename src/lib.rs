@@ -5,8 +5,10 @@
 //!
 //! 0. `clock`, `canonical`, `keys`
 //! 1. `principal`, `request`, `scope`
+//! 4. `store`
 #![forbid(unsafe_code)]
 
 pub mod canonical;
 pub mod clock;
 pub mod principal;
+pub mod store;
