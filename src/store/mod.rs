@@ -1,0 +1,258 @@
+//! The store: what is kept between two runs, behind one small contract.
+//!
+//! A store maps byte keys to byte values, in the order of the keys. The engine never sees which
+//! engine lies below: `sled` in a folder, or a database server.
+
+mod folder;
+mod sled;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::sled::SledStore;
+
+/// The longest key, in bytes. A key has at least one byte.
+pub const MAX_KEY: usize = 1024;
+/// The longest value, in bytes.
+pub const MAX_VALUE: usize = 64 * 1024 - 1;
+/// The most operations in one batch; about 100 is where sled is at its best.
+pub const MAX_BATCH: usize = 1000;
+/// The most bytes of keys and values in one batch.
+pub const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Keys and values that outlive the process.
+///
+/// Every call may come from any thread. Reads see each batch whole or not at all, and may see one
+/// whose `commit` has not returned yet; what must not be acted on before it is durable has to wait
+/// for `commit`.
+pub trait Store: Send + Sync {
+    /// The value under `key`.
+    ///
+    /// # Errors
+    /// When the store cannot answer; never for an absent key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Calls `each` for the keys with `prefix`, ascending, beginning at `from` (itself included),
+    /// until it returns `false`.
+    ///
+    /// It is not a snapshot: entries written while it runs may or may not be met. The callback may
+    /// call the store, `close` included.
+    ///
+    /// # Errors
+    /// When the store cannot answer; what was passed on before stays valid.
+    fn scan(&self, prefix: &[u8], from: Option<&[u8]>, each: &mut Visit) -> Result<(), StoreError>;
+
+    /// Calls `each` for the keys with `prefix`, descending, beginning below `before` (itself left
+    /// out), until it returns `false`. As [`scan`](Store::scan) otherwise.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn scan_back(
+        &self,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        each: &mut Visit,
+    ) -> Result<(), StoreError>;
+
+    /// Applies the whole batch or nothing of it; it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when the batch breaks a bound: nothing was written and the store is
+    /// well. Any other error leaves open whether the batch will be found after the next open.
+    fn commit(&self, batch: Batch) -> Result<(), StoreError>;
+
+    /// Writes what is left and lets go of the store. Later calls answer [`StoreError::Closed`];
+    /// a second `close` does nothing.
+    ///
+    /// # Errors
+    /// When the last write fails. The store is closed all the same.
+    fn close(&self) -> Result<(), StoreError>;
+}
+
+/// What a scan calls with each key and value; it returns whether to go on.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> bool + 'a;
+
+/// Puts and deletes that take effect together, in order: of two on one key, the later stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    operations: Vec<Operation>,
+    bytes: usize,
+}
+
+/// One step of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Sets the value under a key.
+    Put(Vec<u8>, Vec<u8>),
+    /// Removes a key, present or not.
+    Delete(Vec<u8>),
+}
+
+impl Batch {
+    /// An empty batch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a put.
+    pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> &mut Self {
+        let (key, value) = (key.into(), value.into());
+        self.bytes = self.bytes.saturating_add(key.len()).saturating_add(value.len());
+        self.operations.push(Operation::Put(key, value));
+        self
+    }
+
+    /// Adds a delete.
+    pub fn delete(&mut self, key: impl Into<Vec<u8>>) -> &mut Self {
+        let key = key.into();
+        self.bytes = self.bytes.saturating_add(key.len());
+        self.operations.push(Operation::Delete(key));
+        self
+    }
+
+    /// How many operations it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// How many bytes of keys and values it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    /// Checks the bounds that every store keeps, so that what one accepts all accept.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`], naming the bound.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let refuse = |what: String| Err(StoreError::Refused { what });
+        if self.len() > MAX_BATCH {
+            return refuse(format!(
+                "a batch holds at most {MAX_BATCH} operations, this one {}: split it",
+                self.len()
+            ));
+        }
+        if self.bytes > MAX_BATCH_BYTES {
+            return refuse(format!(
+                "a batch holds at most {MAX_BATCH_BYTES} bytes, this one {}: split it",
+                self.bytes
+            ));
+        }
+        for operation in &self.operations {
+            let (key, value) = match operation {
+                Operation::Put(key, value) => (key, value.len()),
+                Operation::Delete(key) => (key, 0),
+            };
+            if key.is_empty() || key.len() > MAX_KEY {
+                return refuse(format!("a key has 1 to {MAX_KEY} bytes, this one {}", key.len()));
+            }
+            if value > MAX_VALUE {
+                return refuse(format!(
+                    "a value has at most {MAX_VALUE} bytes, this one {value}: split it"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The operations, in order.
+    #[must_use]
+    pub fn into_operations(self) -> Vec<Operation> {
+        self.operations
+    }
+}
+
+/// Who holds a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// The machine it runs on.
+    pub host: String,
+    /// When it opened the store, in microseconds since 1970.
+    pub started: i64,
+}
+
+/// Why a store did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else holds it.
+    #[error("store `{}` is in use by {}: close it there, or work through that process", path.display(), told(holder.as_ref()))]
+    Busy {
+        /// Who; `None` when the holder did not say or is gone.
+        holder: Option<Holder>,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It cannot read or write now. A handle that has once failed to write stays so.
+    #[error("store unavailable: {what}; fix the cause, then open the store again")]
+    Unavailable {
+        /// The cause.
+        what: String,
+    },
+    /// What lies there cannot be read as a store. Nothing was removed.
+    #[error(
+        "store damaged: {what}; keep a copy of the folder, then restore a backup or move it aside"
+    )]
+    Corrupt {
+        /// What was found.
+        what: String,
+    },
+    /// The store declines, and nothing was touched.
+    #[error("refused by the store: {what}")]
+    Refused {
+        /// The rule that was broken, and the way out.
+        what: String,
+    },
+    /// A later version wrote it.
+    #[error(
+        "the store has format {found}, this version reads up to {supported}: upgrade answerable"
+    )]
+    TooNew {
+        /// The format found.
+        found: u32,
+        /// The highest format this version reads.
+        supported: u32,
+    },
+    /// It was closed.
+    #[error("the store is closed: open it again")]
+    Closed,
+    /// It was opened before this process was forked.
+    #[error(
+        "the store was opened before this process was forked: open it after the fork, or start workers with `spawn` or `forkserver`"
+    )]
+    Forked,
+}
+
+impl StoreError {
+    /// The stable code that programs branch on.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "store_busy",
+            Self::Unavailable { .. } => "store_unavailable",
+            Self::Corrupt { .. } => "store_corrupt",
+            Self::Refused { .. } => "store_refused",
+            Self::TooNew { .. } => "store_too_new",
+            Self::Closed => "store_closed",
+            Self::Forked => "store_forked",
+        }
+    }
+}
+
+fn told(holder: Option<&Holder>) -> String {
+    match holder {
+        Some(holder) => format!("process {} on `{}`", holder.pid, holder.host),
+        None => "an unknown process".to_owned(),
+    }
+}

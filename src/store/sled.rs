@@ -1,0 +1,397 @@
+//! The embedded store: sled 0.34.7 in a folder, with the barriers it lacks.
+//!
+//! Why each precaution is there, found by reading that version and by the fault tests:
+//! - its `flush` writes and asks for write-back, which no power cut respects: each commit ends in
+//!   an `fdatasync` of our own;
+//! - it syncs neither its `conf` nor any directory entry: both are written or synced here before
+//!   the first commit can be acknowledged;
+//! - a page over a quarter of a segment goes to a file of its own that is never synced. A page
+//!   holds some 20 entries, so segments are large enough for 20 entries of the largest size;
+//! - a snapshot whose writing was interrupted is taken for the newest one and fails the open: such
+//!   remains are removed first. A snapshot may also run ahead of the log it sums up: the log is
+//!   synced before it is read;
+//! - its worker threads do not survive a fork, for any store of the process: a child gets
+//!   [`StoreError::Forked`], from `open` too.
+
+use std::fs::{self, File};
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ::sled::{Config, Db, IVec};
+use parking_lot::{Mutex, RwLock};
+
+use super::folder::{self, Attempt, Folder, unavailable};
+use super::{Batch, Operation, Store, StoreError, Visit};
+
+/// 20 entries of the largest size are below a quarter of it.
+const SEGMENT: usize = 8 * 1024 * 1024;
+const CACHE: u64 = 32 * 1024 * 1024;
+/// sled's `conf` for these settings: written whole and synced, as sled would write it in place.
+const CONF: &[u8] =
+    b"segment_size: 8388608\nuse_compression: false\nversion: 0.34\n\x5e\xeb\xc1\xd7";
+const DATA_FILE: &str = "db";
+const CONF_FILE: &str = "conf";
+const BLOBS: &str = "blobs";
+const SNAPSHOT: &str = "snap.";
+const UNFINISHED_SNAPSHOT: &str = ".generating";
+const LOCK_TEXT: &str = "could not acquire lock";
+/// sled lets go of its lock some time after the handle is dropped.
+const ATTEMPTS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(25);
+/// How many entries a scan reads before it passes them on.
+const PAGE: usize = 64;
+
+/// The process whose threads sled runs on.
+static PROCESS: OnceLock<u32> = OnceLock::new();
+
+/// A store in a folder of this machine, held by one process at a time.
+#[derive(Debug)]
+pub struct SledStore {
+    path: PathBuf,
+    process: u32,
+    open: RwLock<Option<Open>>,
+    /// The first failed write; from then on every call fails.
+    failed: OnceLock<String>,
+    /// How many batches were applied, and how many of them a barrier has covered.
+    applied: AtomicU64,
+    synced: Mutex<u64>,
+}
+
+#[derive(Debug)]
+struct Open {
+    db: Db,
+    /// Our own descriptor of sled's one data file.
+    data: File,
+    folder: Folder,
+}
+
+impl SledStore {
+    /// Opens the store in the folder `path`, or makes one there; `started` is the time told to
+    /// whoever finds the store in use.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when another handle holds it, [`StoreError::Refused`] when the folder
+    /// is not ours, [`StoreError::Corrupt`] when its content cannot be read.
+    pub fn open(path: impl AsRef<Path>, started: i64) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        let process = std::process::id();
+        if *PROCESS.get_or_init(|| process) != process {
+            return Err(StoreError::Forked);
+        }
+        let folder = lock(path, process, started)?;
+        let (db, data) = match open_locked(path, &folder) {
+            Ok(opened) => opened,
+            Err(error) => {
+                folder.release();
+                return Err(error);
+            }
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            process,
+            open: RwLock::new(Some(Open { db, data, folder })),
+            failed: OnceLock::new(),
+            applied: AtomicU64::new(0),
+            synced: Mutex::new(0),
+        })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn with<T>(&self, call: impl FnOnce(&Open) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.alive()?;
+        let open = self.open.read();
+        let open = open.as_ref().ok_or(StoreError::Closed)?;
+        self.healthy()?;
+        call(open)
+    }
+
+    /// INVARIANT: asked before any lock is touched; a lock held at the fork is never released.
+    fn alive(&self) -> Result<(), StoreError> {
+        if std::process::id() == self.process { Ok(()) } else { Err(StoreError::Forked) }
+    }
+
+    fn healthy(&self) -> Result<(), StoreError> {
+        match self.failed.get() {
+            None => Ok(()),
+            Some(what) => Err(StoreError::Unavailable { what: what.clone() }),
+        }
+    }
+
+    /// Remembers a failed write: what the disk holds is unknown from here on.
+    fn fail(&self, error: StoreError) -> StoreError {
+        tracing::error!(%error, "store failed");
+        let what = match &error {
+            StoreError::Unavailable { what } | StoreError::Corrupt { what } => what.clone(),
+            other => other.to_string(),
+        };
+        let _ = self.failed.set(format!("an earlier write failed ({what})"));
+        error
+    }
+
+    /// INVARIANT: one thread at a time, and none after a failure: the kernel tells of a failed
+    /// write-back once, to the first who asks.
+    fn barrier(&self, open: &Open, ticket: u64) -> Result<(), StoreError> {
+        let mut synced = self.synced.lock();
+        self.healthy()?;
+        if *synced >= ticket {
+            return Ok(());
+        }
+        let covered = self.applied.load(Ordering::Acquire);
+        let done = calm(|| open.db.flush()).and_then(|_| {
+            open.data.sync_data().map_err(|error| unavailable("sync its data", &error))
+        });
+        match done {
+            Ok(()) => {
+                *synced = covered;
+                Ok(())
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Reads a page at a time and passes it on with no lock held.
+    fn walk(&self, mut range: Range, back: bool, each: &mut Visit) -> Result<(), StoreError> {
+        while !range.is_empty() {
+            let page = self.with(|open| {
+                calm(|| {
+                    let entries = open.db.range::<&[u8], _>(range.bounds());
+                    if back {
+                        entries.rev().take(PAGE).collect::<Result<Vec<(IVec, IVec)>, _>>()
+                    } else {
+                        entries.take(PAGE).collect()
+                    }
+                })
+            })?;
+            for (key, value) in &page {
+                if !each(key, value) {
+                    return Ok(());
+                }
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE => {
+                    let last = Bound::Excluded(last.to_vec());
+                    if back { range.end = last } else { range.start = last }
+                }
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store for SledStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let value = self.with(|open| calm(|| open.db.get(key)))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, prefix: &[u8], from: Option<&[u8]>, each: &mut Visit) -> Result<(), StoreError> {
+        let mut range = Range::below(prefix);
+        if let Some(from) = from.filter(|from| *from > prefix) {
+            range.start = Bound::Included(from.to_vec());
+        }
+        self.walk(range, false, each)
+    }
+
+    fn scan_back(
+        &self,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        each: &mut Visit,
+    ) -> Result<(), StoreError> {
+        let mut range = Range::below(prefix);
+        if let Some(before) = before {
+            range.limit(before);
+        }
+        self.walk(range, true, each)
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        batch.check()?;
+        self.with(|open| {
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let mut writes = ::sled::Batch::default();
+            for operation in batch.into_operations() {
+                match operation {
+                    Operation::Put(key, value) => writes.insert(key, value),
+                    Operation::Delete(key) => writes.remove(key),
+                }
+            }
+            calm(|| open.db.apply_batch(writes)).map_err(|error| self.fail(error))?;
+            let ticket = self.applied.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+            self.barrier(open, ticket)
+        })
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.alive()?;
+        let Some(open) = self.open.write().take() else { return Ok(()) };
+        let done = match self.healthy() {
+            Ok(()) => self.barrier(&open, u64::MAX),
+            // It was told to whoever wrote.
+            Err(_) => Ok(()),
+        };
+        open.end();
+        done
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        let Some(open) = self.open.get_mut().take() else { return };
+        if self.alive().is_err() {
+            // In a forked child sled waits for threads that do not exist.
+            std::mem::forget(open);
+            return;
+        }
+        open.end();
+    }
+}
+
+impl Open {
+    /// Drops sled first, which writes what is left, and frees the folder after it.
+    fn end(self) {
+        let Self { db, data, folder } = self;
+        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            tracing::error!("the store could not be closed in order");
+        }
+        drop(data);
+        folder.release();
+    }
+}
+
+/// The keys a scan covers.
+struct Range {
+    start: Bound<Vec<u8>>,
+    end: Bound<Vec<u8>>,
+}
+
+impl Range {
+    /// All keys with `prefix`.
+    fn below(prefix: &[u8]) -> Self {
+        let mut next = prefix.to_vec();
+        let mut end = Bound::Unbounded;
+        while let Some(last) = next.pop() {
+            if let Some(above) = last.checked_add(1) {
+                next.push(above);
+                end = Bound::Excluded(next);
+                break;
+            }
+        }
+        Self { start: Bound::Included(prefix.to_vec()), end }
+    }
+
+    fn limit(&mut self, before: &[u8]) {
+        let lower = match &self.end {
+            Bound::Excluded(end) | Bound::Included(end) => before < end.as_slice(),
+            Bound::Unbounded => true,
+        };
+        if lower {
+            self.end = Bound::Excluded(before.to_vec());
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match (&self.start, &self.end) {
+            (Bound::Included(start), Bound::Excluded(end)) => start >= end,
+            // Nothing lies between a key and the same key with a zero byte after it.
+            (Bound::Excluded(start), Bound::Excluded(end)) => start >= end,
+            _ => false,
+        }
+    }
+
+    fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        (self.start.as_ref().map(Vec::as_slice), self.end.as_ref().map(Vec::as_slice))
+    }
+}
+
+/// Takes the folder's lock, waiting a second for a holder that is this process or gone.
+fn lock(path: &Path, process: u32, started: i64) -> Result<Folder, StoreError> {
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            std::thread::sleep(PAUSE);
+        }
+        match Folder::take(path, started)? {
+            Attempt::Taken(folder) => return Ok(folder),
+            Attempt::Held(Some(holder)) if holder.pid != process => {
+                return Err(StoreError::Busy { holder: Some(holder), path: path.to_owned() });
+            }
+            Attempt::Held(_) => {}
+        }
+    }
+    Err(StoreError::Busy { holder: folder::holder(path), path: path.to_owned() })
+}
+
+/// Opens sled in a folder whose lock is ours.
+fn open_locked(path: &Path, folder: &Folder) -> Result<(Db, File), StoreError> {
+    let failed = |doing: &'static str| move |error: std::io::Error| unavailable(doing, &error);
+    let blobs = folder.inner(BLOBS)?;
+    for name in folder.names()? {
+        let text = name.to_string_lossy();
+        if text.starts_with(SNAPSHOT) && text.ends_with(UNFINISHED_SNAPSHOT) {
+            fs::remove_file(path.join(&name)).map_err(failed("remove half a snapshot"))?;
+        }
+    }
+    if fs::read(path.join(CONF_FILE)).ok().as_deref() != Some(CONF) {
+        folder.write_whole(CONF_FILE, CONF, true)?;
+    }
+    let data = folder.file(DATA_FILE)?;
+    data.sync_all().map_err(failed("sync its data"))?;
+    folder.sync()?;
+
+    let config =
+        Config::new().path(path).segment_size(SEGMENT).cache_capacity(CACHE).flush_every_ms(None);
+    let mut opened = calm(|| config.open());
+    for _ in 1..ATTEMPTS {
+        match &opened {
+            Err(StoreError::Unavailable { what }) if what.contains(LOCK_TEXT) => {
+                std::thread::sleep(PAUSE);
+                opened = calm(|| config.open());
+            }
+            _ => break,
+        }
+    }
+    let db = opened.map_err(|error| match error {
+        StoreError::Unavailable { what } if what.contains(LOCK_TEXT) => {
+            StoreError::Busy { holder: None, path: path.to_owned() }
+        }
+        other => other,
+    })?;
+
+    for name in folder.names()? {
+        if name.to_string_lossy().starts_with(SNAPSHOT) {
+            folder::tighten(&path.join(&name)).map_err(failed("protect a snapshot"))?;
+        }
+    }
+    calm(|| db.flush())?;
+    data.sync_all().map_err(failed("sync its data"))?;
+    folder::sync_folder(&blobs).map_err(failed("sync its folder"))?;
+    folder.sync()?;
+    Ok((db, data))
+}
+
+/// Runs a call into sled; neither its errors nor its panics pass as they are.
+fn calm<T>(call: impl FnOnce() -> ::sled::Result<T>) -> Result<T, StoreError> {
+    use ::sled::Error;
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(Error::Io(error))) => Err(StoreError::Unavailable { what: error.to_string() }),
+        Ok(Err(error)) => Err(StoreError::Corrupt { what: error.to_string() }),
+        Err(_) => Err(StoreError::Corrupt { what: "the embedded store gave up".to_owned() }),
+    }
+}
+
+#[cfg(test)]
+#[path = "sled_tests.rs"]
+mod tests;

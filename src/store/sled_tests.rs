@@ -1,0 +1,114 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use super::*;
+
+fn put(store: &SledStore, key: &str) -> Result<(), StoreError> {
+    let mut batch = Batch::new();
+    batch.put(key, "value");
+    store.commit(batch)
+}
+
+#[test]
+fn conf_is_what_sled_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Config::new().path(dir.path()).segment_size(SEGMENT).open().unwrap());
+    assert_eq!(fs::read(dir.path().join(CONF_FILE)).unwrap(), CONF);
+}
+
+#[test]
+fn twenty_entries_of_the_largest_size_fit_a_page() {
+    assert!(20 * (super::super::MAX_KEY + super::super::MAX_VALUE + 64) < SEGMENT / 4);
+}
+
+#[test]
+fn no_page_spills_into_a_blob() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let store = SledStore::open(&path, 0).unwrap();
+    for round in 0..4_u8 {
+        for chunk in 0..2_u8 {
+            let mut batch = Batch::new();
+            for key in 0..40_u8 {
+                batch.put([chunk, key], vec![round ^ key; super::super::MAX_VALUE]);
+            }
+            store.commit(batch).unwrap();
+        }
+    }
+    assert_eq!(fs::read_dir(path.join(BLOBS)).unwrap().count(), 0);
+}
+
+#[test]
+fn a_forked_child_is_told_so_and_never_touches_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let mut store = SledStore::open(&path, 0).unwrap();
+    put(&store, "a").unwrap();
+    store.process = store.process.wrapping_add(1);
+    // A lock that was held at the fork stays so in the child: nothing may wait for it.
+    let held = store.open.write();
+    let results = [
+        store.get(b"a").map(|_| ()),
+        put(&store, "b"),
+        store.scan(b"", None, &mut |_, _| true),
+        store.scan_back(b"", None, &mut |_, _| true),
+        store.close(),
+    ];
+    for result in results {
+        assert_eq!(result, Err(StoreError::Forked));
+    }
+    drop(held);
+    drop(store);
+    // It was leaked, not closed: the folder is still held, by this process.
+    let again = SledStore::open(&path, 0);
+    assert!(matches!(again, Err(StoreError::Busy { holder: Some(holder), .. })
+        if holder.pid == std::process::id()));
+}
+
+#[test]
+fn a_failed_write_is_never_retried() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SledStore::open(dir.path().join("store"), 0).unwrap();
+    put(&store, "a").unwrap();
+    store.fail(StoreError::Unavailable { what: "no space".to_owned() });
+    for result in [put(&store, "b"), store.get(b"a").map(|_| ())] {
+        assert_eq!(result.unwrap_err().code(), "store_unavailable");
+    }
+    assert_eq!(store.close(), Ok(()));
+    assert_eq!(store.get(b"a"), Err(StoreError::Closed));
+}
+
+#[test]
+fn half_a_snapshot_does_not_stop_the_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    for round in 0..3 {
+        let store = SledStore::open(&path, 0).unwrap();
+        put(&store, &format!("key {round}")).unwrap();
+        store.close().unwrap();
+        fs::write(path.join("snap.7FFFFFFFFFFFFFFF.generating"), b"half").unwrap();
+    }
+    let store = SledStore::open(&path, 0).unwrap();
+    assert!((0..3).all(|round| store.get(format!("key {round}").as_bytes()).unwrap().is_some()));
+}
+
+#[test]
+fn a_damaged_store_is_reported_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    for key in ["a", "b"] {
+        let store = SledStore::open(&path, 0).unwrap();
+        put(&store, key).unwrap();
+        store.close().unwrap();
+    }
+    let snapshot = fs::read_dir(&path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.file_name().unwrap().to_string_lossy().starts_with(SNAPSHOT))
+        .unwrap();
+    fs::write(&snapshot, b"not a snapshot at all").unwrap();
+    let error = SledStore::open(&path, 0).unwrap_err();
+    assert_eq!(error.code(), "store_corrupt");
+    assert_eq!(fs::read(&snapshot).unwrap(), b"not a snapshot at all");
+    // And it is still there to be copied: nobody holds it.
+    assert!(!path.join("holder.json").exists());
+}
