@@ -24,13 +24,13 @@ from answerable.guard import governed
 try:
     from langchain.agents.middleware import AgentMiddleware
     from langchain_core.messages import ToolMessage
+    from langchain_core.tools import BaseTool
 except ImportError as error:
     error.add_note("hint: pip install 'answerable[langchain]'")
     raise
 
 if TYPE_CHECKING:
     from langchain.agents.middleware.types import ToolCallRequest
-    from langchain_core.tools import BaseTool
     from langgraph.types import Command
 
 __all__ = ["AnswerableMiddleware"]
@@ -160,7 +160,8 @@ def _undecorated(tool: BaseTool) -> tuple[bool, bool]:
     """Whether `_run` and `_arun` would reach a body that has no guard of its own."""
     func, coroutine = getattr(tool, "func", None), getattr(tool, "coroutine", None)
     sync_body = func or tool._run
-    async_body = coroutine or func or tool._arun
+    inherited = type(tool)._arun is BaseTool._arun  # which calls `_run` in a thread
+    async_body = coroutine or func or (tool._run if inherited else tool._arun)
     return not hasattr(sync_body, "__answerable__"), not hasattr(async_body, "__answerable__")
 
 
