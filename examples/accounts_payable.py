@@ -162,8 +162,8 @@ def review(engine: ans.Engine, bank: Bank, folder: Path) -> bool:
     references = [reference for _, _, reference in booked]
     moved = 10_000_00 - bank.balance(COMPANY)
     return all([
-        expect(len(booked) == 7 == len(paid), "7 invoices paid, each with an entry that allows it"),
-        expect(len(transfers) == 9, "9 payments tried: 2 were refused before any money moved"),
+        expect(len(booked) == 6 == len(paid), "6 invoices paid, each with an entry that allows it"),
+        expect(len(transfers) == 8, "8 payments tried: 2 were refused before any money moved"),
         expect(len(set(references)) == len(booked), "no invoice was paid twice"),
         expect(all(cents <= LIMIT for _, cents, _ in booked), "none is over 500 euros"),
         expect(moved == sum(cents for _, cents, _ in booked), f"{euros(moved)} left the account"),
@@ -198,7 +198,7 @@ def show(message: ToolMessage | str, depth: int) -> None:
     elif message.status == "error":
         print(f"{indent}{paint('31', 'refused')} {message.name}: {message.content}")
     elif message.name != "pay_vendor":
-        print(f"{indent}{paint('32', 'done')} {message.name}: {message.content}")
+        print(f"{indent}{paint('32', 'done')} {message.name}: {str(message.content)[:60]}")
 
 
 def expect(condition: bool, sentence: str) -> bool:
