@@ -161,14 +161,20 @@ def review(engine: ans.Engine, bank: Bank, folder: Path) -> bool:
     booked = bank.transfers()
     references = [reference for _, _, reference in booked]
     moved = 10_000_00 - bank.balance(COMPANY)
-    return all([
-        expect(len(booked) == 6 == len(paid), "6 invoices paid, each with an entry that allows it"),
-        expect(len(transfers) == 8, "8 payments tried: 2 were refused before any money moved"),
-        expect(len(set(references)) == len(booked), "no invoice was paid twice"),
-        expect(all(cents <= LIMIT for _, cents, _ in booked), "none is over 500 euros"),
-        expect(moved == sum(cents for _, cents, _ in booked), f"{euros(moved)} left the account"),
-        expect(bank.balance(STRANGER) == 0, "the stranger's account is empty"),
-    ])
+    return all(
+        [
+            expect(
+                len(booked) == 6 == len(paid), "6 invoices paid, each with an entry that allows it"
+            ),
+            expect(len(transfers) == 8, "8 payments tried: 2 were refused before any money moved"),
+            expect(len(set(references)) == len(booked), "no invoice was paid twice"),
+            expect(all(cents <= LIMIT for _, cents, _ in booked), "none is over 500 euros"),
+            expect(
+                moved == sum(cents for _, cents, _ in booked), f"{euros(moved)} left the account"
+            ),
+            expect(bank.balance(STRANGER) == 0, "the stranger's account is empty"),
+        ]
+    )
 
 
 def outsider(export: Path, authority: str, checkpoint: Any) -> bool:

@@ -104,11 +104,13 @@ class InvoiceModel(BaseChatModel):
                 if call["name"] == "list_invoices":
                     files += json.loads(str(result.content))
             return _call(*(("read_invoice", {"file": file}) for file in files))
-        payable, aside = _sort([
-            Invoice.parse(call["args"]["file"], str(result.content))
-            for call, result in results
-            if call["name"] == "read_invoice" and result.status == "success"
-        ])
+        payable, aside = _sort(
+            [
+                Invoice.parse(call["args"]["file"], str(result.content))
+                for call, result in results
+                if call["name"] == "read_invoice" and result.status == "success"
+            ]
+        )
         if not done & {"transfer", "pay_vendor"} and payable:
             return _call(*self._payments(payable))
         return AIMessage(_summary(results, aside))

@@ -207,13 +207,9 @@ def test_invalid_arguments_never_reach_the_body(world: World, use_async: bool) -
 
 @both_modes
 @pytest.mark.parametrize("scope", ["narrow", "wide"])
-def test_an_unknown_tool_is_refused_and_recorded(
-    world: World, scope: str, use_async: bool
-) -> None:
+def test_an_unknown_tool_is_refused_and_recorded(world: World, scope: str, use_async: bool) -> None:
     wide = ans.allow("pay.*")
-    agent = world.agent(
-        [decorated(world)], [("pay.everything", {"amount": 1})], [pay(80)]
-    )
+    agent = world.agent([decorated(world)], [("pay.everything", {"amount": 1})], [pay(80)])
     with world.engine.acting(world.grant(wide) if scope == "wide" else world.grant()):
         refused, paid = go(agent, use_async)
     assert (refused.status, paid.status) == ("error", "success")
@@ -355,9 +351,7 @@ def test_a_tool_class_is_governed_and_counted_once(world: World, use_async: bool
 
 
 @both_modes
-def test_what_langchain_injects_is_passed_on_and_not_judged(
-    world: World, use_async: bool
-) -> None:
+def test_what_langchain_injects_is_passed_on_and_not_judged(world: World, use_async: bool) -> None:
     @tool
     def transfer(account: str, amount: int, runtime: ToolRuntime) -> str:
         """Transfer money."""
@@ -373,9 +367,7 @@ def test_what_langchain_injects_is_passed_on_and_not_judged(
 
 @both_modes
 def test_a_child_agent_acts_within_a_delegated_grant(world: World, use_async: bool) -> None:
-    child = world.agent(
-        [decorated(world)], [pay(80, "a-1"), pay(80, "a-2"), pay(300, "a-1")]
-    )
+    child = world.agent([decorated(world)], [pay(80, "a-1"), pay(80, "a-2"), pay(300, "a-1")])
     child_told: list[ToolMessage] = []
 
     @tool
@@ -423,9 +415,7 @@ def test_after_a_revocation_the_model_is_refused(world: World) -> None:
         world.engine.revoke(grant, reason="changed my mind")
         return "revoked"
 
-    agent = world.agent(
-        [decorated(world), call_it_off], [pay(1)], [("call_it_off", {})], [pay(2)]
-    )
+    agent = world.agent([decorated(world), call_it_off], [pay(1)], [("call_it_off", {})], [pay(2)])
     with world.engine.acting(grant):
         first, revoked, second = go(agent, use_async=False)
     assert [m.status for m in (first, revoked, second)] == ["success", "success", "error"]
