@@ -19,7 +19,6 @@ demo: $(VENV)/.langchain ## An agent pays invoices; every cent can be answered f
 	$(call say,demo)
 	$(BIN)/python examples/accounts_payable.py
 
-# In this order: what fails fastest stands first.
 test: lint rust types python docs ## All checks
 	$(call say,all checks passed)
 
@@ -72,7 +71,7 @@ $(VENV)/.python:
 	$(call say,virtual environment)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet 'maturin>=1.16,<2'
+	$(BIN)/python -m pip install --quiet 'maturin>=1.16,<2'
 	@touch $@
 
 # One build for the demo and the tests, in release: it is what ships, and debug cryptography is slow.
@@ -80,16 +79,15 @@ $(VENV)/.wheel: $(VENV)/.python $(SOURCES)
 	$(call say,wheel: the first time it takes minutes)
 	rm -rf dist
 	$(BIN)/maturin build --release --locked --interpreter $(BIN)/python --out dist
-	-$(BIN)/pip uninstall --quiet --yes answerable
-	$(BIN)/pip install --quiet dist/*.whl
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
 	@touch $@
 
 $(VENV)/.langchain: $(VENV)/.wheel
 	$(call say,LangChain)
-	$(BIN)/pip install --quiet "$$(ls dist/*.whl)[langchain]"
+	$(BIN)/python -m pip install --quiet "$$(ls dist/*.whl)[langchain]"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.wheel
 	$(call say,test tools)
-	$(BIN)/pip install --quiet "$$(ls dist/*.whl)[test]"
+	$(BIN)/python -m pip install --quiet "$$(ls dist/*.whl)[test]"
 	@touch $@

@@ -76,7 +76,7 @@ class AccessDenied(Error, PermissionError):
     """
 
     code = "access_denied"
-    _details = ("decision",)
+    _details: ClassVar[tuple[str, ...]] = ("decision",)
     decision: Any = None
 
 

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import answerable as ans
 import pytest
-from answerable.integrations.langchain import AnswerableMiddleware
 from langchain.agents import create_agent
 from langchain.tools import ToolRuntime
 from langchain_core.language_models import BaseChatModel
@@ -20,6 +18,9 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessag
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool, StructuredTool, tool
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
+
+import answerable as ans
+from answerable.integrations.langchain import AnswerableMiddleware
 
 Step = tuple[str, dict[str, Any]]
 
@@ -255,11 +256,14 @@ def test_an_interrupt_passes_through(world: World, make: Any, use_async: bool) -
     async def ahandler(request: Any) -> Any:
         return await request.tool.ainvoke(request.tool_call)
 
-    with world.engine.acting(world.grant()), pytest.raises(GraphBubbleUp):
+    def call() -> Any:
         if use_async:
-            asyncio.run(middleware.awrap_tool_call(request, ahandler))
-        else:
-            middleware.wrap_tool_call(request, handler)
+            return asyncio.run(middleware.awrap_tool_call(request, ahandler))
+        return middleware.wrap_tool_call(request, handler)
+
+    with world.engine.acting(world.grant()), pytest.raises(GraphBubbleUp):
+        call()
+    assert world.effects(tool="pay.transfer") == ["allow"]
 
 
 def test_a_closed_engine_denies_and_the_body_does_not_run(world: World) -> None:

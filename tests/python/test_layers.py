@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "src"
 PACKAGE = ROOT / "python" / "answerable"
 
-# Rows from the bottom up; within a row a place may use those named before it. A folder is one place.
+# Rows from the bottom up; within a row a place may use those named before it; a folder is one.
 RUST_ROWS = [
     ["clock", "canonical", "keys"],
     ["principal", "request", "scope"],

@@ -18,13 +18,15 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from answerable.errors import AccessDenied
 from answerable.guard import governed
+
+from answerable.errors import AccessDenied
 
 try:
     from langchain.agents.middleware import AgentMiddleware
     from langchain_core.messages import ToolMessage
     from langchain_core.tools import BaseTool
+    from langchain_core.utils.pydantic import get_fields
 except ImportError as error:
     error.add_note("hint: pip install 'answerable[langchain]'")
     raise
@@ -170,7 +172,7 @@ def _argument_names(tool: BaseTool) -> list[str]:
     schema = tool.tool_call_schema
     if isinstance(schema, dict):
         return list(schema.get("properties", ()))
-    return list(getattr(schema, "model_fields", None) or schema.__fields__)
+    return list(get_fields(schema))
 
 
 def _only(arguments: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
