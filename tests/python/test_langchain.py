@@ -355,6 +355,36 @@ def test_a_tool_class_is_governed_and_counted_once(world: World, use_async: bool
 
 
 @both_modes
+def test_a_tool_class_with_a_guard_of_its_own_is_left_to_it(world: World, use_async: bool) -> None:
+    class Transfer(BaseTool):
+        name: str = "transfer"
+        description: str = "Transfer money."
+
+        @ans.tool("pay.transfer", resource="account/{account}")
+        def _run(self, account: str, amount: int) -> str:
+            world.ran.append((account, amount))
+            return f"paid {amount}"
+
+    agent = world.agent([Transfer()], [pay(80)])
+    with world.engine.acting(world.grant()):
+        (told,) = go(agent, use_async)
+    assert told.status == "success"
+    assert world.effects(tool="pay.transfer") == ["allow"]
+
+
+@both_modes
+def test_an_explicit_engine_is_the_one_that_is_asked(
+    world: World, tmp_path: Path, use_async: bool
+) -> None:
+    with ans.open(tmp_path / "other") as other:
+        agent = world.agent([undecorated(world)], [pay(80)], engine=other)
+        with world.engine.acting(world.grant()):
+            go(agent, use_async)
+        assert len(other.trail.entries(tool="pay.transfer")) == 1
+    assert world.effects(tool="pay.transfer") == []
+
+
+@both_modes
 def test_what_langchain_injects_is_passed_on_and_not_judged(world: World, use_async: bool) -> None:
     @tool
     def transfer(account: str, amount: int, runtime: ToolRuntime) -> str:
