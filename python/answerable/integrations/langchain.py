@@ -41,6 +41,8 @@ __all__ = ["AnswerableMiddleware"]
 class AnswerableMiddleware(AgentMiddleware[Any, Any, Any]):
     """Puts the guard between an agent and its tools.
 
+    List it last, next to the tools: middleware after it could still replace the tool it guards.
+
     Args:
         engine: The engine to ask; without it, that of the authority in force.
         tools: Names in the trail and in grants by LangChain's name, for tools without `@ans.tool`:
