@@ -5,9 +5,11 @@
 //!
 //! 0. `clock`, `canonical`, `keys`
 //! 1. `principal`, `request`, `scope`
+//! 3. `trail` (entry, block, merkle, checkpoint, proof, verify)
 #![forbid(unsafe_code)]
 
 pub mod canonical;
 pub mod clock;
 pub mod keys;
 pub mod principal;
+pub mod trail;
