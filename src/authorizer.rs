@@ -125,9 +125,12 @@ impl Standing {
         let holder = &grant.payload.holder;
         let Some(agent) = facts.agent(&holder.agent) else {
             self.faults.push(
-                Reason::new(code::UNKNOWN_AGENT, format!("the agent {} is not registered here", holder.agent))
-                    .at(hop)
-                    .fix("issue the agent with engine.agents.issue and grant to it"),
+                Reason::new(
+                    code::UNKNOWN_AGENT,
+                    format!("the agent {} is not registered here", holder.agent),
+                )
+                .at(hop)
+                .fix("issue the agent with engine.agents.issue and grant to it"),
             );
             return;
         };
@@ -149,16 +152,24 @@ impl Standing {
         }
         if agent.key != holder.key {
             self.faults.push(
-                Reason::new(code::HOLDER_KEY_UNKNOWN, format!("the grant of hop {hop} names a key that is not `{name}`'s"))
-                    .at(hop)
-                    .fix("grant anew, to the agent's present key"),
+                Reason::new(
+                    code::HOLDER_KEY_UNKNOWN,
+                    format!("the grant of hop {hop} names a key that is not `{name}`'s"),
+                )
+                .at(hop)
+                .fix("grant anew, to the agent's present key"),
             );
         }
         if let Err(beyond) = grant.payload.scope.within(agent.ceiling) {
             self.faults.push(
-                Reason::new(code::BEYOND_CEILING, format!("the grant of hop {hop} reaches beyond the ceiling of `{name}`: {beyond}"))
-                    .at(hop)
-                    .fix("grant within the agent's ceiling"),
+                Reason::new(
+                    code::BEYOND_CEILING,
+                    format!(
+                        "the grant of hop {hop} reaches beyond the ceiling of `{name}`: {beyond}"
+                    ),
+                )
+                .at(hop)
+                .fix("grant within the agent's ceiling"),
             );
         }
     }
@@ -176,16 +187,22 @@ impl Standing {
             if now < payload.iat.saturating_sub(SKEW) {
                 let from = shown(payload.iat);
                 faults.push(
-                    Reason::new(code::NOT_YET_VALID, format!("the grant of hop {hop} starts at {from}"))
-                        .at(hop),
+                    Reason::new(
+                        code::NOT_YET_VALID,
+                        format!("the grant of hop {hop} starts at {from}"),
+                    )
+                    .at(hop),
                 );
             }
             if now >= payload.exp {
                 let until = shown(payload.exp);
                 faults.push(
-                    Reason::new(code::EXPIRED, format!("the grant of hop {hop} expired at {until}"))
-                        .at(hop)
-                        .fix("ask for a new grant"),
+                    Reason::new(
+                        code::EXPIRED,
+                        format!("the grant of hop {hop} expired at {until}"),
+                    )
+                    .at(hop)
+                    .fix("ask for a new grant"),
                 );
             }
         }
@@ -193,9 +210,12 @@ impl Standing {
             if now >= *expires_at {
                 let until = render_seconds(*expires_at).unwrap_or_default();
                 faults.push(
-                    Reason::new(code::AGENT_EXPIRED, format!("the term of the agent `{name}` ended at {until}"))
-                        .at(hop)
-                        .fix("issue another agent and grant to it"),
+                    Reason::new(
+                        code::AGENT_EXPIRED,
+                        format!("the term of the agent `{name}` ended at {until}"),
+                    )
+                    .at(hop)
+                    .fix("issue another agent and grant to it"),
                 );
             }
         }
@@ -225,12 +245,16 @@ pub fn authorize(
             Ok(place) => {
                 let capability = payload.scope.capabilities().get(place);
                 let limits = capability.map_or(&[][..], |capability| capability.limits());
-                draws.extend(
-                    (0..limits.len()).map(|limit| Draw { hop, capability: Some(place), limit }),
-                );
-                draws.extend(
-                    (0..payload.limits.len()).map(|limit| Draw { hop, capability: None, limit }),
-                );
+                draws.extend((0..limits.len()).map(|limit| Draw {
+                    hop,
+                    capability: Some(place),
+                    limit,
+                }));
+                draws.extend((0..payload.limits.len()).map(|limit| Draw {
+                    hop,
+                    capability: None,
+                    limit,
+                }));
             }
             Err(refusal) => reasons.push(reason_of(&refusal, hop, chain, masked)),
         }
@@ -248,16 +272,21 @@ fn reason_of(
     chain: &Chain,
     masked: &dyn Fn(&str) -> bool,
 ) -> Reason {
-    let hidden = refusal.argument.as_deref().is_some_and(|name| {
-        masked(name.split_once('.').map_or(name, |(argument, _)| argument))
-    });
+    let hidden = refusal
+        .argument
+        .as_deref()
+        .is_some_and(|name| masked(name.split_once('.').map_or(name, |(argument, _)| argument)));
     let text = if hidden { refusal.clone().masked().to_string() } else { refusal.to_string() };
     let reason =
         Reason::new(refusal.code.as_str(), text).at(hop).allowing(refusal.allowed.to_string());
     let who = if hop == 0 { "the human" } else { "the delegating agent" };
     let hops = chain.hops().len();
     let fix = &refusal.fix;
-    let fix = if hop + 1 == hops { fix.to_string() } else { format!("{fix} (narrowed at hop {hop}; ask {who} for more)") };
+    let fix = if hop + 1 == hops {
+        fix.to_string()
+    } else {
+        format!("{fix} (narrowed at hop {hop}; ask {who} for more)")
+    };
     reason.fix(fix)
 }
 

@@ -54,7 +54,9 @@ pub enum GrantError {
     #[error("the grant names another task than its parent")]
     TaskChanged,
     /// Starts before, or ends after, its parent.
-    #[error("the grant lasts from {from} to {until}, beyond its parent's {parent_from} to {parent_until}")]
+    #[error(
+        "the grant lasts from {from} to {until}, beyond its parent's {parent_from} to {parent_until}"
+    )]
     TimeExtended {
         /// Its start.
         from: String,
@@ -293,10 +295,11 @@ impl Grant {
         if holder_key.public() != self.payload.holder.key {
             return Err(GrantError::Signature("the parent's holder"));
         }
-        let depth = self.payload.depth.checked_add(1).ok_or(GrantError::TooDeep {
-            depth: u8::MAX,
-            max_depth: self.payload.max_depth,
-        })?;
+        let depth = self
+            .payload
+            .depth
+            .checked_add(1)
+            .ok_or(GrantError::TooDeep { depth: u8::MAX, max_depth: self.payload.max_depth })?;
         let nonce = random()?;
         let payload = Payload {
             v: FORMAT,
@@ -328,13 +331,12 @@ impl Grant {
         check_own(&payload)?;
         let text = serde_json::to_string(&payload)
             .map_err(|error| GrantError::Malformed(error.to_string()))?;
-        let (token, digest) =
-            keys::sign(key, &text, footer, &assertion(authority_id)).map_err(|error| {
-                match error {
-                    KeyError::Token(what) => GrantError::TooLarge(what.to_owned()),
-                    other => GrantError::Key(other),
-                }
-            })?;
+        let (token, digest) = keys::sign(key, &text, footer, &assertion(authority_id)).map_err(
+            |error| match error {
+                KeyError::Token(what) => GrantError::TooLarge(what.to_owned()),
+                other => GrantError::Key(other),
+            },
+        )?;
         Ok(Self { payload, digest, token: token.into() })
     }
 

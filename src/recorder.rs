@@ -368,12 +368,7 @@ impl Recorder {
     }
 
     /// Packs and writes a queue, the first entry at index `first`, in as few writes as bounds allow.
-    fn write(
-        &self,
-        writer: &mut Writer,
-        first: u64,
-        queue: Vec<Queued>,
-    ) -> Result<(), StoreError> {
+    fn write(&self, writer: &mut Writer, first: u64, queue: Vec<Queued>) -> Result<(), StoreError> {
         let mut rest = queue.as_slice();
         let mut index = first;
         while !rest.is_empty() {
@@ -383,8 +378,10 @@ impl Recorder {
             let mut at = 0;
             while !rest.is_empty() && records < MAX_RECORDS {
                 let (block, after) = split_block(rest);
-                let entries: Vec<(&Draft, Vec<u8>)> =
-                    block.iter().map(|queued| (&queued.draft, queued.draft.leaf(queued.at))).collect();
+                let entries: Vec<(&Draft, Vec<u8>)> = block
+                    .iter()
+                    .map(|queued| (&queued.draft, queued.draft.leaf(queued.at)))
+                    .collect();
                 for (_, leaf) in &entries {
                     frontier
                         .append(leaf_hash(leaf))
@@ -424,11 +421,7 @@ impl Recorder {
         Ok(())
     }
 
-    fn data_key(
-        &self,
-        owner: &Owner,
-        batch: &mut Batch,
-    ) -> Result<crate::keys::SealKey, KeyError> {
+    fn data_key(&self, owner: &Owner, batch: &mut Batch) -> Result<crate::keys::SealKey, KeyError> {
         let key = data_key_at(owner);
         let load = |_: &Owner| load_data_key(&*self.store, owner);
         let (opened, made) = self.ring.find_or_make(owner, &load)?;
@@ -455,7 +448,8 @@ fn split_block(queue: &[Queued]) -> (&[Queued], &[Queued]) {
 
 /// About how many bytes a draft takes in a block: leaf and values.
 fn size_of_draft(draft: &Draft) -> usize {
-    let fields: usize = draft.fields.iter().map(|(key, value)| key.len() + size_of(value) + 2).sum();
+    let fields: usize =
+        draft.fields.iter().map(|(key, value)| key.len() + size_of(value) + 2).sum();
     let beside: usize = draft
         .beside
         .iter()
@@ -468,12 +462,22 @@ fn size_of_draft(draft: &Draft) -> usize {
 /// An upper bound of a value's size in JSON, near enough for packing.
 fn size_of(value: &Value) -> usize {
     match value {
-        Value::Str(text) => 2 + text.len() + text.bytes().filter(|b| *b < 0x20 || *b == b'"' || *b == b'\\').count() * 5,
+        Value::Str(text) => {
+            2 + text.len()
+                + text.bytes().filter(|b| *b < 0x20 || *b == b'"' || *b == b'\\').count() * 5
+        }
         Value::Bytes(bytes) => 16 + bytes.len() * 4 / 3,
-        Value::List(items) | Value::Tuple(items) => 16 + items.iter().map(|v| size_of(v) + 1).sum::<usize>(),
+        Value::List(items) | Value::Tuple(items) => {
+            16 + items.iter().map(|v| size_of(v) + 1).sum::<usize>()
+        }
         Value::Map(map) => 2 + map.iter().map(|(k, v)| k.len() * 2 + size_of(v) + 4).sum::<usize>(),
-        Value::Record(record) => 32 + record.type_name.len() + record.fields.iter().map(|(k, v)| k.len() * 2 + size_of(v) + 4).sum::<usize>(),
-        Value::Enum(member) => 32 + member.type_name.len() + member.name.len() + size_of(&member.value),
+        Value::Record(record) => {
+            32 + record.type_name.len()
+                + record.fields.iter().map(|(k, v)| k.len() * 2 + size_of(v) + 4).sum::<usize>()
+        }
+        Value::Enum(member) => {
+            32 + member.type_name.len() + member.name.len() + size_of(&member.value)
+        }
         Value::Decimal(number) => 16 + number.to_string().len(),
         Value::Int(crate::canonical::Int::Big(bytes)) => 16 + bytes.len() * 5 / 2,
         _ => 48,

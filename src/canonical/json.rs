@@ -26,7 +26,37 @@ pub fn to_json(value: &Value) -> String {
 /// # Errors
 /// What was wrong and where, in words.
 pub fn from_json(text: &str) -> Result<Value, String> {
+    whole_numbers_fit(text)?;
     serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+/// The JSON library reads whole numbers beyond 64 bits, and `-0`, as floats: they are refused.
+fn whole_numbers_fit(text: &str) -> Result<(), String> {
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        let from = rest.get(at..).unwrap_or_default();
+        let end = if let Some(inside) = from.strip_prefix('"') {
+            let mut escaped = false;
+            let close = inside.find(|c| {
+                let closes = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                closes
+            });
+            close.map_or(from.len(), |close| close + 2)
+        } else {
+            let of_number = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+            let end = from.find(|c| !of_number(c)).unwrap_or(from.len());
+            let number = from.get(..end).unwrap_or_default();
+            let whole = !number.contains(['.', 'e', 'E']);
+            if whole && (number == "-0" || number.parse::<i64>().is_err()) {
+                let shown: String = number.chars().take(40).collect();
+                return Err(format!("`{shown}` is not an integer of 64 bits"));
+            }
+            end
+        };
+        rest = from.get(end..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 impl Serialize for Value {
@@ -104,16 +134,15 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
+/// How many others the innermost value lies in.
 fn nesting(value: &Value) -> usize {
+    let below = |value: &Value| 1 + nesting(value);
+    let of_map = |map: &Map| map.iter().map(|(_, value)| below(value)).max().unwrap_or(0);
     match value {
-        Value::List(items) | Value::Tuple(items) => {
-            1 + items.iter().map(nesting).max().unwrap_or(0)
-        }
-        Value::Map(map) => 1 + map.iter().map(|(_, v)| nesting(v)).max().unwrap_or(0),
-        Value::Record(record) => {
-            1 + record.fields.iter().map(|(_, v)| nesting(v)).max().unwrap_or(0)
-        }
-        Value::Enum(member) => 1 + nesting(&member.value),
+        Value::List(items) | Value::Tuple(items) => items.iter().map(below).max().unwrap_or(0),
+        Value::Map(map) => of_map(map),
+        Value::Record(record) => of_map(&record.fields),
+        Value::Enum(member) => below(&member.value),
         _ => 0,
     }
 }
@@ -188,7 +217,11 @@ fn special<'de, A: MapAccess<'de>>(word: &str, map: &mut A) -> Result<Value, A::
     let wrong = || de::Error::custom(format!("`${word}` holds something else than it should"));
     Ok(match word {
         "int" => {
-            let number = Int::parse(&map.next_value::<String>()?).map_err(de::Error::custom)?;
+            let text = map.next_value::<String>()?;
+            let number = Int::parse(&text).map_err(de::Error::custom)?;
+            if number.to_string() != text {
+                return Err(wrong());
+            }
             if matches!(number, Int::Small(_)) {
                 return Err(de::Error::custom("`$int` is for integers beyond 64 bits"));
             }

@@ -151,9 +151,8 @@ impl Engine {
         let key = |error: KeyError| StoreError::Unavailable { what: error.to_string() };
         let id = EntryId::from_bytes(random().map_err(key)?);
         let salt = random().map_err(key)?;
-        let masked = |name: &str| {
-            call.record.iter().any(|(n, how)| &**n == name && *how != Recorded::Keep)
-        };
+        let masked =
+            |name: &str| call.record.iter().any(|(n, how)| &**n == name && *how != Recorded::Keep);
         for _ in 0..MAX_ROUNDS {
             let (epoch, judgement) = match (&call.against, call.bound, &call.request) {
                 (Some(reason), _, _) => (None, Judgement::deny(reason.clone())),
@@ -246,7 +245,9 @@ impl Engine {
         };
         // A limit of a kind that cannot be counted here must never be passed over.
         if draws.len() != judgement.draws.len() {
-            return Err(StoreError::Unavailable { what: "a limit that cannot be counted".to_owned() });
+            return Err(StoreError::Unavailable {
+                what: "a limit that cannot be counted".to_owned(),
+            });
         }
         let id = draft.id;
         let (judged, ticket) = self.recorder.sequence(|slot| {
@@ -308,23 +309,28 @@ impl Engine {
         match &call.request {
             Ok(request) => {
                 draft = draft.with("tool", Value::str(request.tool.as_str()));
-                let resource = request.resource.as_ref().map(|resource| resource.as_str().to_owned());
+                let resource =
+                    request.resource.as_ref().map(|resource| resource.as_str().to_owned());
                 let digest = self.request_digest(call.bound, request, resource.as_deref());
                 if let Some(resource) = &resource {
                     draft = draft.beside("resource", Value::str(resource), owner);
                 }
                 let arguments = self.recorded(&request.arguments, call.record);
-                draft = draft
-                    .beside("arguments", arguments, owner)
-                    .beside("request", Value::bytes(&digest), owner);
+                draft = draft.beside("arguments", arguments, owner).beside(
+                    "request",
+                    Value::bytes(&digest),
+                    owner,
+                );
             }
             Err(_) if crate::request::ToolName::parse(call.tool).is_ok() => {
                 draft = draft.with("tool", Value::str(call.tool));
             }
             Err(_) => {
-                draft = draft
-                    .with("tool", Value::str(""))
-                    .beside("tool", Value::str(cut(call.tool, MAX_TEXT)), owner);
+                draft = draft.with("tool", Value::str("")).beside(
+                    "tool",
+                    Value::str(cut(call.tool, MAX_TEXT)),
+                    owner,
+                );
             }
         }
         if decision.effect != Effect::Allow {
@@ -358,7 +364,8 @@ impl Engine {
         let mut recorded = Map::new();
         let mut room = 3 * MAX_RECORDED;
         for (name, value) in arguments.iter() {
-            let how = record.iter().find(|(n, _)| &**n == name).map_or(Recorded::Keep, |(_, how)| *how);
+            let how =
+                record.iter().find(|(n, _)| &**n == name).map_or(Recorded::Keep, |(_, how)| *how);
             let word = Value::str(value.type_word());
             let item = match how {
                 Recorded::Mask => vec![Value::str("mask"), word],
@@ -463,10 +470,11 @@ impl Engine {
                     }
                     Err(word) => (vec![Value::str("type")], cut(word, 256)),
                 };
-                draft
-                    .with("status", Value::str("returned"))
-                    .with("type", Value::str(word))
-                    .beside("result", Value::List(item), owner)
+                draft.with("status", Value::str("returned")).with("type", Value::str(word)).beside(
+                    "result",
+                    Value::List(item),
+                    owner,
+                )
             }
             Outcome::Raised(word, text) => draft
                 .with("status", Value::str("raised"))
@@ -483,9 +491,7 @@ impl Engine {
 
 fn unrecorded(error: &StoreError) -> Judged {
     let (code, message): (&'static str, Cow<'static, str>) = match error {
-        StoreError::Closed | StoreError::Forked => {
-            (code::ENGINE_CLOSED, error.to_string().into())
-        }
+        StoreError::Closed | StoreError::Forked => (code::ENGINE_CLOSED, error.to_string().into()),
         other => (code::STORE_UNAVAILABLE, other.to_string().into()),
     };
     Judged {

@@ -34,8 +34,8 @@ use crate::recorder::Recorder;
 use crate::registry::{Change, RegistryError, Sealer, State};
 use crate::store::{Store, StoreError};
 use crate::trail::block::BlockError;
-use crate::trail::entry::Entry;
 use crate::trail::checkpoint::{CheckpointError, CheckpointKey};
+use crate::trail::entry::Entry;
 
 /// When an entry must be durable; see the design's "Durability modes".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,7 +102,9 @@ pub enum EngineError {
     #[error("{0}")]
     Invalid(String),
     /// The clock was set back too far for anything to be trusted.
-    #[error("the clock is more than 60 s behind the highest time seen; set it right, nothing is granted until then")]
+    #[error(
+        "the clock is more than 60 s behind the highest time seen; set it right, nothing is granted until then"
+    )]
     ClockBehind,
 }
 
@@ -199,11 +201,7 @@ impl Engine {
     /// Runs a state transition under the sequencing lock and waits until it is durable.
     fn transition<R>(
         &self,
-        change: impl FnOnce(
-            &mut State,
-            i64,
-            &mut Sealer<'_>,
-        ) -> Result<(R, Vec<Change>), RegistryError>,
+        change: impl FnOnce(&mut State, i64, &mut Sealer<'_>) -> Result<(R, Vec<Change>), RegistryError>,
     ) -> Result<R, EngineError> {
         self.check()?;
         let (result, ticket) = self.recorder.sequence(|slot| {

@@ -86,7 +86,8 @@ impl Engine {
                 path.display()
             )));
         }
-        let store: Arc<dyn Store> = Arc::new(SledStore::open(&path, Clock::new(options.clock.clone(), 0).stamp())?);
+        let store: Arc<dyn Store> =
+            Arc::new(SledStore::open(&path, Clock::new(options.clock.clone(), 0).stamp())?);
         let opened = Self::on_store(&path, store.clone(), options);
         if opened.is_err() {
             store.close()?;
@@ -224,7 +225,8 @@ fn wrap_key(path: &Path, master: &MasterKey, fresh: bool) -> Result<SealKey, Eng
             path: path.display().to_string(),
             what: error.to_string(),
         })?;
-        let sealed = BASE64URL_NOPAD.decode(text.trim().as_bytes()).map_err(|_| KeyError::Sealed)?;
+        let sealed =
+            BASE64URL_NOPAD.decode(text.trim().as_bytes()).map_err(|_| KeyError::Sealed)?;
         let opened = sealing.open(&sealed, ASSERTION).map_err(|_| wrong_master())?;
         return Ok(SealKey::from_text(&opened)?);
     }

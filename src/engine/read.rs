@@ -98,10 +98,14 @@ impl Engine {
         let mut start = self.block_at(from)?.map_or(0, |(first, _)| first);
         loop {
             let mut blocks: Vec<(u64, Vec<u8>)> = Vec::with_capacity(BLOCKS);
-            self.store.scan(keyspace::BLOCK, Some(&keyspace::block(start)), &mut |key, value| {
-                blocks.push((index_of(key), value.to_vec()));
-                blocks.len() < BLOCKS
-            })?;
+            self.store.scan(
+                keyspace::BLOCK,
+                Some(&keyspace::block(start)),
+                &mut |key, value| {
+                    blocks.push((index_of(key), value.to_vec()));
+                    blocks.len() < BLOCKS
+                },
+            )?;
             let Some((last, _)) = blocks.last() else { return Ok(()) };
             start = last + 1;
             for (first, bytes) in &blocks {

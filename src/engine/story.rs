@@ -140,7 +140,9 @@ impl Engine {
                 grant: grant.text("grant").to_owned(),
                 until,
                 statement: grant.value_text("statement").map(str::to_owned),
-                scope: scope.map(|s| s.capabilities().iter().map(describe).collect()).unwrap_or_default(),
+                scope: scope
+                    .map(|s| s.capabilities().iter().map(describe).collect())
+                    .unwrap_or_default(),
                 narrowed: match (above, scope) {
                     (Some(parent), Some(child)) => narrowed(parent, child),
                     _ => Vec::new(),
@@ -222,7 +224,10 @@ impl std::fmt::Display for Story {
         if let Some(outcome) = &self.outcome {
             writeln!(f, "  outcome  {}", shown(outcome, 500))?;
         } else if self.effect == "allow" {
-            writeln!(f, "  outcome  none recorded: it still runs, or the process died in the middle")?;
+            writeln!(
+                f,
+                "  outcome  none recorded: it still runs, or the process died in the middle"
+            )?;
         }
         if let Some(parent) = &self.parent {
             writeln!(f, "  inside   {parent}")?;

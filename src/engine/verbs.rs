@@ -234,9 +234,8 @@ impl Engine {
             further_hops: new.further_hops,
             statement: None,
         };
-        let grant =
-            Grant::sign_root(&self.authority, new.human, assurance, task, &sentence, terms)
-                .map_err(|error| crate::chain::InvalidGrant { hop: 0, error })?;
+        let grant = Grant::sign_root(&self.authority, new.human, assurance, task, &sentence, terms)
+            .map_err(|error| crate::chain::InvalidGrant { hop: 0, error })?;
         self.transition(|state, _, _| {
             let human = state.human(&new.human).ok_or_else(|| not_found("human", &new.human))?;
             if human.offboarded {
@@ -278,8 +277,7 @@ impl Engine {
                 .agent(&leaf.holder.agent)
                 .ok_or_else(|| not_found("agent", &leaf.holder.agent))?
                 .clone();
-            let known =
-                state.agent(&new.agent).ok_or_else(|| not_found("agent", &new.agent))?;
+            let known = state.agent(&new.agent).ok_or_else(|| not_found("agent", &new.agent))?;
             let until = match new.ttl {
                 Some(ttl) => end(now, ttl)?,
                 None => leaf.exp.min(known.expires_at),
@@ -331,7 +329,8 @@ impl Engine {
         statements: Vec<Option<String>>,
     ) -> Result<Arc<Bound>, EngineError> {
         self.check()?;
-        let chain = UnverifiedChain::parse(text, self.max_hops)?.verify(&self.anchors, &self.cache)?;
+        let chain =
+            UnverifiedChain::parse(text, self.max_hops)?.verify(&self.anchors, &self.cache)?;
         let mut statements = statements;
         statements.resize(chain.hops().len(), None);
         for (hop, (grant, statement)) in chain.hops().iter().zip(&statements).enumerate() {
@@ -384,8 +383,9 @@ impl Engine {
     /// # Errors
     /// `NotFound`, and the store's.
     pub fn grant_digest(&self, text: &str) -> Result<Digest, EngineError> {
-        let id: crate::principal::GrantId =
-            text.parse().map_err(|_| not_found("grant", &text.chars().take(60).collect::<String>()))?;
+        let id: crate::principal::GrantId = text
+            .parse()
+            .map_err(|_| not_found("grant", &text.chars().take(60).collect::<String>()))?;
         let digest = self.store.get(&grant_id_key(&id))?.ok_or_else(|| not_found("grant", &id))?;
         digest.try_into().map_err(|_| not_found("grant", &id).into())
     }

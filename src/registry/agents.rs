@@ -105,7 +105,9 @@ impl State {
         check_text("the agent's name", new.name, 128)?;
         check_text("the agent's purpose", new.purpose, 4_096)?;
         if new.name.parse::<AgentId>().is_ok() {
-            return Err(RegistryError::Invalid("an agent's name may not look like an id".to_owned()));
+            return Err(RegistryError::Invalid(
+                "an agent's name may not look like an id".to_owned(),
+            ));
         }
         let owner = self.humans.get(&new.owner).ok_or_else(|| RegistryError::NotFound {
             kind: "human",
@@ -204,10 +206,10 @@ impl State {
         sealer: &mut Sealer<'_>,
     ) -> Result<(Arc<Agent>, Change), RegistryError> {
         check_text("the reason", reason, 4_096)?;
-        let known = self.agents.get(id).ok_or_else(|| RegistryError::NotFound {
-            kind: "agent",
-            name: id.to_string(),
-        })?;
+        let known = self
+            .agents
+            .get(id)
+            .ok_or_else(|| RegistryError::NotFound { kind: "agent", name: id.to_string() })?;
         if known.status == Status::Retired || known.status == to {
             return Err(RegistryError::Illegal(format!(
                 "the agent `{}` is {} and cannot be {action}",
@@ -253,7 +255,9 @@ pub fn secret_key(
     let text = sealer.ring().agents().open(&sealed, &assertion)?;
     let secret = SecretKey::parse(&text)?;
     if secret.public() != agent.key {
-        return Err(RegistryError::Store(StoreError::Corrupt { what: "an agent's key".to_owned() }));
+        return Err(RegistryError::Store(StoreError::Corrupt {
+            what: "an agent's key".to_owned(),
+        }));
     }
     Ok(Some(secret))
 }
@@ -286,7 +290,8 @@ pub(super) fn load(
     super::records::each(store, PREFIX, |rest, value| {
         let id = AgentId::from_bytes(rest.try_into().map_err(|_| super::records::damaged())?);
         let clear: Clear = super::records::parse(value)?;
-        let opened = sealer.open(&Owner::human(clear.owner), &clear.sealed, &format!("agent/{id}"))?;
+        let opened =
+            sealer.open(&Owner::human(clear.owner), &clear.sealed, &format!("agent/{id}"))?;
         let personal = match opened {
             Some(text) => super::records::parse(text.as_bytes())?,
             // An erased owner: nothing is left that the agent could be granted.

@@ -71,7 +71,6 @@ struct Personal {
     name: Option<String>,
 }
 
-
 fn key(id: &HumanId) -> Vec<u8> {
     [PREFIX, id.as_bytes()].concat()
 }
@@ -165,11 +164,7 @@ pub(super) fn load(
         let opened = sealer.open(&Owner::human(id), &clear.sealed, &format!("human/{id}"))?;
         let personal = match opened {
             Some(text) => super::records::parse(text.as_bytes())?,
-            None => Personal {
-                account: "(erased)".to_owned(),
-                issuer: id.to_string(),
-                name: None,
-            },
+            None => Personal { account: "(erased)".to_owned(), issuer: id.to_string(), name: None },
         };
         state.insert_human(Arc::new(Human {
             id,

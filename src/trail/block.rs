@@ -24,7 +24,9 @@ pub enum BlockError {
     #[error("the block is damaged: {0}")]
     Damaged(String),
     /// A newer format.
-    #[error("the block has format {0}; this version reads format {BLOCK_FORMAT}: upgrade answerable")]
+    #[error(
+        "the block has format {0}; this version reads format {BLOCK_FORMAT}: upgrade answerable"
+    )]
     Newer(i64),
     /// A key could not be used.
     #[error(transparent)]

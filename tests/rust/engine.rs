@@ -1,5 +1,11 @@
 //! The engine as a whole: from a grant to a verified trail.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 use std::sync::Arc;
 
@@ -133,7 +139,10 @@ fn one_path_from_grant_to_trail() {
 
     let mut export = Vec::new();
     let wrote = world.engine.export(&mut export).unwrap();
-    assert_eq!(export.iter().filter(|b| **b == b'\n').count() as u64, wrote.entries + wrote.checkpoints + 1);
+    assert_eq!(
+        export.iter().filter(|b| **b == b'\n').count() as u64,
+        wrote.entries + wrote.checkpoints + 1
+    );
 }
 
 #[test]
@@ -182,7 +191,9 @@ fn nothing_is_granted_beyond_ceiling_or_term() {
     assert!(beyond.to_string().contains("ceiling"), "{beyond}");
     let grant = world.grant(WIDE).unwrap();
     let wider = world.delegate(&grant, r#"[{"tool":"pay.*"}]"#).unwrap_err();
-    assert!(matches!(&wider, EngineError::Grant(invalid) if invalid.error.code() == "scope_widened"));
+    assert!(
+        matches!(&wider, EngineError::Grant(invalid) if invalid.error.code() == "scope_widened")
+    );
     let long = world.engine.grant(NewGrant {
         human: world.alice.id,
         agent: world.planner.id,

@@ -1,0 +1,14 @@
+//! The trail: an append-only record under an RFC 6962 tree, signed checkpoints, and the verifier.
+//!
+//! `merkle`, `checkpoint` and `proof` are the writer's and the reader's; `verify` shares no path
+//! with them. `docs/formats.md` is normative for all the bytes.
+
+pub mod block;
+pub mod checkpoint;
+pub mod entry;
+pub mod merkle;
+pub mod proof;
+pub mod verify;
+
+#[cfg(test)]
+mod tests;
