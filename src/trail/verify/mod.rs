@@ -380,7 +380,8 @@ impl Verifier {
         let roots = tree::roots(&self.leaves, &sizes);
         self.report.size = size;
         self.report.root = roots.last().copied().flatten().unwrap_or_default();
-        let mut agreed = 0;
+        // What the trail itself holds may be made anew: only what was kept outside bounds a rewrite.
+        let (mut agreed, mut agreed_since) = (0, 0);
         for (one, root) in compared.into_iter().zip(roots.into_iter().flatten()) {
             let last = one.size.saturating_sub(1);
             if one.size > size {
@@ -393,12 +394,14 @@ impl Verifier {
                 } else {
                     (Code::CheckpointRoot, "the entries have another root than the checkpoint")
                 };
-                let place = Place { index: Some(agreed), through: Some(last), ..one.place };
+                let first = if one.since { agreed_since } else { agreed };
+                let place = Place { index: Some(first), through: Some(last), ..one.place };
                 let stated = BASE64URL_NOPAD.encode(&one.root);
                 self.differ(code, place, what, &stated, &BASE64URL_NOPAD.encode(&root));
             } else {
                 agreed = one.size;
                 if one.since {
+                    agreed_since = one.size;
                     self.report.since_agreed += 1;
                 } else {
                     self.report.checkpoints += 1;
