@@ -459,3 +459,6 @@ fn commitment(shown: &Disclosed<'_>) -> Hash {
 fn index_of(place: &Place) -> String {
     place.index.map(|index| index.to_string()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
