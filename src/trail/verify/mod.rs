@@ -117,13 +117,14 @@ impl Verifier {
     /// The next leaf: the index it claims, its canonical bytes, the values shown beside it.
     /// Returns the leaf's hash.
     pub fn leaf(&mut self, index: u64, leaf: &[u8], values: &[Disclosed<'_>]) -> Hash {
-        let mut place =
-            Place { line: self.line, index: Some(index), entry: id_of(leaf), ..Place::default() };
+        let fields = bytes::map(leaf);
+        let entry = fields.as_ref().ok().and_then(|fields| id_in(fields));
+        let mut place = Place { line: self.line, index: Some(index), entry, ..Place::default() };
         self.sequence(index, &place);
         let hash = tree::of_leaf(leaf);
         let before = self.leaves.len() as u64;
         self.leaves.push(hash);
-        let fields = match bytes::map(leaf) {
+        let fields = match fields {
             Ok(fields) => fields,
             Err(what) => {
                 self.fault(Code::BadLeaf, place, &format!("the leaf is not canonical: {what}"));
@@ -431,7 +432,10 @@ impl Verifier {
 
 /// The entry's id in a leaf, if there is one to name the place by.
 fn id_of(leaf: &[u8]) -> Option<String> {
-    let fields = bytes::map(leaf).ok()?;
+    id_in(&bytes::map(leaf).ok()?)
+}
+
+fn id_in(fields: &bytes::Fields<'_>) -> Option<String> {
     let (_, id) = fields.iter().find(|(key, _)| *key == "id")?;
     bytes::text(id).filter(|text| entry_id(text).is_some()).map(str::to_owned)
 }
