@@ -408,4 +408,4 @@ pub fn commitment(salt: &Salt, field: &str, value: &Value) -> Digest {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
