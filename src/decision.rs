@@ -154,10 +154,6 @@ impl Decision {
             return format!("`{tool}` is allowed");
         };
         let mut text = format!("`{tool}` was not allowed: {}", first.message);
-        if let Some(allowed) = &first.allowed {
-            text.push_str("; allowed: ");
-            text.push_str(allowed);
-        }
         if let Some(fix) = &first.fix {
             text.push_str("; to fix it: ");
             text.push_str(fix);

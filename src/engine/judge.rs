@@ -83,6 +83,8 @@ pub struct Call<'a> {
     pub tool: &'a str,
     /// What is asked; the reasons why it cannot be judged where it cannot.
     pub request: Result<Request, Vec<Reason>>,
+    /// Arguments passed by reference, unjudged: name and type, for the record.
+    pub by_type: &'a [(Box<str>, String)],
     /// How arguments are recorded, by name; kept if absent.
     pub record: &'a [(Box<str>, Recorded)],
     /// The chain in force.
@@ -104,6 +106,8 @@ pub struct Judged {
     pub upto: u64,
     /// Whether the caller must wait for that before the tool runs.
     pub must_wait: bool,
+    /// Why it could not be recorded.
+    pub cause: Option<StoreError>,
     owner: Option<Owner>,
 }
 
@@ -281,6 +285,7 @@ impl Engine {
                 entry: Some(id),
                 upto: ticket.upto,
                 must_wait: waits,
+                cause: None,
                 owner: Some(owner),
             }
         }))
@@ -315,7 +320,7 @@ impl Engine {
                 if let Some(resource) = &resource {
                     draft = draft.beside("resource", Value::str(resource), owner);
                 }
-                let arguments = self.recorded(&request.arguments, call.record);
+                let arguments = self.recorded(&request.arguments, call);
                 draft = draft.beside("arguments", arguments, owner).beside(
                     "request",
                     Value::bytes(&digest),
@@ -360,12 +365,15 @@ impl Engine {
     }
 
     /// Arguments as they are recorded: `[how, …]` by name.
-    fn recorded(&self, arguments: &Map, record: &[(Box<str>, Recorded)]) -> Value {
+    fn recorded(&self, arguments: &Map, call: &Call<'_>) -> Value {
         let mut recorded = Map::new();
         let mut room = 3 * MAX_RECORDED;
         for (name, value) in arguments.iter() {
-            let how =
-                record.iter().find(|(n, _)| &**n == name).map_or(Recorded::Keep, |(_, how)| *how);
+            let how = call
+                .record
+                .iter()
+                .find(|(n, _)| &**n == name)
+                .map_or(Recorded::Keep, |(_, how)| *how);
             let word = Value::str(value.type_word());
             let item = match how {
                 Recorded::Mask => vec![Value::str("mask"), word],
@@ -385,6 +393,10 @@ impl Engine {
                     }
                 }
             };
+            recorded.insert(cut(name, 256), Value::List(item));
+        }
+        for (name, word) in call.by_type {
+            let item = vec![Value::str("type"), Value::str(cut(word, 256))];
             recorded.insert(cut(name, 256), Value::List(item));
         }
         Value::Map(recorded)
@@ -499,6 +511,7 @@ fn unrecorded(error: &StoreError) -> Judged {
         entry: None,
         upto: 0,
         must_wait: false,
+        cause: Some(error.clone()),
         owner: None,
     }
 }
