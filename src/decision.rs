@@ -83,6 +83,8 @@ pub mod code {
     pub const EXPIRED: &str = "expired";
     /// A grant of the chain was revoked.
     pub const REVOKED: &str = "revoked";
+    /// The chain was made under another authority.
+    pub const UNKNOWN_AUTHORITY: &str = "unknown_authority";
     /// The human is gone.
     pub const HUMAN_OFFBOARDED: &str = "human_offboarded";
     /// The human is not registered here.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::canonical::{Digest, Map, Value, decode};
+use crate::canonical::{Digest, Int, Map, Value, decode};
 use crate::clock::Clock;
 use crate::keys::{KeyError, KeyRing, Owner};
 use crate::registry::{Put, data_key_at, load_data_key};
@@ -87,8 +87,10 @@ struct Sequencer {
 
 struct Counter {
     used: u64,
-    /// What stands in the store: `used` may grow to it without another write.
+    /// What was made durable, or soon is: `used` may grow to it without another write.
     reserved: u64,
+    /// All entries below this index must be durable for `reserved` to be.
+    upto: u64,
 }
 
 struct Writer {
@@ -240,12 +242,17 @@ impl Recorder {
     /// the next places.
     ///
     /// # Errors
-    /// What `build` answered.
-    pub fn sequence<R, E>(
+    /// What `build` answered; `Unavailable` or `Closed` where nothing is recorded any more.
+    pub fn sequence<R, E: From<StoreError>>(
         &self,
         build: impl FnOnce(&mut Slot<'_>) -> Result<R, E>,
     ) -> Result<(R, Ticket), E> {
         let sequencer = self.sequencer.lock();
+        // Nothing gets a place that can never be written.
+        self.check_health()?;
+        if sequencer.closing {
+            return Err(StoreError::Closed.into());
+        }
         let at = self.clock.stamp().max(sequencer.last_at);
         let was_empty = sequencer.queue.is_empty();
         let mut slot = Slot { recorder: self, sequencer, at, must_wait: false, pushed: false };
@@ -333,15 +340,28 @@ impl Recorder {
         Ok(self.writer.lock().frontier.clone())
     }
 
-    /// Writes all that was appended and stops the thread.
+    /// Writes all that was appended, gives back what was reserved of limits and not drawn, and
+    /// stops the thread. Nothing is sequenced from here on.
     ///
     /// # Errors
     /// As [`Recorder::wait`].
     pub fn close(&self) -> Result<(), StoreError> {
-        let flushed = self.flush();
         self.sequencer.lock().closing = true;
         self.wake.notify_all();
-        flushed.map(|_| ())
+        self.flush()?;
+        let unspent: Vec<(Vec<u8>, u64)> = {
+            let sequencer = self.sequencer.lock();
+            let unspent = sequencer.counters.iter().filter(|(_, c)| c.used < c.reserved);
+            unspent.map(|(id, counter)| (id.key(), counter.used)).collect()
+        };
+        for some in unspent.chunks(MAX_RECORDS) {
+            let mut batch = Batch::default();
+            for (key, used) in some {
+                batch.put(key.clone(), used.to_be_bytes());
+            }
+            self.store.commit(batch)?;
+        }
+        Ok(())
     }
 
     fn fail(&self, error: &StoreError) {
@@ -449,7 +469,7 @@ fn split_block(queue: &[Queued]) -> (&[Queued], &[Queued]) {
 /// About how many bytes a draft takes in a block: leaf and values.
 fn size_of_draft(draft: &Draft) -> usize {
     let fields: usize =
-        draft.fields.iter().map(|(key, value)| key.len() + size_of(value) + 2).sum();
+        draft.fields.iter().map(|(key, value)| key.len() + 16 + size_of(value)).sum();
     let beside: usize = draft
         .beside
         .iter()
@@ -459,29 +479,43 @@ fn size_of_draft(draft: &Draft) -> usize {
     160 + fields + beside
 }
 
-/// An upper bound of a value's size in JSON, near enough for packing.
-fn size_of(value: &Value) -> usize {
+/// An upper bound, a close one, of a value's size in JSON.
+pub(crate) fn size_of(value: &Value) -> usize {
+    let of_all = |items: &[Value]| items.iter().map(|item| size_of(item) + 1).sum::<usize>();
+    let of_map = |map: &Map| -> usize {
+        map.iter().map(|(key, value)| size_of_text(key) + size_of(value) + 3).sum()
+    };
     match value {
-        Value::Str(text) => {
-            2 + text.len()
-                + text.bytes().filter(|b| *b < 0x20 || *b == b'"' || *b == b'\\').count() * 5
+        Value::Null => 4,
+        Value::Bool(_) => 5,
+        Value::Int(Int::Small(number)) => {
+            2 + number.unsigned_abs().checked_ilog10().unwrap_or(0) as usize
         }
+        Value::Int(Int::Big(bytes)) => 16 + bytes.len() * 5 / 2,
+        Value::Float(_) => 26,
+        Value::Str(text) => size_of_text(text),
         Value::Bytes(bytes) => 16 + bytes.len() * 4 / 3,
-        Value::List(items) | Value::Tuple(items) => {
-            16 + items.iter().map(|v| size_of(v) + 1).sum::<usize>()
-        }
-        Value::Map(map) => 2 + map.iter().map(|(k, v)| k.len() * 2 + size_of(v) + 4).sum::<usize>(),
-        Value::Record(record) => {
-            32 + record.type_name.len()
-                + record.fields.iter().map(|(k, v)| k.len() * 2 + size_of(v) + 4).sum::<usize>()
-        }
-        Value::Enum(member) => {
-            32 + member.type_name.len() + member.name.len() + size_of(&member.value)
-        }
         Value::Decimal(number) => 16 + number.to_string().len(),
-        Value::Int(crate::canonical::Int::Big(bytes)) => 16 + bytes.len() * 5 / 2,
-        _ => 48,
+        Value::Datetime(_) | Value::Uuid(_) => 48,
+        Value::Enum(member) => {
+            let names = size_of_text(&member.type_name) + size_of_text(&member.name);
+            16 + names + size_of(&member.value)
+        }
+        Value::List(items) => 2 + of_all(items),
+        Value::Tuple(items) => 14 + of_all(items),
+        Value::Map(map) => 2 + of_map(map),
+        Value::Record(record) => 20 + size_of_text(&record.type_name) + of_map(&record.fields),
     }
+}
+
+/// An upper bound of a text's size in JSON.
+pub(crate) fn size_of_text(text: &str) -> usize {
+    let escaped = text.bytes().map(|byte| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    });
+    2 + escaped.sum::<usize>()
 }
 
 impl Slot<'_> {
@@ -523,21 +557,27 @@ impl Slot<'_> {
                     })?),
                     None => 0,
                 };
-                self.sequencer.counters.insert(id.clone(), Counter { used, reserved: used });
+                self.sequencer
+                    .counters
+                    .insert(id.clone(), Counter { used, reserved: used, upto: 0 });
             }
             if self.sequencer.counters.get(id).is_none_or(|counter| counter.used >= *max) {
                 return Ok(Err(place));
             }
         }
         let portion = self.recorder.portion;
+        let durable = self.recorder.durable.load(Ordering::Acquire);
+        let next = self.sequencer.next;
         for (id, max) in draws {
             if let Some(counter) = self.sequencer.counters.get_mut(id) {
                 counter.used += 1;
                 if counter.used > counter.reserved {
                     counter.reserved = counter.used.saturating_add(portion - 1).min(*max);
                     puts.push(Put::Set(id.key(), counter.reserved.to_be_bytes().to_vec()));
-                    self.must_wait = true;
+                    counter.upto = next + 1;
                 }
+                // Whoever draws on a portion waits for it, not only who made it.
+                self.must_wait |= counter.upto > durable;
             }
         }
         Ok(Ok(()))

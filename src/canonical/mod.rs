@@ -9,6 +9,7 @@ mod json;
 mod number;
 
 pub use decode::{DecodeError, decode};
+pub(crate) use json::whole_numbers_fit;
 pub use json::{from_json, to_json};
 pub use number::{Decimal, Int, NumberError, compare as compare_numbers};
 

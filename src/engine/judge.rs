@@ -16,7 +16,7 @@ use crate::clock::Reading;
 use crate::decision::{Decision, Effect, Reason, code};
 use crate::keys::{KeyError, Owner, random};
 use crate::principal::{AgentId, EntryId, HumanId, TaskId};
-use crate::recorder::{CounterId, Slot};
+use crate::recorder::{CounterId, Slot, size_of, size_of_text};
 use crate::registry::{Put, State};
 use crate::request::Request;
 use crate::scope::Limit;
@@ -25,8 +25,10 @@ use crate::trail::entry::{Draft, kind};
 
 /// How often a judgement is made again because the state moved, before it is denied.
 const MAX_ROUNDS: usize = 100;
-/// The largest recorded value of one argument or result, in canonical bytes.
+/// The largest recorded value of one argument or result, in bytes of JSON.
 const MAX_RECORDED: usize = 8 * 1024;
+/// The most that a denial's reasons take up, in bytes of JSON.
+const MAX_DETAIL: usize = 12 * 1024;
 /// The largest recorded text of a resource or exception, in bytes.
 const MAX_TEXT: usize = 4 * 1024;
 
@@ -202,6 +204,11 @@ impl Engine {
             }
         };
         let (epoch, standing) = self.standing(bound);
+        if bound.chain.authority_id() != self.authority_id {
+            let text = "the chain was made under another authority than this engine's";
+            let reason = Reason::new(code::UNKNOWN_AUTHORITY, text);
+            return (epoch, Judgement::deny(reason.fix("ask this engine's authority for a grant")));
+        }
         (epoch, authorize(&bound.chain, &standing, request, masked, now))
     }
 
@@ -341,6 +348,10 @@ impl Engine {
         if decision.effect != Effect::Allow {
             draft = draft.beside("detail", detail(&decision.reasons), owner);
         }
+        if !Slot::fits(&draft) {
+            // The bounds above leave room; should they ever not, the entry itself must stand.
+            draft.beside.retain(|beside| beside.field == "request");
+        }
         draft
     }
 
@@ -368,12 +379,20 @@ impl Engine {
     fn recorded(&self, arguments: &Map, call: &Call<'_>) -> Value {
         let mut recorded = Map::new();
         let mut room = 3 * MAX_RECORDED;
+        let mut left_out = 0;
         for (name, value) in arguments.iter() {
             let how = call
                 .record
                 .iter()
                 .find(|(n, _)| &**n == name)
                 .map_or(Recorded::Keep, |(_, how)| *how);
+            // Room is counted as it is taken up in a block.
+            let around = size_of_text(cut(name, 256)) + 128;
+            if around > room {
+                left_out += 1;
+                continue;
+            }
+            room -= around;
             let word = Value::str(value.type_word());
             let item = match how {
                 Recorded::Mask => vec![Value::str("mask"), word],
@@ -382,13 +401,14 @@ impl Engine {
                     vec![Value::str("digest"), word, Value::bytes(&digest)]
                 }
                 Recorded::Keep => {
-                    let bytes = value.encode();
-                    if bytes.len() > MAX_RECORDED.min(room) {
+                    let spent = size_of(value);
+                    if spent > MAX_RECORDED.min(room) {
+                        let bytes = value.encode();
                         let digest = self.ring.request_digest(&[name.as_bytes(), &bytes]);
                         let size = Value::int(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
                         vec![Value::str("large"), word, size, Value::bytes(&digest)]
                     } else {
-                        room -= bytes.len();
+                        room -= spent;
                         vec![Value::str("keep"), value.clone()]
                     }
                 }
@@ -396,8 +416,18 @@ impl Engine {
             recorded.insert(cut(name, 256), Value::List(item));
         }
         for (name, word) in call.by_type {
+            let around = size_of_text(cut(name, 256)) + size_of_text(cut(word, 256)) + 128;
+            if around > room {
+                left_out += 1;
+                continue;
+            }
+            room -= around;
             let item = vec![Value::str("type"), Value::str(cut(word, 256))];
             recorded.insert(cut(name, 256), Value::List(item));
+        }
+        if left_out > 0 {
+            // The request's digest covers them all the same.
+            recorded.insert("", Value::List(vec![Value::str("left_out"), Value::int(left_out)]));
         }
         Value::Map(recorded)
     }
@@ -472,9 +502,9 @@ impl Engine {
             Outcome::Returned(result) => {
                 let (item, word) = match result {
                     Ok(value) => {
-                        let size = value.encode().len();
-                        if size > MAX_RECORDED {
-                            let size = Value::int(i64::try_from(size).unwrap_or(i64::MAX));
+                        if size_of(value) > MAX_RECORDED {
+                            let size = i64::try_from(value.encode().len()).unwrap_or(i64::MAX);
+                            let size = Value::int(size);
                             (vec![Value::str("large"), size], value.type_word())
                         } else {
                             (vec![Value::str("keep"), value.clone()], value.type_word())
@@ -523,6 +553,7 @@ fn no_authority() -> Reason {
 
 /// A denial's reasons as a value: what the entry tells later.
 fn detail(reasons: &[Reason]) -> Value {
+    let mut room = MAX_DETAIL;
     let items = reasons.iter().take(16).map(|reason| {
         let mut map = Map::new();
         map.insert("code", Value::str(&reason.code));
@@ -537,6 +568,13 @@ fn detail(reasons: &[Reason]) -> Value {
             map.insert("fix", Value::str(cut(fix, MAX_TEXT / 4)));
         }
         Value::Map(map)
+    });
+    // The first reason decides, and always fits.
+    let items = items.take_while(|item| {
+        let spent = size_of(item);
+        let fits = spent <= room || room == MAX_DETAIL;
+        room = room.saturating_sub(spent);
+        fits
     });
     Value::List(items.collect())
 }
