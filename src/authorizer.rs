@@ -1,14 +1,16 @@
 //! The authorizer: pure judgement. Chain, state as it bears on the chain, request and time in;
 //! decision and the limits to draw on out. It reads nothing and changes nothing.
 
+use std::sync::Arc;
+
 use crate::canonical::Digest;
 use crate::chain::Chain;
 use crate::clock::render_seconds;
 use crate::decision::{Decision, Effect, Reason, code};
 use crate::keys::PublicKey;
-use crate::principal::{AgentId, HumanId, Status, TaskId};
-use crate::request::Request;
-use crate::scope::{Limit, Refusal, Scope};
+use crate::principal::{AgentId, HumanId, Overlap, Status, TaskId};
+use crate::request::{Request, ToolName};
+use crate::scope::{Limit, Refusal, Scope, ToolPattern};
 
 /// How far a grant's start may lie ahead of the clock, in microseconds.
 const SKEW: i64 = 30 * crate::clock::MICROS;
@@ -23,6 +25,12 @@ pub trait Facts {
     fn is_revoked(&self, digest: &Digest) -> bool;
     /// Whether a task has ended.
     fn is_ended(&self, task: &TaskId) -> bool;
+    /// Whether everything is halted.
+    fn all_halted(&self) -> bool;
+    /// Whether whatever a human owns, and is done for them, is halted.
+    fn owner_halted(&self, human: &HumanId) -> bool;
+    /// The patterns of the tools that are halted.
+    fn halted_tools(&self) -> Arc<[ToolPattern]>;
 }
 
 /// What matters of an agent.
@@ -36,6 +44,16 @@ pub struct AgentFacts<'a> {
     pub expires_at: i64,
     /// The key registered for it.
     pub key: PublicKey,
+    /// The keys before it that are still honoured, and until when.
+    pub overlaps: &'a [Overlap],
+    /// All that it held until then was revoked.
+    pub cut: Option<i64>,
+    /// Its owner.
+    pub owner: HumanId,
+    /// Whether its owner has left.
+    pub owner_left: bool,
+    /// Whether it is halted.
+    pub halted: bool,
     /// The widest scope it may be granted.
     pub ceiling: &'a Scope,
 }
@@ -47,6 +65,8 @@ pub struct HumanFacts<'a> {
     pub name: &'a str,
     /// Whether they have left.
     pub offboarded: bool,
+    /// All that was granted for them until then was revoked.
+    pub cut: Option<i64>,
 }
 
 /// The state as it bears on one chain: good for every call until the state changes.
@@ -60,6 +80,10 @@ pub struct Standing {
     until: i64,
     /// Hop, name and end of each agent that is known, for the reasons.
     agents: Vec<(usize, String, i64)>,
+    /// Hop, agent and end of each replaced key that is still honoured, for the reasons.
+    overlaps: Vec<(usize, String, i64)>,
+    /// The tools that are halted.
+    halted: Arc<[ToolPattern]>,
 }
 
 /// A limit that an allowed call draws on: hop, capability (`None`: the grant as a whole), limit.
@@ -88,6 +112,12 @@ impl Standing {
     pub fn of(chain: &Chain, facts: &dyn Facts) -> Self {
         let root = &chain.root().payload;
         let mut faults = Vec::new();
+        if facts.all_halted() {
+            faults.push(halted("everything is halted"));
+        }
+        if facts.owner_halted(&root.human) {
+            faults.push(halted("whatever is done for this human is halted"));
+        }
         match facts.human(&root.human) {
             None => faults.push(
                 Reason::new(code::UNKNOWN_HUMAN, "the human of the chain is not registered here")
@@ -97,6 +127,13 @@ impl Standing {
                 Reason::new(code::HUMAN_OFFBOARDED, format!("{} has left", human.name))
                     .fix("ask a human who is here for a grant"),
             ),
+            Some(human) if human.cut.is_some_and(|cut| root.iat <= cut) => faults.push(
+                Reason::new(
+                    code::REVOKED,
+                    format!("whatever had been granted for {} was revoked", human.name),
+                )
+                .fix("ask for a new grant"),
+            ),
             Some(_) => {}
         }
         if facts.is_ended(&root.task.id) {
@@ -105,7 +142,14 @@ impl Standing {
                     .fix("ask for a grant for a new task"),
             );
         }
-        let mut standing = Self { faults, from: i64::MIN, until: i64::MAX, agents: Vec::new() };
+        let mut standing = Self {
+            faults,
+            from: i64::MIN,
+            until: i64::MAX,
+            agents: Vec::new(),
+            overlaps: Vec::new(),
+            halted: facts.halted_tools(),
+        };
         for (hop, grant) in chain.hops().iter().enumerate() {
             standing.from = standing.from.max(grant.payload.iat);
             standing.until = standing.until.min(grant.payload.exp);
@@ -137,6 +181,13 @@ impl Standing {
         self.until = self.until.min(agent.expires_at);
         self.agents.push((hop, agent.name.to_owned(), agent.expires_at));
         let name = agent.name;
+        if agent.halted {
+            self.faults.push(halted(&format!("the agent `{name}` is halted")).at(hop));
+        }
+        if facts.owner_halted(&agent.owner) {
+            let text = format!("the agents of the owner of `{name}` are halted");
+            self.faults.push(halted(&text).at(hop));
+        }
         match agent.status {
             Status::Active => {}
             Status::Suspended => self.faults.push(
@@ -150,7 +201,31 @@ impl Standing {
                     .fix("issue another agent and grant to it"),
             ),
         }
-        if agent.key != holder.key {
+        if agent.owner_left {
+            self.faults.push(
+                Reason::new(
+                    code::OWNER_OFFBOARDED,
+                    format!("the owner of the agent `{name}` has left"),
+                )
+                .at(hop)
+                .fix("transfer the agent to an owner who is here"),
+            );
+        }
+        if agent.cut.is_some_and(|cut| grant.payload.iat <= cut) {
+            self.faults.push(
+                Reason::new(
+                    code::REVOKED,
+                    format!("whatever the agent `{name}` had been granted was revoked"),
+                )
+                .at(hop)
+                .fix("ask for a new grant"),
+            );
+        }
+        let overlap = agent.overlaps.iter().find(|overlap| overlap.key == holder.key);
+        if let Some(overlap) = overlap {
+            self.until = self.until.min(overlap.until);
+            self.overlaps.push((hop, name.to_owned(), overlap.until));
+        } else if agent.key != holder.key {
             self.faults.push(
                 Reason::new(
                     code::HOLDER_KEY_UNKNOWN,
@@ -219,7 +294,36 @@ impl Standing {
                 );
             }
         }
+        for (hop, name, until) in &self.overlaps {
+            if now >= *until {
+                let until = render_seconds(*until).unwrap_or_default();
+                faults.push(
+                    Reason::new(
+                        code::HOLDER_KEY_UNKNOWN,
+                        format!(
+                            "the grant of hop {hop} names a key of `{name}` that was replaced, and honoured until {until}"
+                        ),
+                    )
+                    .at(*hop)
+                    .fix("grant anew, to the agent's present key"),
+                );
+            }
+        }
         faults
+    }
+
+    /// What speaks against a tool by its name alone.
+    fn tool_halted(&self, tool: &ToolName) -> Option<Reason> {
+        let pattern = self.halted.iter().find(|pattern| pattern.matches(tool))?;
+        Some(halted(&format!("the tools `{}` are halted", pattern.as_str())))
+    }
+
+    /// What speaks against a call that was allowed, now.
+    #[must_use]
+    pub fn against(&self, chain: &Chain, tool: &ToolName, now: i64) -> Option<Reason> {
+        let ended =
+            if self.is_good(now) { None } else { self.faults(chain, now).into_iter().next() };
+        ended.or_else(|| self.tool_halted(tool))
     }
 
     fn is_good(&self, now: i64) -> bool {
@@ -238,6 +342,11 @@ pub fn authorize(
     now: i64,
 ) -> Judgement {
     let mut reasons = if standing.is_good(now) { Vec::new() } else { standing.faults(chain, now) };
+    if !standing.halted.is_empty()
+        && let Some(reason) = standing.tool_halted(&request.tool)
+    {
+        reasons.insert(0, reason);
+    }
     let mut draws = Vec::new();
     for (hop, grant) in chain.hops().iter().enumerate() {
         let payload = &grant.payload;
@@ -264,6 +373,10 @@ pub fn authorize(
     }
     // The hop that narrowed it away is the first from the root that does not cover the request.
     Judgement { decision: Decision::deny(reasons), draws: Vec::new() }
+}
+
+fn halted(what: &str) -> Reason {
+    Reason::new(code::HALTED, what).fix("ask an operator to lift the halt with engine.unhalt")
 }
 
 fn reason_of(

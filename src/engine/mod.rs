@@ -3,6 +3,7 @@
 //! One engine is one authority and one tenant. State changes run under the sequencing lock; calls
 //! are judged against the state of an epoch and judged again if it moved before they were recorded.
 
+mod facts;
 mod judge;
 mod open;
 mod read;
@@ -15,7 +16,7 @@ pub use open::{MasterSource, Options};
 pub use read::{Exported, Filter, Names};
 pub use story::{Hop, Story, describe, shown};
 
-pub use verbs::{Delegation, NewGrant, TaskChoice};
+pub use verbs::{Delegation, Departure, NewGrant, Revoked, Task, TaskChoice};
 
 use std::collections::HashMap;
 use std::path::PathBuf;

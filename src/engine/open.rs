@@ -148,7 +148,9 @@ impl Engine {
         if fresh {
             first_leaf(&recorder, &ring, &authority, &checkpoint_seed, &checkpoint_key)?;
         }
-        let state = State::load(&*store, &Sealer::new(&ring, &*store))?;
+        let mut state = State::load(&*store, &Sealer::new(&ring, &*store))?;
+        state.reserve(authority.public());
+        state.reserve(checkpoint_seed.public());
         let thread = recorder.start(options.flush)?;
         let engine = Arc::new(Self {
             path: path.to_path_buf(),

@@ -1,9 +1,11 @@
 //! The Python binding: convert, enter, convert. This list is all that crosses.
 
 mod convert;
+mod endings;
 mod engine;
 mod errors;
 mod guard;
+mod lifecycle;
 mod people;
 mod trail;
 mod values;
@@ -16,9 +18,13 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::engine::{Agents, Engine, Humans, Tasks};
+    use super::endings::{Halt, Offboarding, OffboardingItem, Revocation, verify_offboarding};
+    #[pymodule_export]
+    use super::engine::Engine;
     #[pymodule_export]
     use super::guard::{Authority, Call, Tool};
+    #[pymodule_export]
+    use super::lifecycle::{Agents, Humans, Task, Tasks};
     #[pymodule_export]
     use super::people::{Agent, Grant, Human, SecretKey};
     #[pymodule_export]
