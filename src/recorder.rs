@@ -61,6 +61,7 @@ pub type Waiter = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 struct Queued {
     at: i64,
+    bytes: usize,
     draft: Draft,
     puts: Vec<Put>,
 }
@@ -444,7 +445,7 @@ fn split_block(queue: &[Queued]) -> (&[Queued], &[Queued]) {
     let mut bytes = 0;
     let mut count = 0;
     for queued in queue.iter().take(MAX_BLOCK_ENTRIES) {
-        bytes += size_of_draft(&queued.draft);
+        bytes += queued.bytes;
         if count > 0 && (bytes > TARGET_BYTES || queued.puts.len() > MAX_RECORDS / 2) {
             break;
         }
@@ -469,7 +470,8 @@ impl Slot<'_> {
     /// Appends an entry and the changes of the store that go with it; returns its index.
     pub fn push(&mut self, draft: Draft, puts: Vec<Put>) -> u64 {
         let index = self.sequencer.next;
-        self.sequencer.queue.push(Queued { at: self.at, draft, puts });
+        let bytes = size_of_draft(&draft);
+        self.sequencer.queue.push(Queued { at: self.at, bytes, draft, puts });
         self.sequencer.next += 1;
         self.pushed = true;
         index

@@ -28,7 +28,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::canonical::Digest;
 use crate::chain::{Anchors, HopCache, InvalidGrant};
 use crate::clock::Clock;
-use crate::keys::{KeyError, KeyRing, PublicKey, SecretKey};
+use crate::keys::{KeyError, KeyRing, PublicKey, RandomPool, SecretKey};
 use crate::principal::{GrantId, HumanId};
 use crate::recorder::Recorder;
 use crate::registry::{Change, RegistryError, Sealer, State};
@@ -129,6 +129,7 @@ pub struct Engine {
     /// The grants known since the opening.
     adopted: Mutex<HashMap<GrantId, Digest>>,
     grants: Mutex<HashMap<Digest, Arc<Entry>>>,
+    random: RandomPool,
     thread: Mutex<Option<JoinHandle<()>>>,
     closed: AtomicBool,
     pid: u32,

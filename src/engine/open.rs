@@ -13,7 +13,8 @@ use crate::canonical::Value;
 use crate::chain::{Anchors, HopCache, MAX_HOPS};
 use crate::clock::{Clock, Source};
 use crate::keys::{
-    KeyError, KeyRing, MasterKey, SealKey, SecretKey, check_private_file, write_private_file,
+    KeyError, KeyRing, MasterKey, RandomPool, SealKey, SecretKey, check_private_file,
+    write_private_file,
 };
 use crate::recorder::{Head, Recorder};
 use crate::registry::{Put, Sealer, State, draft};
@@ -168,6 +169,7 @@ impl Engine {
             operator: Mutex::new(None),
             adopted: Mutex::default(),
             grants: Mutex::default(),
+            random: RandomPool::default(),
             thread: Mutex::new(Some(thread)),
             closed: AtomicBool::new(false),
             pid: std::process::id(),
