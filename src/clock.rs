@@ -76,6 +76,24 @@ impl Clock {
     }
 }
 
+/// Measures how long something takes; unlike [`Clock`], it says nothing about when.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Microseconds since the start.
+    #[must_use]
+    pub fn micros(&self) -> i64 {
+        i64::try_from(self.0.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
 /// RFC 3339 with exactly six fraction digits and `Z`; `None` outside the years 0 to 9999.
 #[must_use]
 pub fn render_instant(micros: i64) -> Option<String> {

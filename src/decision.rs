@@ -109,6 +109,8 @@ pub mod code {
     pub const CLOCK_BEHIND: &str = "clock_behind";
     /// A limit is used up.
     pub const LIMIT_REACHED: &str = "limit_reached";
+    /// A limit adds up an argument that is missing or no number from zero up.
+    pub const LIMIT_UNCOUNTABLE: &str = "limit_uncountable";
     /// An argument cannot be judged.
     pub const INVALID_ARGUMENT: &str = "invalid_argument";
     /// The resource cannot be made from the arguments.
@@ -156,10 +158,6 @@ impl Decision {
             return format!("`{tool}` is allowed");
         };
         let mut text = format!("`{tool}` was not allowed: {}", first.message);
-        if let Some(allowed) = &first.allowed {
-            text.push_str("; allowed: ");
-            text.push_str(allowed);
-        }
         if let Some(fix) = &first.fix {
             text.push_str("; to fix it: ");
             text.push_str(fix);

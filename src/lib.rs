@@ -21,6 +21,8 @@ pub mod engine;
 pub mod grant;
 pub mod keys;
 pub mod principal;
+#[cfg(feature = "python")]
+mod python;
 pub mod recorder;
 pub mod registry;
 pub mod request;

@@ -4,6 +4,12 @@
 //! the place implies. Entries queue up and are written together: whoever waits for durability
 //! first writes for all that queued meanwhile, and a thread writes for those who do not wait.
 
+mod meter;
+mod size;
+
+pub use meter::{MeterId, Need};
+pub(crate) use size::{size_of, size_of_text};
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +18,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::canonical::{Digest, Int, Map, Value, decode};
+use crate::canonical::{Map, Value, decode};
 use crate::clock::Clock;
 use crate::keys::{KeyError, KeyRing, Owner};
 use crate::registry::{Put, data_key_at, load_data_key};
@@ -20,11 +26,15 @@ use crate::store::{Batch, Store, StoreError};
 use crate::trail::block::{TARGET_BYTES, pack};
 use crate::trail::entry::Draft;
 use crate::trail::merkle::{Frontier, leaf_hash};
+use meter::Meter;
+use size::size_of_draft;
 
 /// The largest entry with all its values, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 48 * 1024;
 /// How many entries may wait in memory before their callers write them.
 const MAX_QUEUED: usize = 8 * 1024;
+/// How many meters are kept in memory.
+const MAX_METERS: usize = 64 * 1024;
 /// How many records one write of the store may hold.
 const MAX_RECORDS: usize = 100;
 /// How many entries one block may hold.
@@ -46,27 +56,6 @@ pub mod keyspace {
     }
 }
 
-/// A limit that a call draws on: which one, and how much there is in all.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct CounterId {
-    /// The grant's digest.
-    pub grant: Digest,
-    /// The capability's place in the scope; `u16::MAX` for the grant as a whole.
-    pub capability: u16,
-    /// The limit's place in its list.
-    pub limit: u16,
-}
-
-impl CounterId {
-    fn key(&self) -> Vec<u8> {
-        let mut key = keyspace::COUNTER.to_vec();
-        key.extend_from_slice(&self.grant);
-        key.extend_from_slice(&self.capability.to_be_bytes());
-        key.extend_from_slice(&self.limit.to_be_bytes());
-        key
-    }
-}
-
 /// Called once, when an entry is durable or cannot become so.
 pub type Waiter = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
@@ -81,15 +70,13 @@ struct Sequencer {
     last_at: i64,
     queue: Vec<Queued>,
     waiters: Vec<(u64, Waiter)>,
-    counters: HashMap<CounterId, Counter>,
+    meters: HashMap<MeterId, Held>,
     closing: bool,
 }
 
-struct Counter {
-    used: u64,
-    /// What was made durable, or soon is: `used` may grow to it without another write.
-    reserved: u64,
-    /// All entries below this index must be durable for `reserved` to be.
+struct Held {
+    meter: Meter,
+    /// All entries below this index must be durable for what was reserved to be.
     upto: u64,
 }
 
@@ -192,7 +179,7 @@ impl Recorder {
                 last_at: head.at,
                 queue: Vec::new(),
                 waiters: Vec::new(),
-                counters: HashMap::new(),
+                meters: HashMap::new(),
                 closing: false,
             }),
             wake: Condvar::new(),
@@ -351,8 +338,8 @@ impl Recorder {
         self.flush()?;
         let unspent: Vec<(Vec<u8>, u64)> = {
             let sequencer = self.sequencer.lock();
-            let unspent = sequencer.counters.iter().filter(|(_, c)| c.used < c.reserved);
-            unspent.map(|(id, counter)| (id.key(), counter.used)).collect()
+            let held = sequencer.meters.iter();
+            held.filter_map(|(id, held)| Some((id.key(), held.meter.unspent()?))).collect()
         };
         for some in unspent.chunks(MAX_RECORDS) {
             let mut batch = Batch::default();
@@ -466,58 +453,6 @@ fn split_block(queue: &[Queued]) -> (&[Queued], &[Queued]) {
     queue.split_at(count)
 }
 
-/// About how many bytes a draft takes in a block: leaf and values.
-fn size_of_draft(draft: &Draft) -> usize {
-    let fields: usize =
-        draft.fields.iter().map(|(key, value)| key.len() + 16 + size_of(value)).sum();
-    let beside: usize = draft
-        .beside
-        .iter()
-        // The value in JSON, and 32 bytes of commitment.
-        .map(|beside| 2 * beside.field.len() + size_of(&beside.value) + 64)
-        .sum();
-    160 + fields + beside
-}
-
-/// An upper bound, a close one, of a value's size in JSON.
-pub(crate) fn size_of(value: &Value) -> usize {
-    let of_all = |items: &[Value]| items.iter().map(|item| size_of(item) + 1).sum::<usize>();
-    let of_map = |map: &Map| -> usize {
-        map.iter().map(|(key, value)| size_of_text(key) + size_of(value) + 3).sum()
-    };
-    match value {
-        Value::Null => 4,
-        Value::Bool(_) => 5,
-        Value::Int(Int::Small(number)) => {
-            2 + number.unsigned_abs().checked_ilog10().unwrap_or(0) as usize
-        }
-        Value::Int(Int::Big(bytes)) => 16 + bytes.len() * 5 / 2,
-        Value::Float(_) => 26,
-        Value::Str(text) => size_of_text(text),
-        Value::Bytes(bytes) => 16 + bytes.len() * 4 / 3,
-        Value::Decimal(number) => 16 + number.to_string().len(),
-        Value::Datetime(_) | Value::Uuid(_) => 48,
-        Value::Enum(member) => {
-            let names = size_of_text(&member.type_name) + size_of_text(&member.name);
-            16 + names + size_of(&member.value)
-        }
-        Value::List(items) => 2 + of_all(items),
-        Value::Tuple(items) => 14 + of_all(items),
-        Value::Map(map) => 2 + of_map(map),
-        Value::Record(record) => 20 + size_of_text(&record.type_name) + of_map(&record.fields),
-    }
-}
-
-/// An upper bound of a text's size in JSON.
-pub(crate) fn size_of_text(text: &str) -> usize {
-    let escaped = text.bytes().map(|byte| match byte {
-        0..0x20 => 6,
-        b'"' | b'\\' => 2,
-        _ => 1,
-    });
-    2 + escaped.sum::<usize>()
-}
-
 impl Slot<'_> {
     /// The time of everything that is pushed here.
     #[must_use]
@@ -540,44 +475,45 @@ impl Slot<'_> {
         index
     }
 
-    /// Draws one call on each of the limits, or on none: answers the first that is used up.
+    /// Keeps the meters in memory bounded: what is durable can be read again.
+    fn forget_meters(&mut self) {
+        if self.sequencer.meters.len() >= MAX_METERS {
+            let durable = self.recorder.durable.load(Ordering::Acquire);
+            self.sequencer.meters.retain(|_, held| held.upto > durable);
+        }
+    }
+
+    /// Draws what a call needs of each limit, or nothing: answers the first that is used up.
     ///
     /// # Errors
-    /// The store's error if a counter cannot be read.
+    /// The store's error if a meter cannot be read.
     pub fn draw(
         &mut self,
-        draws: &[(CounterId, u64)],
+        draws: &[(MeterId, Need)],
         puts: &mut Vec<Put>,
     ) -> Result<Result<(), usize>, StoreError> {
-        for (place, (id, max)) in draws.iter().enumerate() {
-            if !self.sequencer.counters.contains_key(id) {
-                let used = match self.recorder.store.get(&id.key())? {
-                    Some(bytes) => u64::from_be_bytes(bytes.try_into().map_err(|_| {
-                        StoreError::Corrupt { what: "a limit's counter".to_owned() }
-                    })?),
-                    None => 0,
-                };
-                self.sequencer
-                    .counters
-                    .insert(id.clone(), Counter { used, reserved: used, upto: 0 });
+        for (place, (id, need)) in draws.iter().enumerate() {
+            if !self.sequencer.meters.contains_key(id) {
+                self.forget_meters();
+                let meter = Meter::load(need, self.recorder.store.get(&id.key())?)?;
+                self.sequencer.meters.insert(id.clone(), Held { meter, upto: 0 });
             }
-            if self.sequencer.counters.get(id).is_none_or(|counter| counter.used >= *max) {
+            let held = self.sequencer.meters.get(id);
+            if !held.is_some_and(|held| held.meter.has(need, self.at)) {
                 return Ok(Err(place));
             }
         }
         let portion = self.recorder.portion;
         let durable = self.recorder.durable.load(Ordering::Acquire);
         let next = self.sequencer.next;
-        for (id, max) in draws {
-            if let Some(counter) = self.sequencer.counters.get_mut(id) {
-                counter.used += 1;
-                if counter.used > counter.reserved {
-                    counter.reserved = counter.used.saturating_add(portion - 1).min(*max);
-                    puts.push(Put::Set(id.key(), counter.reserved.to_be_bytes().to_vec()));
-                    counter.upto = next + 1;
+        for (id, need) in draws {
+            if let Some(held) = self.sequencer.meters.get_mut(id) {
+                if let Some(stored) = held.meter.draw(need, self.at, portion) {
+                    puts.push(Put::Set(id.key(), stored));
+                    held.upto = next + 1;
                 }
                 // Whoever draws on a portion waits for it, not only who made it.
-                self.must_wait |= counter.upto > durable;
+                self.must_wait |= held.upto > durable;
             }
         }
         Ok(Ok(()))

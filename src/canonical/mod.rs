@@ -11,7 +11,7 @@ mod number;
 pub use decode::{DecodeError, decode};
 pub(crate) use json::whole_numbers_fit;
 pub use json::{from_json, to_json};
-pub use number::{Decimal, Int, NumberError, compare as compare_numbers};
+pub use number::{Decimal, Int, NumberError, add as add_numbers, compare as compare_numbers};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
@@ -409,4 +409,4 @@ pub fn commitment(salt: &Salt, field: &str, value: &Value) -> Digest {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

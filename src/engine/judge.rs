@@ -10,13 +10,13 @@ use super::{Durability, Engine};
 use crate::authorizer::{
     AgentFacts, Facts, HumanFacts, Judgement, Standing, authorize, limit_of, limit_reason,
 };
-use crate::canonical::{Digest, Map, Value};
+use crate::canonical::{Digest, Map, Value, compare_numbers};
 use crate::chain::Chain;
 use crate::clock::Reading;
 use crate::decision::{Decision, Effect, Reason, code};
 use crate::keys::{KeyError, Owner, random};
 use crate::principal::{AgentId, EntryId, HumanId, TaskId};
-use crate::recorder::{CounterId, Slot, size_of, size_of_text};
+use crate::recorder::{MeterId, Need, Slot, size_of, size_of_text};
 use crate::registry::{Put, State};
 use crate::request::Request;
 use crate::scope::Limit;
@@ -85,6 +85,8 @@ pub struct Call<'a> {
     pub tool: &'a str,
     /// What is asked; the reasons why it cannot be judged where it cannot.
     pub request: Result<Request, Vec<Reason>>,
+    /// Arguments passed by reference, unjudged: name and type, for the record.
+    pub by_type: &'a [(Box<str>, String)],
     /// How arguments are recorded, by name; kept if absent.
     pub record: &'a [(Box<str>, Recorded)],
     /// The chain in force.
@@ -106,6 +108,8 @@ pub struct Judged {
     pub upto: u64,
     /// Whether the caller must wait for that before the tool runs.
     pub must_wait: bool,
+    /// Why it could not be recorded.
+    pub cause: Option<StoreError>,
     owner: Option<Owner>,
 }
 
@@ -232,30 +236,7 @@ impl Engine {
         judgement: Judgement,
         draft: Draft,
     ) -> Result<Option<Judged>, StoreError> {
-        let draws: Vec<(CounterId, u64)> = match call.bound {
-            Some(bound) => judgement
-                .draws
-                .iter()
-                .filter_map(|draw| {
-                    let hop = bound.chain.hops().get(draw.hop)?;
-                    let Limit::Calls(max) = limit_of(&bound.chain, draw)? else { return None };
-                    let capability = draw.capability.and_then(|place| u16::try_from(place).ok());
-                    let id = CounterId {
-                        grant: hop.digest,
-                        capability: capability.unwrap_or(u16::MAX),
-                        limit: u16::try_from(draw.limit).ok()?,
-                    };
-                    Some((id, max.get()))
-                })
-                .collect(),
-            None => Vec::new(),
-        };
-        // A limit of a kind that cannot be counted here must never be passed over.
-        if draws.len() != judgement.draws.len() {
-            return Err(StoreError::Unavailable {
-                what: "a limit that cannot be counted".to_owned(),
-            });
-        }
+        let (judgement, draws) = needs(call, judgement);
         let id = draft.id;
         let (judged, ticket) = self.recorder.sequence(|slot| {
             if epoch.is_some_and(|epoch| epoch != self.epoch.load(Ordering::Acquire)) {
@@ -265,10 +246,9 @@ impl Engine {
             let mut decision = judgement.decision;
             if !draws.is_empty()
                 && let Err(place) = slot.draw(&draws, &mut puts)?
-                && let (Some(draw), Some(bound)) = (judgement.draws.get(place), call.bound)
-                && let Some(limit) = limit_of(&bound.chain, draw)
             {
-                decision = Decision::deny(vec![limit_reason(draw, limit)]);
+                let reached = draws.get(place).map(|(id, _)| id);
+                decision = Decision::deny(vec![used_up(reached, &judgement.draws, call)]);
             }
             let owner = match call.bound {
                 Some(bound) => bound.owner.clone(),
@@ -288,6 +268,7 @@ impl Engine {
                 entry: Some(id),
                 upto: ticket.upto,
                 must_wait: waits,
+                cause: None,
                 owner: Some(owner),
             }
         }))
@@ -322,7 +303,7 @@ impl Engine {
                 if let Some(resource) = &resource {
                     draft = draft.beside("resource", Value::str(resource), owner);
                 }
-                let arguments = self.recorded(&request.arguments, call.record);
+                let arguments = self.recorded(&request.arguments, call);
                 draft = draft.beside("arguments", arguments, owner).beside(
                     "request",
                     Value::bytes(&digest),
@@ -371,13 +352,16 @@ impl Engine {
     }
 
     /// Arguments as they are recorded: `[how, …]` by name.
-    fn recorded(&self, arguments: &Map, record: &[(Box<str>, Recorded)]) -> Value {
+    fn recorded(&self, arguments: &Map, call: &Call<'_>) -> Value {
         let mut recorded = Map::new();
         let mut room = 3 * MAX_RECORDED;
         let mut left_out = 0;
         for (name, value) in arguments.iter() {
-            let how =
-                record.iter().find(|(n, _)| &**n == name).map_or(Recorded::Keep, |(_, how)| *how);
+            let how = call
+                .record
+                .iter()
+                .find(|(n, _)| &**n == name)
+                .map_or(Recorded::Keep, |(_, how)| *how);
             // Room is counted as it is taken up in a block.
             let around = size_of_text(cut(name, 256)) + 128;
             if around > room {
@@ -405,6 +389,16 @@ impl Engine {
                     }
                 }
             };
+            recorded.insert(cut(name, 256), Value::List(item));
+        }
+        for (name, word) in call.by_type {
+            let around = size_of_text(cut(name, 256)) + size_of_text(cut(word, 256)) + 128;
+            if around > room {
+                left_out += 1;
+                continue;
+            }
+            room -= around;
+            let item = vec![Value::str("type"), Value::str(cut(word, 256))];
             recorded.insert(cut(name, 256), Value::List(item));
         }
         if left_out > 0 {
@@ -513,6 +507,93 @@ impl Engine {
     }
 }
 
+/// The reason for the limit that was used up.
+fn used_up(
+    reached: Option<&MeterId>,
+    draws: &[crate::authorizer::Draw],
+    call: &Call<'_>,
+) -> Reason {
+    let found = call.bound.zip(reached).and_then(|(bound, id)| {
+        let draw = draws.iter().find(|draw| {
+            let hop = bound.chain.hops().get(draw.hop);
+            hop.is_some_and(|hop| hop.digest == id.grant)
+                && draw.limit == usize::from(id.limit)
+                && draw.capability.map_or(u16::MAX, |place| place as u16) == id.capability
+        })?;
+        Some(limit_reason(draw, limit_of(&bound.chain, draw)?))
+    });
+    found.unwrap_or_else(|| Reason::new(code::LIMIT_REACHED, "a limit is used up"))
+}
+
+/// What an allowed call needs of each limit; a deny where a limit cannot be counted.
+fn needs(call: &Call<'_>, judgement: Judgement) -> (Judgement, Vec<(MeterId, Need)>) {
+    let mut needs = Vec::with_capacity(judgement.draws.len());
+    let (Some(bound), Ok(request)) = (call.bound, &call.request) else {
+        return (judgement, needs);
+    };
+    for draw in &judgement.draws {
+        let of = bound.chain.hops().get(draw.hop).zip(limit_of(&bound.chain, draw));
+        let Some((hop, limit)) = of else {
+            // A limit that is not found must never be passed over.
+            return (Judgement::deny(uncountable(draw.hop, "it is not there")), Vec::new());
+        };
+        let need = match limit {
+            Limit::Calls(max) => Need::Call { max: max.get() },
+            Limit::Rate { calls, per_us } => Need::Rate {
+                max: calls.get(),
+                per: i64::try_from(per_us.get()).unwrap_or(i64::MAX),
+            },
+            Limit::Total(total) => {
+                let name = total.argument();
+                match (argument_at(&request.arguments, name), draw.capability) {
+                    (Some(amount), _) => {
+                        let zero = Value::int(0);
+                        if !compare_numbers(amount, &zero).is_some_and(std::cmp::Ordering::is_ge) {
+                            let why = format!("`{name}` is no number from zero up");
+                            return (Judgement::deny(uncountable(draw.hop, &why)), Vec::new());
+                        }
+                        Need::Amount { amount: amount.clone(), max: total.max().clone() }
+                    }
+                    // Over a whole grant, a tool without the argument adds nothing to the total.
+                    (None, None) => continue,
+                    (None, Some(_)) => {
+                        let why = format!("`{name}` is missing");
+                        return (Judgement::deny(uncountable(draw.hop, &why)), Vec::new());
+                    }
+                }
+            }
+        };
+        let place = |place: usize| u16::try_from(place).unwrap_or(u16::MAX);
+        let capability = draw.capability.map_or(u16::MAX, place);
+        let id = MeterId { grant: hop.digest, capability, limit: place(draw.limit) };
+        needs.push((id, need));
+    }
+    (judgement, needs)
+}
+
+fn uncountable(hop: usize, why: &str) -> Reason {
+    Reason::new(code::LIMIT_UNCOUNTABLE, format!("a limit of hop {hop} cannot be counted: {why}"))
+        .at(hop)
+        .fix("pass the argument that the limit adds up, as a number from zero up")
+}
+
+/// An argument, or with dots a field of one.
+fn argument_at<'a>(arguments: &'a Map, name: &str) -> Option<&'a Value> {
+    if let Some(value) = arguments.get(name) {
+        return Some(value);
+    }
+    let mut parts = name.split('.');
+    let mut value = arguments.get(parts.next()?)?;
+    for part in parts {
+        value = match value {
+            Value::Map(map) => map.get(part)?,
+            Value::Record(record) => record.fields.get(part)?,
+            _ => return None,
+        };
+    }
+    Some(value)
+}
+
 fn unrecorded(error: &StoreError) -> Judged {
     let (code, message): (&'static str, Cow<'static, str>) = match error {
         StoreError::Closed | StoreError::Forked => (code::ENGINE_CLOSED, error.to_string().into()),
@@ -523,6 +604,7 @@ fn unrecorded(error: &StoreError) -> Judged {
         entry: None,
         upto: 0,
         must_wait: false,
+        cause: Some(error.clone()),
         owner: None,
     }
 }

@@ -19,6 +19,7 @@ use crate::trail::block::Block;
 use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::entry::{Entry, kind};
 use crate::trail::merkle::leaf_hash;
+use crate::trail::verify::{Disclosed, Report, Verifier, VerifyError};
 
 /// Signed checkpoints, by size, big-endian.
 const CHECKPOINT: &[u8] = b"c/";
@@ -352,6 +353,55 @@ impl Engine {
             true
         })?;
         texts.iter().map(|text| Ok(SignedCheckpoint::parse(text)?)).collect()
+    }
+
+    /// How many entries there are, all that was appended included.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn size(&self) -> Result<u64, EngineError> {
+        self.check()?;
+        Ok(self.recorder.flush()?.size())
+    }
+
+    /// The time that durations into the past are counted from.
+    #[must_use]
+    pub fn now_or_mark(&self) -> i64 {
+        self.clock.stamp()
+    }
+
+    /// Feeds the live trail to the verifier.
+    ///
+    /// # Errors
+    /// As [`Engine::each_entry`]; what the verifier finds is its own answer.
+    pub fn verify(&self, since: &[String]) -> Result<Result<Report, VerifyError>, EngineError> {
+        let size = self.checkpoint()?.claimed().size;
+        let since: Vec<&str> = since.iter().map(String::as_str).collect();
+        let mut verifier = Verifier::new(&self.authority(), &since);
+        self.each_entry(0, &mut |entry| {
+            if entry.index >= size {
+                return Ok(false);
+            }
+            let bytes: Vec<Vec<u8>> = entry.opened.iter().map(|o| o.value.encode()).collect();
+            let values: Vec<Disclosed<'_>> = entry
+                .opened
+                .iter()
+                .zip(&bytes)
+                .map(|(opened, value)| Disclosed { field: &opened.field, salt: opened.salt, value })
+                .collect();
+            verifier.leaf(entry.index, &entry.leaf, &values);
+            Ok(true)
+        })?;
+        for checkpoint in self.checkpoints()? {
+            if checkpoint.claimed().size <= size {
+                verifier.checkpoint(checkpoint.text());
+            }
+        }
+        let report = verifier.finish();
+        if report.fault_count == 0 {
+            return Ok(Ok(report));
+        }
+        Ok(Err(VerifyError::Corrupted(Box::new(report))))
     }
 
     /// Writes the whole trail as JSON lines; `docs/formats.md`, section "Export".

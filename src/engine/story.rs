@@ -296,6 +296,7 @@ fn argument(item: &Value) -> String {
     match (how, parts.get(1)) {
         ("keep", Some(value)) => to_json(value),
         ("mask", _) => format!("(masked {word})"),
+        ("type", _) => format!("({word})"),
         ("digest", _) => format!("(digest of a {word})"),
         _ => format!("({word}, too large to record)"),
     }

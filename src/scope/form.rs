@@ -4,8 +4,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::caveat::MAX_CAVEAT_BYTES;
-use crate::request::is_hidden;
+use crate::request::{MAX_RESOURCE_BYTES, is_hidden};
 
 /// Whether a character may be part of what the `*` of `matches` stands for.
 pub(super) fn is_wild_character(c: char) -> bool {
@@ -38,7 +37,7 @@ pub(super) struct Directory {
 
 impl Directory {
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
-        if text.len() > MAX_CAVEAT_BYTES {
+        if text.len() > MAX_RESOURCE_BYTES {
             return Err("the directory is longer than 4096 bytes");
         }
         if text != "/" && !is_path(text) {

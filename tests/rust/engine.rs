@@ -91,6 +91,7 @@ impl World {
         let call = Call {
             tool: "pay.transfer",
             request: Ok(request),
+            by_type: &[],
             record: &[],
             bound,
             against: None,

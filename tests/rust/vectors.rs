@@ -9,6 +9,8 @@
 mod export;
 #[path = "vectors/formats.rs"]
 mod formats;
+#[path = "vectors/trail.rs"]
+mod trail;
 
 use std::path::PathBuf;
 

@@ -243,7 +243,8 @@ impl Tape {
             Kind::StartsWith(text) => Caveat::starts_with(&longer(text, "b")),
             Kind::EndsWith(text) => Caveat::ends_with(&longer("b", text)),
             Kind::Matches(head, tail) => {
-                let (more, less) = (self.pick(&["", "b", ".", "/"]), self.pick(&["", "b", "."]));
+                let (more, less) =
+                    (self.pick(&["", "b", ".", "/"]), self.pick(&["", "b", ".", "/"]));
                 Caveat::matches(&format!("{head}{more}*{less}{tail}"))
             }
             Kind::HostIn(hosts) => Caveat::host_in(&hosts[..self.below(hosts.len() + 1)]),
@@ -275,6 +276,9 @@ impl Tape {
                 let middle = self.pick(&["", "b", ".", "a.b", "-", ".."]);
                 Value::str(&format!("{head}{middle}{tail}"))
             }
+            Kind::EmailAt(domain) if self.chance(30) => {
+                Value::str(&format!("a@{}", domain.to_uppercase()))
+            }
             Kind::EmailAt(domain) => Value::str(&format!("me@{domain}")),
             Kind::HostIn(hosts) if !hosts.is_empty() => {
                 Value::str(&format!("https://{}/", hosts[self.below(hosts.len())]))
@@ -291,6 +295,7 @@ impl Tape {
                 Value::List(items)
             }
             Kind::SubsetOf(values) => Value::Tuple(self.some(values)),
+            Kind::Contains(value) if self.chance(40) => Value::Tuple(vec![value.clone()]),
             Kind::Contains(value) => Value::List(vec![self.value(0), value.clone()]),
             Kind::AllOf(parts) => {
                 let at = self.below(parts.len());

@@ -38,7 +38,7 @@ pub fn verify(
         number += 1;
         export.verifier.line = Some(number);
         export.line(number, &line, whole);
-        if export.entries % PROGRESS_EVERY == 0 && export.checkpoints == 0 {
+        if export.entries.is_multiple_of(PROGRESS_EVERY) && export.checkpoints == 0 {
             progress(export.entries, export.header.map_or(0, |(size, _)| size));
         }
     }

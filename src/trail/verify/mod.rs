@@ -117,13 +117,14 @@ impl Verifier {
     /// The next leaf: the index it claims, its canonical bytes, the values shown beside it.
     /// Returns the leaf's hash.
     pub fn leaf(&mut self, index: u64, leaf: &[u8], values: &[Disclosed<'_>]) -> Hash {
-        let mut place =
-            Place { line: self.line, index: Some(index), entry: id_of(leaf), ..Place::default() };
+        let fields = bytes::map(leaf);
+        let entry = fields.as_ref().ok().and_then(|fields| id_in(fields));
+        let mut place = Place { line: self.line, index: Some(index), entry, ..Place::default() };
         self.sequence(index, &place);
         let hash = tree::of_leaf(leaf);
         let before = self.leaves.len() as u64;
         self.leaves.push(hash);
-        let fields = match bytes::map(leaf) {
+        let fields = match fields {
             Ok(fields) => fields,
             Err(what) => {
                 self.fault(Code::BadLeaf, place, &format!("the leaf is not canonical: {what}"));
@@ -380,7 +381,8 @@ impl Verifier {
         let roots = tree::roots(&self.leaves, &sizes);
         self.report.size = size;
         self.report.root = roots.last().copied().flatten().unwrap_or_default();
-        let mut agreed = 0;
+        // What the trail itself holds may be made anew: only what was kept outside bounds a rewrite.
+        let (mut agreed, mut agreed_since) = (0, 0);
         for (one, root) in compared.into_iter().zip(roots.into_iter().flatten()) {
             let last = one.size.saturating_sub(1);
             if one.size > size {
@@ -393,12 +395,14 @@ impl Verifier {
                 } else {
                     (Code::CheckpointRoot, "the entries have another root than the checkpoint")
                 };
-                let place = Place { index: Some(agreed), through: Some(last), ..one.place };
+                let first = if one.since { agreed_since } else { agreed };
+                let place = Place { index: Some(first), through: Some(last), ..one.place };
                 let stated = BASE64URL_NOPAD.encode(&one.root);
                 self.differ(code, place, what, &stated, &BASE64URL_NOPAD.encode(&root));
             } else {
                 agreed = one.size;
                 if one.since {
+                    agreed_since = one.size;
                     self.report.since_agreed += 1;
                 } else {
                     self.report.checkpoints += 1;
@@ -428,7 +432,10 @@ impl Verifier {
 
 /// The entry's id in a leaf, if there is one to name the place by.
 fn id_of(leaf: &[u8]) -> Option<String> {
-    let fields = bytes::map(leaf).ok()?;
+    id_in(&bytes::map(leaf).ok()?)
+}
+
+fn id_in(fields: &bytes::Fields<'_>) -> Option<String> {
     let (_, id) = fields.iter().find(|(key, _)| *key == "id")?;
     bytes::text(id).filter(|text| entry_id(text).is_some()).map(str::to_owned)
 }
@@ -456,3 +463,6 @@ fn commitment(shown: &Disclosed<'_>) -> Hash {
 fn index_of(place: &Place) -> String {
     place.index.map(|index| index.to_string()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,8 +41,9 @@ impl Order {
             return Step::Expected;
         }
         if index > self.next {
-            self.gap(self.next, index - 1);
-            self.jump = Some((self.next, place.clone()));
+            if self.gap(self.next, index - 1) {
+                self.jump = Some((self.next, place.clone()));
+            }
             self.advance(index);
             return Step::Expected;
         }
@@ -74,10 +75,12 @@ impl Order {
         }
     }
 
-    fn gap(&mut self, first: u64, last: u64) {
-        if self.gaps.len() < MAX_REMEMBERED {
+    fn gap(&mut self, first: u64, last: u64) -> bool {
+        let room = self.gaps.len() < MAX_REMEMBERED;
+        if room {
             self.gaps.push((first, last));
         }
+        room
     }
 
     /// Takes an index out of the gap it lies in.

@@ -345,7 +345,7 @@ fn merkle() {
     }
     let path = inclusion(all, 5, 7).unwrap();
     include(4, 7, &all[5], &path, &roots[7], false);
-    include(5, 8, &all[5], &path, &roots[7], false);
+    include(5, 6, &all[5], &path, &roots[7], false);
     include(5, 7, &all[4], &path, &roots[7], false);
     include(5, 7, &all[5], &path, &roots[8], false);
     include(5, 7, &all[5], &path[1..], &roots[7], false);
@@ -355,7 +355,7 @@ fn merkle() {
     include(0, 1, &all[0], &[[0; 32]], &roots[1], false);
     let path = consistency(all, 3, 7).unwrap();
     extend(4, 7, &roots[3], &roots[7], &path, false);
-    extend(3, 8, &roots[3], &roots[7], &path, false);
+    extend(3, 4, &roots[3], &roots[7], &path, false);
     extend(3, 7, &roots[4], &roots[7], &path, false);
     extend(3, 7, &roots[3], &roots[8], &path, false);
     extend(3, 7, &roots[3], &roots[7], &path[1..], false);

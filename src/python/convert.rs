@@ -1,0 +1,462 @@
+//! Python objects to canonical values and back.
+//!
+//! [`snapshot`] reads an object once and answers both its value and a copy of it made from the
+//! same reads: what is judged is what is passed on. Types are exact; what has no canonical form is
+//! refused by name.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{
+    PyBool, PyBytes, PyDelta, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType,
+};
+
+use crate::canonical::{Decimal, EnumMember, Int, MAX_DEPTH, Map, Record, Value};
+use crate::clock::{MICROS, parse_duration};
+
+/// How many values one argument may hold in all.
+const MAX_NODES: usize = 100_000;
+/// How many bytes of text and bytes one call's arguments may hold in all.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// What is left to spend on one call's arguments.
+#[derive(Debug)]
+pub(super) struct Budget {
+    nodes: usize,
+    bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { nodes: MAX_NODES, bytes: MAX_BYTES }
+    }
+}
+
+impl Budget {
+    /// For results, of which only small ones are recorded by value.
+    pub(super) fn for_results() -> Self {
+        Self { nodes: 2_000, bytes: 8 * 1024 }
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), String> {
+        self.nodes = self.nodes.checked_sub(1).ok_or("it holds more than 100,000 values")?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or("it holds more than 1 MiB")?;
+        Ok(())
+    }
+}
+
+/// Python types that are looked up once.
+struct Types {
+    decimal: Py<PyType>,
+    datetime: Py<PyType>,
+    uuid: Py<PyType>,
+    enumeration: Py<PyType>,
+    epoch: Py<PyAny>,
+    microsecond: Py<PyAny>,
+}
+
+static TYPES: PyOnceLock<Types> = PyOnceLock::new();
+
+fn types(py: Python<'_>) -> PyResult<&Types> {
+    TYPES.get_or_try_init(py, || {
+        let datetime = py.import("datetime")?;
+        let class = datetime.getattr("datetime")?;
+        let utc = datetime.getattr("timezone")?.getattr("utc")?;
+        let one = PyDict::new(py);
+        one.set_item("microseconds", 1)?;
+        Ok(Types {
+            decimal: py.import("decimal")?.getattr("Decimal")?.cast_into::<PyType>()?.unbind(),
+            uuid: py.import("uuid")?.getattr("UUID")?.cast_into::<PyType>()?.unbind(),
+            enumeration: py.import("enum")?.getattr("Enum")?.cast_into::<PyType>()?.unbind(),
+            epoch: class.call1((1970, 1, 1, 0, 0, 0, 0, utc))?.unbind(),
+            microsecond: datetime.getattr("timedelta")?.call((), Some(&one))?.unbind(),
+            datetime: class.cast_into::<PyType>()?.unbind(),
+        })
+    })
+}
+
+/// An object's canonical value, and a copy of the object made from the same reads.
+///
+/// # Errors
+/// Why it has no canonical form, in words that name the place and the type.
+pub(super) fn snapshot<'py>(
+    object: &Bound<'py, PyAny>,
+    budget: &mut Budget,
+) -> Result<(Value, Bound<'py, PyAny>), String> {
+    read(object, budget, 0)
+}
+
+/// An object's canonical value.
+///
+/// # Errors
+/// As [`snapshot`].
+pub(super) fn to_value(object: &Bound<'_, PyAny>) -> Result<Value, String> {
+    Ok(read(object, &mut Budget::default(), 0)?.0)
+}
+
+fn read<'py>(
+    object: &Bound<'py, PyAny>,
+    budget: &mut Budget,
+    depth: usize,
+) -> Result<(Value, Bound<'py, PyAny>), String> {
+    if depth > MAX_DEPTH {
+        return Err("it nests too deep, or holds itself".to_owned());
+    }
+    let same = object.clone();
+    if object.is_none() {
+        budget.spend(0)?;
+        return Ok((Value::Null, same));
+    }
+    if let Ok(text) = object.cast_exact::<PyString>() {
+        let text = text.to_str().map_err(|_| "text holds lone surrogates".to_owned())?;
+        budget.spend(text.len())?;
+        return Ok((Value::str(text), same));
+    }
+    if let Ok(flag) = object.cast_exact::<PyBool>() {
+        budget.spend(0)?;
+        return Ok((Value::Bool(flag.is_true()), same));
+    }
+    if object.cast_exact::<PyInt>().is_ok() {
+        return Ok((Value::Int(integer(object, budget)?), same));
+    }
+    if let Ok(number) = object.cast_exact::<PyFloat>() {
+        budget.spend(0)?;
+        let value = Value::float(number.value());
+        return Ok((value.ok_or("NaN and infinities cannot be judged")?, same));
+    }
+    if let Ok(list) = object.cast_exact::<PyList>() {
+        // One atomic copy first: nobody can change it between judging and passing on.
+        let items = list.to_tuple();
+        let (values, copies) = read_items(&items, budget, depth)?;
+        let copy = PyList::new(object.py(), copies).map_err(|error| error.to_string())?;
+        return Ok((Value::List(values), copy.into_any()));
+    }
+    if let Ok(dict) = object.cast_exact::<PyDict>() {
+        let copy = dict.copy().map_err(|error| error.to_string())?;
+        let (map, copy) = read_dict(&copy, budget, depth)?;
+        return Ok((Value::Map(map), copy.into_any()));
+    }
+    if let Ok(tuple) = object.cast_exact::<PyTuple>() {
+        let (values, copies) = read_items(tuple, budget, depth)?;
+        let copy = PyTuple::new(object.py(), copies).map_err(|error| error.to_string())?;
+        return Ok((Value::Tuple(values), copy.into_any()));
+    }
+    if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+        budget.spend(bytes.as_bytes().len())?;
+        return Ok((Value::bytes(bytes.as_bytes()), same));
+    }
+    read_rare(object, budget, depth)
+}
+
+fn integer(object: &Bound<'_, PyAny>, budget: &mut Budget) -> Result<Int, String> {
+    budget.spend(8)?;
+    if let Ok(small) = object.extract::<i64>() {
+        return Ok(Int::from(small));
+    }
+    let too_large = || "an integer has more than 4,096 bits".to_owned();
+    let call = |name, args: (usize, &str)| -> PyResult<Bound<'_, PyAny>> {
+        let kwargs = PyDict::new(object.py());
+        kwargs.set_item("signed", true)?;
+        object.call_method(name, args, Some(&kwargs))
+    };
+    let bits: usize = object
+        .call_method0(intern!(object.py(), "bit_length"))
+        .and_then(|bits| bits.extract())
+        .map_err(|_| too_large())?;
+    if bits > 4_096 {
+        return Err(too_large());
+    }
+    let bytes = call("to_bytes", (bits / 8 + 1, "big")).map_err(|_| too_large())?;
+    let bytes = bytes.cast::<PyBytes>().map_err(|_| too_large())?;
+    budget.spend(bytes.as_bytes().len())?;
+    Int::from_signed_bytes(bytes.as_bytes()).ok_or_else(too_large)
+}
+
+type Items<'py> = (Vec<Value>, Vec<Bound<'py, PyAny>>);
+
+fn read_items<'py>(
+    items: &Bound<'py, PyTuple>,
+    budget: &mut Budget,
+    depth: usize,
+) -> Result<Items<'py>, String> {
+    budget.spend(0)?;
+    let mut values = Vec::with_capacity(items.len());
+    let mut copies = Vec::with_capacity(items.len());
+    for (place, item) in items.iter().enumerate() {
+        let (value, copy) =
+            read(&item, budget, depth + 1).map_err(|why| within(&format!("[{place}]"), &why))?;
+        values.push(value);
+        copies.push(copy);
+    }
+    Ok((values, copies))
+}
+
+fn read_dict<'py>(
+    dict: &Bound<'py, PyDict>,
+    budget: &mut Budget,
+    depth: usize,
+) -> Result<(Map, Bound<'py, PyDict>), String> {
+    budget.spend(0)?;
+    let copy = PyDict::new(dict.py());
+    let mut entries = Vec::with_capacity(dict.len());
+    for (key, item) in dict.iter() {
+        let text = key
+            .cast_exact::<PyString>()
+            .map_err(|_| format!("a key is {}, not str", type_name(&key)))?;
+        let text = text.to_str().map_err(|_| "a key holds lone surrogates".to_owned())?;
+        budget.spend(text.len())?;
+        let (value, item) = read(&item, budget, depth + 1)
+            .map_err(|why| within(&format!(".{}", short(text)), &why))?;
+        copy.set_item(&key, item).map_err(|error| error.to_string())?;
+        entries.push((text.into(), value));
+    }
+    let map = Map::from_entries(entries)
+        .map_err(|key| format!("the key `{}` occurs twice", short(&key)))?;
+    Ok((map, copy))
+}
+
+/// What is not one of the plain types: looked at in the order of how common it is.
+fn read_rare<'py>(
+    object: &Bound<'py, PyAny>,
+    budget: &mut Budget,
+    depth: usize,
+) -> Result<(Value, Bound<'py, PyAny>), String> {
+    let py = object.py();
+    let types = types(py).map_err(|error| error.to_string())?;
+    let kind = object.get_type();
+    let wrong = |error: PyErr| format!("a {} cannot be read: {error}", type_name(object));
+    if kind.is(&types.decimal) {
+        budget.spend(0)?;
+        return Ok((decimal(object).map_err(wrong)??, object.clone()));
+    }
+    if kind.is(&types.datetime) {
+        budget.spend(0)?;
+        if object.call_method0(intern!(py, "utcoffset")).map_err(wrong)?.is_none() {
+            return Err("a datetime without a zone cannot be judged; give it one".to_owned());
+        }
+        let since = object.sub(types.epoch.bind(py)).map_err(wrong)?;
+        let micros = since.floor_div(types.microsecond.bind(py)).map_err(wrong)?;
+        return Ok((Value::Datetime(micros.extract().map_err(wrong)?), object.clone()));
+    }
+    if kind.is(&types.uuid) {
+        budget.spend(0)?;
+        let bytes: Vec<u8> =
+            object.getattr(intern!(py, "bytes")).and_then(|b| b.extract()).map_err(wrong)?;
+        let bytes = bytes.try_into().map_err(|_| "a UUID has 16 bytes".to_owned())?;
+        return Ok((Value::Uuid(bytes), object.clone()));
+    }
+    if object.is_instance(types.enumeration.bind(py)).map_err(wrong)? {
+        let name = object.getattr(intern!(py, "_name_")).map_err(wrong)?;
+        let name: String = name
+            .extract()
+            .map_err(|_| "a combined flag has no name and cannot be judged".to_owned())?;
+        let value = object.getattr(intern!(py, "_value_")).map_err(wrong)?;
+        let value = read(&value, budget, depth + 1)?.0;
+        let type_name = qualified(&kind).map_err(wrong)?;
+        let member = EnumMember { type_name: type_name.into(), name: name.into(), value };
+        return Ok((Value::Enum(Box::new(member)), object.clone()));
+    }
+    if let Ok(fields) = kind.getattr(intern!(py, "__dataclass_fields__")) {
+        return dataclass(object, &fields, budget, depth);
+    }
+    if kind.hasattr(intern!(py, "__pydantic_fields__")).unwrap_or(false) {
+        return model(object, budget, depth);
+    }
+    Err(format!("a value of type {} has no canonical form", type_name(object)))
+}
+
+fn decimal(object: &Bound<'_, PyAny>) -> PyResult<Result<Value, String>> {
+    let parts = object.call_method0(intern!(object.py(), "as_tuple"))?;
+    let (sign, digits, exponent) = parts.extract::<(u8, Vec<u8>, Bound<'_, PyAny>)>()?;
+    let Ok(exponent) = exponent.extract::<i64>() else {
+        return Ok(Err("NaN and infinities cannot be judged".to_owned()));
+    };
+    let digits: String = digits.iter().map(|digit| char::from(b'0' + digit % 10)).collect();
+    Ok(Decimal::new(sign == 1, &digits, exponent).map(Value::Decimal).map_err(|e| e.to_string()))
+}
+
+/// A dataclass: its fields, and a new instance made of their copies.
+fn dataclass<'py>(
+    object: &Bound<'py, PyAny>,
+    fields: &Bound<'py, PyAny>,
+    budget: &mut Budget,
+    depth: usize,
+) -> Result<(Value, Bound<'py, PyAny>), String> {
+    let py = object.py();
+    let kind = object.get_type();
+    let wrong = |error: PyErr| format!("a {} cannot be read: {error}", type_name(object));
+    let base = py.get_type::<PyAny>();
+    let copy = base.call_method1(intern!(py, "__new__"), (&kind,)).map_err(wrong)?;
+    let fields =
+        fields.cast::<PyDict>().map_err(|error| error.to_string())?.copy().map_err(wrong)?;
+    let mut entries = Vec::new();
+    for (name, field) in fields.iter() {
+        let marker = field.getattr(intern!(py, "_field_type")).map_err(wrong)?;
+        if marker.to_string() != "_FIELD" {
+            continue;
+        }
+        let text: String = name.extract().map_err(wrong)?;
+        let item =
+            object.getattr(name.cast::<PyString>().map_err(|e| e.to_string())?).map_err(wrong)?;
+        let (value, item) = read(&item, budget, depth + 1)
+            .map_err(|why| within(&format!(".{}", short(&text)), &why))?;
+        base.call_method1(intern!(py, "__setattr__"), (&copy, &name, item)).map_err(wrong)?;
+        entries.push((text.into(), value));
+    }
+    if let Ok(extra) = object.getattr(intern!(py, "__dict__"))
+        && let Ok(extra) = extra.cast::<PyDict>()
+        && extra.len() > entries.len()
+    {
+        return Err(format!("a {} holds attributes that are no fields", type_name(object)));
+    }
+    let fields =
+        Map::from_entries(entries).map_err(|key| format!("the field `{key}` occurs twice"))?;
+    let type_name = qualified(&kind).map_err(wrong)?.into();
+    Ok((Value::Record(Box::new(Record { type_name, fields })), copy))
+}
+
+/// A pydantic model: its fields and extras, and a copy made of theirs.
+fn model<'py>(
+    object: &Bound<'py, PyAny>,
+    budget: &mut Budget,
+    depth: usize,
+) -> Result<(Value, Bound<'py, PyAny>), String> {
+    let py = object.py();
+    let wrong = |error: PyErr| format!("a {} cannot be read: {error}", type_name(object));
+    let fields = object.getattr(intern!(py, "__dict__")).map_err(wrong)?;
+    let fields =
+        fields.cast::<PyDict>().map_err(|error| error.to_string())?.copy().map_err(wrong)?;
+    if let Ok(extra) = object.getattr(intern!(py, "__pydantic_extra__"))
+        && let Ok(extra) = extra.cast::<PyDict>()
+    {
+        fields.update(extra.as_mapping()).map_err(wrong)?;
+    }
+    let (map, copies) = read_dict(&fields, budget, depth)?;
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("update", copies).map_err(wrong)?;
+    let copy = object.call_method(intern!(py, "model_copy"), (), Some(&kwargs)).map_err(wrong)?;
+    let type_name = qualified(&object.get_type()).map_err(wrong)?.into();
+    Ok((Value::Record(Box::new(Record { type_name, fields: map })), copy))
+}
+
+fn qualified(kind: &Bound<'_, PyType>) -> PyResult<String> {
+    Ok(format!("{}.{}", kind.module()?, kind.qualname()?))
+}
+
+/// The name of an object's type, as messages and records use it.
+pub(super) fn type_name(object: &Bound<'_, PyAny>) -> String {
+    let kind = object.get_type();
+    match (kind.module(), kind.qualname()) {
+        (Ok(module), Ok(name)) if module == "builtins" => format!("{name}"),
+        (Ok(module), Ok(name)) => format!("{module}.{name}"),
+        _ => "an unknown type".to_owned(),
+    }
+}
+
+fn within(place: &str, why: &str) -> String {
+    match why.strip_prefix("at ") {
+        Some(rest) => format!("at {place}{rest}"),
+        None => format!("at {place}: {why}"),
+    }
+}
+
+fn short(text: &str) -> String {
+    crate::engine::shown(text, 40)
+}
+
+/// A canonical value as a Python object. Enums and records come back as what they hold.
+pub(super) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Null => py.None().into_bound(py),
+        Value::Bool(flag) => PyBool::new(py, *flag).to_owned().into_any(),
+        Value::Int(Int::Small(number)) => number.into_pyobject(py)?.into_any(),
+        Value::Int(big) => py.get_type::<PyInt>().call1((big.to_string(),))?,
+        Value::Float(number) => PyFloat::new(py, *number).into_any(),
+        Value::Str(text) => PyString::new(py, text).into_any(),
+        Value::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
+        Value::Decimal(number) => types(py)?.decimal.bind(py).call1((number.to_string(),))?,
+        Value::Datetime(micros) => instant(py, *micros)?,
+        Value::Uuid(bytes) => {
+            let kwargs = PyDict::new(py);
+            kwargs.set_item("bytes", PyBytes::new(py, bytes))?;
+            types(py)?.uuid.bind(py).call((), Some(&kwargs))?
+        }
+        Value::Enum(member) => to_python(py, &member.value)?,
+        Value::List(items) => {
+            let items: PyResult<Vec<_>> = items.iter().map(|item| to_python(py, item)).collect();
+            PyList::new(py, items?)?.into_any()
+        }
+        Value::Tuple(items) => {
+            let items: PyResult<Vec<_>> = items.iter().map(|item| to_python(py, item)).collect();
+            PyTuple::new(py, items?)?.into_any()
+        }
+        Value::Map(map) => map_to_python(py, map)?.into_any(),
+        Value::Record(record) => map_to_python(py, &record.fields)?.into_any(),
+    })
+}
+
+pub(super) fn map_to_python<'py>(py: Python<'py>, map: &Map) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (key, value) in map.iter() {
+        dict.set_item(key, to_python(py, value)?)?;
+    }
+    Ok(dict)
+}
+
+/// An instant as a datetime in UTC.
+pub(super) fn instant(py: Python<'_>, micros: i64) -> PyResult<Bound<'_, PyAny>> {
+    let types = types(py)?;
+    let since = types.microsecond.bind(py).mul(micros)?;
+    types.epoch.bind(py).add(since)
+}
+
+/// A datetime with a zone, a duration before `now`, or RFC 3339 text, in microseconds.
+pub(super) fn moment(object: &Bound<'_, PyAny>, now: i64) -> Result<i64, String> {
+    if let Ok(text) = object.cast::<PyString>() {
+        let text = text.to_str().map_err(|_| "text holds lone surrogates".to_owned())?;
+        if let Some(at) = crate::clock::parse_instant(text) {
+            return Ok(at);
+        }
+        return Ok(now.saturating_sub(parse_duration(text)?));
+    }
+    if let Ok(delta) = object.cast::<PyDelta>() {
+        return Ok(now.saturating_sub(duration(delta)?));
+    }
+    match to_value(object)? {
+        Value::Datetime(at) => Ok(at),
+        other => Err(format!(
+            "expected a datetime with a zone, RFC 3339 text, or a duration such as `24h`, not {}",
+            other.type_word()
+        )),
+    }
+}
+
+/// `"30m"`-like text, a timedelta, or seconds, in microseconds.
+pub(super) fn duration(object: &Bound<'_, PyAny>) -> Result<i64, String> {
+    let wrong = || {
+        format!(
+            "expected a duration such as `30m`, a timedelta, or seconds, not {}",
+            type_name(object)
+        )
+    };
+    if let Ok(text) = object.cast::<PyString>() {
+        return parse_duration(text.to_str().map_err(|_| wrong())?);
+    }
+    if object.cast::<PyBool>().is_ok() {
+        return Err(wrong());
+    }
+    if object.cast::<PyDelta>().is_ok() {
+        let types = types(object.py()).map_err(|error| error.to_string())?;
+        let micros = object.floor_div(types.microsecond.bind(object.py()));
+        return micros.and_then(|micros| micros.extract()).map_err(|_| wrong());
+    }
+    if let Ok(seconds) = object.extract::<i64>() {
+        return seconds.checked_mul(MICROS).ok_or_else(|| "the duration is too long".to_owned());
+    }
+    match object.extract::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds.abs() < 9e12 => {
+            Ok((seconds * MICROS as f64).round() as i64)
+        }
+        _ => Err(wrong()),
+    }
+}

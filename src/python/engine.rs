@@ -1,0 +1,397 @@
+//! The engine and its administrative verbs as Python classes.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+use super::guard::bind_named;
+use super::people::{Agent, Grant, Human, agent_id, human_id, public_key, text_of};
+use super::trail::Trail;
+use super::values::{Decision, limits_of, scope_of};
+use super::{convert, enter, errors};
+use crate::clock::Source;
+use crate::engine::{Durability, Engine as Core, MasterSource, NewGrant, Options, TaskChoice};
+use crate::keys::MasterKey;
+use crate::principal::{Assurance, HumanId, TaskId};
+use crate::registry::{NewHuman, Target};
+
+/// The engine that was opened last: what a call falls back on where nothing else says.
+static LAST: Mutex<Weak<Core>> = Mutex::new(Weak::new());
+
+/// The engine that was opened last and is still there.
+pub(super) fn last() -> Option<Arc<Core>> {
+    LAST.lock().upgrade()
+}
+
+/// One engine: one authority, one tenant, one store.
+#[pyclass(frozen, subclass, weakref, module = "answerable._core", name = "Engine")]
+pub(super) struct Engine {
+    pub(super) core: Arc<Core>,
+    frozen: Option<Arc<AtomicI64>>,
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (path, *, durability="before", flush_ms=50, master_key=None, clock=None, max_hops=8))]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        durability: &str,
+        flush_ms: u64,
+        master_key: Option<&Bound<'_, PyAny>>,
+        clock: Option<&Bound<'_, PyAny>>,
+        max_hops: usize,
+    ) -> PyResult<Self> {
+        let durability = Durability::parse(durability).ok_or_else(|| {
+            let shown = crate::engine::shown(durability, 40);
+            let message = format!("there is no durability mode `{shown}`");
+            errors::invalid(py, &message, "choose before, strict, after or relaxed")
+        })?;
+        if !(1..=10_000).contains(&flush_ms) {
+            return Err(errors::invalid(py, "flush_ms is from 1 to 10000", ""));
+        }
+        if !(1..=64).contains(&max_hops) {
+            return Err(errors::invalid(py, "max_hops is from 1 to 64", ""));
+        }
+        let master = match master_key {
+            None => MasterSource::File,
+            Some(given) => MasterSource::Given(master(py, given)?),
+        };
+        let frozen = match clock {
+            None => None,
+            Some(at) => {
+                let at = convert::moment(at, 0).map_err(|why| errors::invalid(py, &why, ""))?;
+                Some(Arc::new(AtomicI64::new(at)))
+            }
+        };
+        let options = Options {
+            durability,
+            flush: Duration::from_millis(flush_ms),
+            master,
+            clock: frozen.clone().map_or(Source::System, Source::Fixed),
+            max_hops,
+        };
+        let core = enter(py, || Core::open(&path, options))?;
+        *LAST.lock() = Arc::downgrade(&core);
+        Ok(Self { core, frozen })
+    }
+
+    /// The authority's public key, as PASERK text: enough to verify the trail with.
+    #[getter]
+    fn authority(&self) -> String {
+        self.core.authority().paserk()
+    }
+
+    /// The store's folder.
+    #[getter]
+    fn path(&self) -> PathBuf {
+        self.core.path().to_path_buf()
+    }
+
+    /// The durability mode.
+    #[getter]
+    fn durability(&self) -> &'static str {
+        self.core.durability().word()
+    }
+
+    #[getter]
+    fn humans(&self) -> Humans {
+        Humans(self.core.clone())
+    }
+
+    #[getter]
+    fn agents(&self) -> Agents {
+        Agents(self.core.clone())
+    }
+
+    #[getter]
+    fn tasks(&self) -> Tasks {
+        Tasks(self.core.clone())
+    }
+
+    #[getter]
+    fn trail(&self) -> Trail {
+        Trail(self.core.clone())
+    }
+
+    /// Makes a root grant for a human.
+    #[pyo3(signature = (human, agent, *, task, scope, ttl, limits=None, max_depth=0, by=None))]
+    #[allow(clippy::too_many_arguments)] // The public face's own.
+    fn grant(
+        &self,
+        py: Python<'_>,
+        human: &Bound<'_, PyAny>,
+        agent: &Bound<'_, PyAny>,
+        task: &Bound<'_, PyAny>,
+        scope: &Bound<'_, PyAny>,
+        ttl: &Bound<'_, PyAny>,
+        limits: Option<&Bound<'_, PyAny>>,
+        max_depth: u8,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Grant> {
+        let sentence = text_of(task, "the task's sentence, or the id of an open task")?;
+        let task = match sentence.parse::<TaskId>() {
+            Ok(id) => TaskChoice::Open(id),
+            Err(_) => TaskChoice::New(sentence),
+        };
+        let new = NewGrant {
+            human: human_id(py, &self.core, human)?,
+            agent: agent_id(py, &self.core, agent)?,
+            task,
+            scope: scope_of(scope)?,
+            limits: limits.map(limits_of).transpose()?.unwrap_or_default(),
+            ttl: convert::duration(ttl).map_err(|why| errors::invalid(py, &why, ""))?,
+            further_hops: max_depth,
+            by: by_of(py, &self.core, by)?,
+        };
+        let held = enter(py, || self.core.grant(new))?;
+        Ok(Grant { held, engine: self.core.clone() })
+    }
+
+    /// Verifies a chain's text and takes it up.
+    #[pyo3(signature = (token, *, statements=None))]
+    fn accept(
+        &self,
+        py: Python<'_>,
+        token: &Bound<'_, PyAny>,
+        statements: Option<Vec<Option<String>>>,
+    ) -> PyResult<Grant> {
+        let token = text_of(token, "a grant's token")?;
+        let held = enter(py, || self.core.accept(&token, statements.unwrap_or_default()))?;
+        Ok(Grant { held, engine: self.core.clone() })
+    }
+
+    /// Judges a call without running or recording anything.
+    #[pyo3(signature = (tool, *, resource=None, arguments=None, grant=None))]
+    fn check(
+        &self,
+        py: Python<'_>,
+        tool: &str,
+        resource: Option<&str>,
+        arguments: Option<&Bound<'_, PyDict>>,
+        grant: Option<&Grant>,
+    ) -> PyResult<Decision> {
+        let request = bind_named(tool, resource, arguments);
+        let decision = match &request {
+            Ok(request) => {
+                let held = grant.map(|grant| grant.held.clone());
+                py.detach(|| self.core.check_call(held.as_deref(), request))
+            }
+            Err(reasons) => crate::decision::Decision::deny(reasons.clone()),
+        };
+        Ok(Decision::new(&decision, tool, None))
+    }
+
+    /// Revokes a grant and everything below it; answers the entry's id.
+    #[pyo3(signature = (grant, *, reason, by=None))]
+    fn revoke(
+        &self,
+        py: Python<'_>,
+        grant: &Bound<'_, PyAny>,
+        reason: &str,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let by = by_of(py, &self.core, by)?;
+        let target = match grant.cast::<Grant>() {
+            Ok(grant) => {
+                let leaf = grant.get().held.chain().leaf();
+                Target::Grant(leaf.digest, Some(leaf.payload.id))
+            }
+            Err(_) => {
+                let text = text_of(grant, "a grant or its id")?;
+                let digest = enter(py, || self.core.grant_digest(&text))?;
+                Target::Grant(digest, text.parse().ok())
+            }
+        };
+        Ok(enter(py, || self.core.revoke(&target, reason, by))?.to_string())
+    }
+
+    /// Sets the time of an engine that was opened with a fixed clock.
+    fn set_clock(&self, py: Python<'_>, at: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(frozen) = &self.frozen else {
+            let hint = "open the engine with clock=, in tests";
+            return Err(errors::invalid(py, "this engine goes by the machine's clock", hint));
+        };
+        let at = convert::moment(at, frozen.load(Ordering::Acquire));
+        frozen.store(at.map_err(|why| errors::invalid(py, &why, ""))?, Ordering::Release);
+        Ok(())
+    }
+
+    /// Writes all that was appended and lets the store go. Closing twice is no error.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        enter(py, || self.core.close())
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _kind: &Bound<'_, PyAny>,
+        _error: &Bound<'_, PyAny>,
+        _trace: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.close(py)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("{:?}", self.core)
+    }
+
+    fn __reduce__(&self, py: Python<'_>) -> PyResult<()> {
+        Err(errors::invalid(py, "an engine cannot be pickled", "open the store where it is used"))
+    }
+}
+
+fn master(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<MasterKey> {
+    let made = if let Ok(text) = given.cast::<PyString>() {
+        MasterKey::parse(text.to_str()?)
+    } else if let Ok(bytes) = given.cast::<PyBytes>() {
+        MasterKey::from_bytes(bytes.as_bytes())
+    } else {
+        let found = convert::type_name(given);
+        let message = format!("expected 32 bytes or `k4.local.…` as master_key, not {found}");
+        return Err(errors::invalid(py, &message, ""));
+    };
+    made.map_err(|error| errors::key(py, &error))
+}
+
+fn by_of(py: Python<'_>, core: &Core, by: Option<&Bound<'_, PyAny>>) -> PyResult<Option<HumanId>> {
+    by.map(|by| human_id(py, core, by)).transpose()
+}
+
+/// The humans of an engine.
+#[pyclass(frozen, module = "answerable", name = "Humans")]
+pub(super) struct Humans(Arc<Core>);
+
+#[pymethods]
+impl Humans {
+    /// Registers a human, asserted by whoever runs this.
+    #[pyo3(signature = (account, *, name=None, by=None))]
+    fn register(
+        &self,
+        py: Python<'_>,
+        account: &str,
+        name: Option<&str>,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Human> {
+        let by = by_of(py, &self.0, by)?;
+        let assurance = Assurance::Asserted;
+        let new = NewHuman { account, issuer: "local", name, assurance, by };
+        enter(py, || self.0.register_human(&new)).map(Human)
+    }
+
+    /// A human by id or account.
+    fn get(&self, py: Python<'_>, human: &Bound<'_, PyAny>) -> PyResult<Human> {
+        let text = text_of(human, "a human's id or account")?;
+        enter(py, || self.0.find_human(&text)).map(Human)
+    }
+
+    /// All humans, oldest first.
+    fn list(&self) -> Vec<Human> {
+        self.0.humans().into_iter().map(Human).collect()
+    }
+}
+
+/// The agents of an engine.
+#[pyclass(frozen, module = "answerable", name = "Agents")]
+pub(super) struct Agents(Arc<Core>);
+
+#[pymethods]
+impl Agents {
+    /// Issues an agent.
+    #[pyo3(signature = (name, *, owner, purpose, ceiling, ttl, key=None, by=None))]
+    #[allow(clippy::too_many_arguments)] // The public face's own.
+    fn issue(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        owner: &Bound<'_, PyAny>,
+        purpose: &str,
+        ceiling: &Bound<'_, PyAny>,
+        ttl: &Bound<'_, PyAny>,
+        key: Option<&str>,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Agent> {
+        let owner = human_id(py, &self.0, owner)?;
+        let ceiling = scope_of(ceiling)?;
+        let ttl = convert::duration(ttl).map_err(|why| errors::invalid(py, &why, ""))?;
+        let key = key.map(|key| public_key(py, key)).transpose()?;
+        let by = by_of(py, &self.0, by)?;
+        enter(py, || self.0.issue_agent(name, owner, purpose, ceiling, ttl, key, by)).map(Agent)
+    }
+
+    /// Retires an agent: everything it holds or delegated ends with the next call.
+    #[pyo3(signature = (agent, *, reason, by=None))]
+    fn retire(
+        &self,
+        py: Python<'_>,
+        agent: &Bound<'_, PyAny>,
+        reason: &str,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Agent> {
+        let id = agent_id(py, &self.0, agent)?;
+        let by = by_of(py, &self.0, by)?;
+        enter(py, || self.0.retire_agent(&id, reason, by)).map(Agent)
+    }
+
+    /// An agent by id or name.
+    fn get(&self, py: Python<'_>, agent: &Bound<'_, PyAny>) -> PyResult<Agent> {
+        let id = agent_id(py, &self.0, agent)?;
+        enter(py, || self.0.find_agent(&id.to_string())).map(Agent)
+    }
+
+    /// All agents, oldest first; of one status where it is given.
+    #[pyo3(signature = (*, status=None))]
+    fn list(&self, py: Python<'_>, status: Option<&str>) -> PyResult<Vec<Agent>> {
+        if status.is_some_and(|word| !["active", "suspended", "retired"].contains(&word)) {
+            let hint = "active, suspended or retired";
+            return Err(errors::invalid(py, "there is no such status", hint));
+        }
+        let agents = self.0.agents().into_iter();
+        Ok(agents
+            .filter(|a| status.is_none_or(|word| a.status.word() == word))
+            .map(Agent)
+            .collect())
+    }
+}
+
+/// The tasks of an engine.
+#[pyclass(frozen, module = "answerable", name = "Tasks")]
+pub(super) struct Tasks(Arc<Core>);
+
+#[pymethods]
+impl Tasks {
+    /// Ends a task and every grant made for it; answers the entry's id.
+    #[pyo3(signature = (task, *, reason, by=None))]
+    fn end(
+        &self,
+        py: Python<'_>,
+        task: &Bound<'_, PyAny>,
+        reason: &str,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let text = text_of(task, "a task's id")?;
+        let id: TaskId = text.parse().map_err(|error: crate::principal::IdError| {
+            errors::invalid(py, &error.to_string(), "grant.task is a task's id")
+        })?;
+        let by = by_of(py, &self.0, by)?;
+        Ok(enter(py, || self.0.end_task(id, reason, by))?.to_string())
+    }
+
+    /// The sentence of a task.
+    fn sentence(&self, py: Python<'_>, task: &str) -> PyResult<String> {
+        let id: TaskId = task.parse().map_err(|error: crate::principal::IdError| {
+            errors::invalid(py, &error.to_string(), "")
+        })?;
+        enter(py, || self.0.task_sentence(&id))
+    }
+}

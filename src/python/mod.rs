@@ -1,0 +1,45 @@
+//! The Python binding: convert, enter, convert. This list is all that crosses.
+
+mod convert;
+mod engine;
+mod errors;
+mod guard;
+mod people;
+mod trail;
+mod values;
+
+use pyo3::prelude::*;
+
+/// The binary half of `answerable`.
+#[pymodule]
+mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::engine::{Agents, Engine, Humans, Tasks};
+    #[pymodule_export]
+    use super::guard::{Authority, Call, Tool};
+    #[pymodule_export]
+    use super::people::{Agent, Grant, Human, SecretKey};
+    #[pymodule_export]
+    use super::trail::{Checkpoint, Entries, Entry, Fault, Hop, Report, Story, Trail, verify};
+    #[pymodule_export]
+    use super::values::{
+        Capability, Caveat, Decision, Limit, Reason, absent, all_of, allow, any_, at_least,
+        at_most, between, calls, contains, each, email_at, ends_with, equals, host_in, in_network,
+        length, matches, one_of, present, rate, same_as, starts_with, subset_of, total, under,
+    };
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
+
+/// Runs core code without holding the interpreter, and maps its error.
+fn enter<T: Send>(
+    py: Python<'_>,
+    body: impl FnOnce() -> Result<T, crate::engine::EngineError> + Send,
+) -> PyResult<T> {
+    py.detach(body).map_err(|error| errors::engine(py, &error))
+}

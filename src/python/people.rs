@@ -1,0 +1,344 @@
+//! Humans, agents, grants and keys as Python values. They show ids and names, never keys.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::values::{Capability, capabilities, limits_of, scope_of};
+use super::{convert, enter, errors};
+use crate::engine::{Bound as Held, Delegation, Engine as Core, shown};
+use crate::keys::{PublicKey, SecretKey as CoreKey};
+use crate::principal::{AgentId, HumanId};
+use crate::registry;
+
+/// An accountable person.
+#[pyclass(frozen, module = "answerable", name = "Human")]
+pub(super) struct Human(pub(super) Arc<registry::Human>);
+
+#[pymethods]
+impl Human {
+    #[getter]
+    fn id(&self) -> String {
+        self.0.id.to_string()
+    }
+
+    #[getter]
+    fn account(&self) -> &str {
+        &self.0.account
+    }
+
+    #[getter]
+    fn issuer(&self) -> &str {
+        &self.0.issuer
+    }
+
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+
+    #[getter]
+    fn assurance(&self) -> &'static str {
+        self.0.assurance.word()
+    }
+
+    #[getter]
+    fn registered_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::instant(py, self.0.registered_at)
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().0.id == self.0.id)
+    }
+
+    fn __hash__(&self) -> u64 {
+        hash(self.0.id.as_bytes())
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<human {} {}>", shown(self.0.display(), 80), self.0.id)
+    }
+}
+
+/// Software that acts for somebody.
+#[pyclass(frozen, module = "answerable", name = "Agent")]
+pub(super) struct Agent(pub(super) Arc<registry::Agent>);
+
+#[pymethods]
+impl Agent {
+    #[getter]
+    fn id(&self) -> String {
+        self.0.id.to_string()
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The owner's id.
+    #[getter]
+    fn owner(&self) -> String {
+        self.0.owner.to_string()
+    }
+
+    #[getter]
+    fn purpose(&self) -> &str {
+        &self.0.purpose
+    }
+
+    #[getter]
+    fn status(&self) -> &'static str {
+        self.0.status.word()
+    }
+
+    #[getter]
+    fn ceiling(&self) -> Vec<Capability> {
+        capabilities(&self.0.ceiling)
+    }
+
+    /// The public key, as PASERK text.
+    #[getter]
+    fn key(&self) -> String {
+        self.0.key.paserk()
+    }
+
+    /// Whether the engine keeps the secret key.
+    #[getter]
+    fn managed(&self) -> bool {
+        self.0.managed
+    }
+
+    #[getter]
+    fn issued_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::instant(py, self.0.issued_at)
+    }
+
+    #[getter]
+    fn expires_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::instant(py, self.0.expires_at)
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().0.id == self.0.id)
+    }
+
+    fn __hash__(&self) -> u64 {
+        hash(self.0.id.as_bytes())
+    }
+
+    fn __repr__(&self) -> String {
+        let agent = &self.0;
+        format!("<agent {} {} {}>", shown(&agent.name, 80), agent.status.word(), agent.id)
+    }
+}
+
+fn hash(id: &[u8; 16]) -> u64 {
+    // Ids are random: any eight of their bytes are a hash.
+    let (first, _) = id.split_at(8);
+    first.try_into().map_or(0, u64::from_le_bytes)
+}
+
+/// An Ed25519 secret key of an agent that signs for itself.
+#[pyclass(frozen, module = "answerable", name = "SecretKey")]
+pub(super) struct SecretKey(pub(super) CoreKey);
+
+#[pymethods]
+impl SecretKey {
+    /// A new key.
+    #[staticmethod]
+    fn generate(py: Python<'_>) -> PyResult<Self> {
+        CoreKey::generate().map(Self).map_err(|error| errors::key(py, &error))
+    }
+
+    /// A key from PASERK text, `k4.secret.…`.
+    #[staticmethod]
+    fn parse(py: Python<'_>, text: &str) -> PyResult<Self> {
+        CoreKey::parse(text).map(Self).map_err(|error| errors::key(py, &error))
+    }
+
+    /// The public key, as PASERK text.
+    #[getter]
+    fn public(&self) -> String {
+        self.0.public().paserk()
+    }
+
+    /// The secret key itself, as PASERK text: whoever has it can sign for the agent.
+    fn reveal(&self) -> String {
+        self.0.expose_paserk().to_string()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("{:?}", self.0)
+    }
+
+    fn __reduce__(&self, py: Python<'_>) -> PyResult<()> {
+        Err(errors::invalid(py, "a secret key cannot be pickled", "use .reveal() and keep it safe"))
+    }
+}
+
+/// A verified chain: the authority that an agent holds for one task of one human.
+#[pyclass(frozen, module = "answerable", name = "Grant")]
+pub(super) struct Grant {
+    pub(super) held: Arc<Held>,
+    pub(super) engine: Arc<Core>,
+}
+
+#[pymethods]
+impl Grant {
+    /// The id of the last hop's grant.
+    #[getter]
+    fn id(&self) -> String {
+        self.held.chain().leaf().payload.id.to_string()
+    }
+
+    /// The digest of the last hop's signed bytes, in hexadecimal.
+    #[getter]
+    fn digest(&self) -> String {
+        data_encoding::HEXLOWER.encode(&self.held.chain().leaf().digest)
+    }
+
+    /// The id of the human accountable.
+    #[getter]
+    fn human(&self) -> String {
+        self.held.chain().leaf().payload.human.to_string()
+    }
+
+    /// The id of the agent that holds it.
+    #[getter]
+    fn agent(&self) -> String {
+        self.held.chain().leaf().payload.holder.agent.to_string()
+    }
+
+    /// The id of the task.
+    #[getter]
+    fn task(&self) -> String {
+        self.held.chain().leaf().payload.task.id.to_string()
+    }
+
+    /// How many hops precede it: 0 for a root grant.
+    #[getter]
+    fn depth(&self) -> u8 {
+        self.held.chain().leaf().payload.depth
+    }
+
+    #[getter]
+    fn expires_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::instant(py, self.held.chain().leaf().payload.exp)
+    }
+
+    #[getter]
+    fn scope(&self) -> Vec<Capability> {
+        capabilities(&self.held.chain().leaf().payload.scope)
+    }
+
+    /// The chain's text: evidence, not a bearer secret.
+    #[getter]
+    fn token(&self) -> String {
+        self.held.chain().text()
+    }
+
+    /// What each hop stated, the task's sentence first; `None` where it is not known here.
+    #[getter]
+    fn statements(&self) -> Vec<Option<String>> {
+        self.held.statements().to_vec()
+    }
+
+    /// Whether this grant is `other` or below it.
+    fn extends(&self, other: &Self) -> bool {
+        self.held.chain().extends(other.held.chain())
+    }
+
+    /// Adds a hop for another agent, within this grant.
+    #[pyo3(signature = (agent, *, scope, task=None, ttl=None, limits=None, max_depth=0, key=None))]
+    #[allow(clippy::too_many_arguments)] // The public face's own.
+    fn delegate(
+        &self,
+        py: Python<'_>,
+        agent: &Bound<'_, PyAny>,
+        scope: &Bound<'_, PyAny>,
+        task: Option<String>,
+        ttl: Option<&Bound<'_, PyAny>>,
+        limits: Option<&Bound<'_, PyAny>>,
+        max_depth: u8,
+        key: Option<&SecretKey>,
+    ) -> PyResult<Self> {
+        let ttl = ttl.map(|ttl| convert::duration(ttl));
+        let ttl = ttl.transpose().map_err(|why| errors::invalid(py, &why, ""))?;
+        let new = Delegation {
+            agent: agent_id(py, &self.engine, agent)?,
+            scope: scope_of(scope)?,
+            limits: limits.map(limits_of).transpose()?.unwrap_or_default(),
+            ttl,
+            further_hops: max_depth,
+            statement: task,
+        };
+        let key = key.map(|key| key.0.clone());
+        let engine = self.engine.clone();
+        let held = self.held.clone();
+        let held = enter(py, move || engine.delegate(&held, new, key.as_ref()))?;
+        Ok(Self { held, engine: self.engine.clone() })
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| {
+            other.get().held.chain().leaf().digest == self.held.chain().leaf().digest
+        })
+    }
+
+    fn __hash__(&self) -> u64 {
+        hash(self.held.chain().leaf().payload.id.as_bytes())
+    }
+
+    fn __repr__(&self) -> String {
+        let leaf = &self.held.chain().leaf().payload;
+        format!("<grant {} depth {} for {}>", leaf.id, leaf.depth, leaf.human)
+    }
+
+    fn __reduce__(&self, py: Python<'_>) -> PyResult<()> {
+        let hint = "send grant.token and take it up with engine.accept(token)";
+        Err(errors::invalid(py, "a grant cannot be pickled", hint))
+    }
+}
+
+/// A human by value, id, or account where it is unique.
+pub(super) fn human_id(
+    py: Python<'_>,
+    engine: &Core,
+    object: &Bound<'_, PyAny>,
+) -> PyResult<HumanId> {
+    if let Ok(human) = object.cast::<Human>() {
+        return Ok(human.get().0.id);
+    }
+    let text = text_of(object, "a human, an id or an account")?;
+    Ok(engine.find_human(&text).map_err(|error| errors::engine(py, &error))?.id)
+}
+
+/// An agent by value, id or name.
+pub(super) fn agent_id(
+    py: Python<'_>,
+    engine: &Core,
+    object: &Bound<'_, PyAny>,
+) -> PyResult<AgentId> {
+    if let Ok(agent) = object.cast::<Agent>() {
+        return Ok(agent.get().0.id);
+    }
+    let text = text_of(object, "an agent, an id or a name")?;
+    Ok(engine.find_agent(&text).map_err(|error| errors::engine(py, &error))?.id)
+}
+
+/// Text, or a clear error.
+pub(super) fn text_of(object: &Bound<'_, PyAny>, what: &str) -> PyResult<String> {
+    let found = convert::type_name(object);
+    let wrong = || errors::invalid(object.py(), &format!("expected {what}, not {found}"), "");
+    let text = object.cast::<PyString>().map_err(|_| wrong())?;
+    text.to_str().map(str::to_owned).map_err(|_| {
+        errors::invalid(object.py(), &format!("expected {what}, not text with lone surrogates"), "")
+    })
+}
+
+/// A public key as PASERK text.
+pub(super) fn public_key(py: Python<'_>, text: &str) -> PyResult<PublicKey> {
+    PublicKey::parse(text).map_err(|error| errors::key(py, &error))
+}
