@@ -4,12 +4,17 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use answerable::clock::{Clock, Source};
 use answerable::engine::{Durability, Engine};
+use answerable::keys::{KeyRing, MasterKey, SealKey};
+use answerable::recorder::{Head, MeterId, Need, Recorder};
 use answerable::scope::Limit;
 
+use crate::memory::Memory;
 use crate::world::*;
 
 const LIMITED: &str = r#"[{"tool":"pay.transfer","limits":[{"calls":40}]}]"#;
@@ -110,6 +115,33 @@ fn crashes_at_any_moment_never_raise_a_limit() {
         total += allowed(&world.engine, &text, 4, 40);
         assert!(total <= 40, "{mode:?}: {total}");
     }
+}
+
+#[test]
+fn a_full_memory_of_meters_passes_no_limit_over() {
+    let store = Arc::new(Memory::default());
+    let master = MasterKey::generate().unwrap();
+    let ring = Arc::new(KeyRing::new(SealKey::generate().unwrap(), &master));
+    let clock = Arc::new(Clock::new(Source::System, 0));
+    let head = Head::load(&*store).unwrap();
+    let recorder = Recorder::new(store, ring, clock, "x".to_owned(), head, 1);
+    let meter = |n: u32, limit| {
+        let mut grant = [0; 32];
+        grant[..4].copy_from_slice(&n.to_be_bytes());
+        (MeterId { grant, capability: 0, limit }, Need::Call { max: 1 })
+    };
+    let draw = |draws: &[_]| {
+        let drawn = recorder.sequence(|slot| slot.draw(draws, &mut Vec::new()));
+        drawn.unwrap().0
+    };
+    for n in 0..65_535 {
+        assert_eq!(draw(&[meter(n, 0)]), Ok(()));
+    }
+    let two = [meter(70_000, 0), meter(70_000, 1)];
+    assert_eq!(draw(&two), Ok(()));
+    assert_eq!(draw(&two), Err(0));
+    assert_eq!(draw(&two[1..]), Err(0));
+    assert_eq!(draw(&[meter(0, 0)]), Err(0));
 }
 
 const CHILD: &str = "ANSWERABLE_TEST_CALLS_UNTIL_KILLED";
