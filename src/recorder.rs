@@ -494,9 +494,10 @@ impl Slot<'_> {
         draws: &[(MeterId, Need)],
         puts: &mut Vec<Put>,
     ) -> Result<Result<(), usize>, StoreError> {
+        // Once, before any is looked at: a meter that was checked must still be there to be drawn.
+        self.forget_meters();
         for (place, (id, need)) in draws.iter().enumerate() {
             if !self.sequencer.meters.contains_key(id) {
-                self.forget_meters();
                 let meter = Meter::load(need, self.recorder.store.get(&id.key())?)?;
                 self.sequencer.meters.insert(id.clone(), Held { meter, upto: 0 });
             }
