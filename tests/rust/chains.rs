@@ -21,6 +21,8 @@ use serde_json::{Value as Json, json};
 mod forge;
 #[path = "chains/laws.rs"]
 mod laws;
+#[path = "chains/vectors.rs"]
+mod vectors;
 
 use forge::*;
 
