@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from independent import (  # noqa: E402
+from independent import (
     Authority,
     Number,
     Refused,
