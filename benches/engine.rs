@@ -289,7 +289,7 @@ fn durable(budget: Duration) {
     println!("a durable entry, of {} bytes packed alone:", block.len());
     for threads in [1, 8, 64] {
         let folder = folder();
-        let store = Arc::new(SledStore::open(&folder.path().join("store"), START).unwrap());
+        let store = Arc::new(SledStore::open(folder.path().join("store"), START).unwrap());
         let master = MasterKey::generate().unwrap();
         let ring = Arc::new(KeyRing::new(SealKey::generate().unwrap(), &master));
         let clock = Arc::new(Clock::new(Source::System, 0));
