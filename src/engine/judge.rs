@@ -430,7 +430,7 @@ impl Engine {
         if !judged.must_wait {
             return judged;
         }
-        match self.recorder.wait(judged.upto) {
+        match self.wait(judged.upto) {
             Ok(()) => judged,
             Err(error) => unrecorded(&error),
         }
@@ -438,7 +438,10 @@ impl Engine {
 
     /// Calls `waiter` when a decision's entry is durable, or cannot become so.
     pub fn notify(&self, upto: u64, waiter: crate::recorder::Waiter) {
-        self.recorder.notify(upto, waiter);
+        match self.here() {
+            Ok(()) => self.recorder.notify(upto, waiter),
+            Err(error) => waiter(Err(error)),
+        }
     }
 
     /// Appends the outcome of an allowed call; answers what must be durable before the result is
@@ -472,6 +475,7 @@ impl Engine {
     /// # Errors
     /// The store's.
     pub fn wait(&self, upto: u64) -> Result<(), StoreError> {
+        self.here()?;
         self.recorder.wait(upto)
     }
 
