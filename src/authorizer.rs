@@ -58,8 +58,8 @@ pub struct Standing {
     from: i64,
     /// Until when all its grants and agents hold, in microseconds.
     until: i64,
-    /// When each hop's agent ends, for the reasons.
-    agents: Vec<(String, i64)>,
+    /// Hop, name and end of each agent that is known, for the reasons.
+    agents: Vec<(usize, String, i64)>,
 }
 
 /// A limit that an allowed call draws on: hop, capability (`None`: the grant as a whole), limit.
@@ -135,7 +135,7 @@ impl Standing {
             return;
         };
         self.until = self.until.min(agent.expires_at);
-        self.agents.push((agent.name.to_owned(), agent.expires_at));
+        self.agents.push((hop, agent.name.to_owned(), agent.expires_at));
         let name = agent.name;
         match agent.status {
             Status::Active => {}
@@ -206,7 +206,7 @@ impl Standing {
                 );
             }
         }
-        for (hop, (name, expires_at)) in self.agents.iter().enumerate() {
+        for (hop, name, expires_at) in &self.agents {
             if now >= *expires_at {
                 let until = render_seconds(*expires_at).unwrap_or_default();
                 faults.push(
@@ -214,7 +214,7 @@ impl Standing {
                         code::AGENT_EXPIRED,
                         format!("the term of the agent `{name}` ended at {until}"),
                     )
-                    .at(hop)
+                    .at(*hop)
                     .fix("issue another agent and grant to it"),
                 );
             }

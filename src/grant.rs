@@ -3,16 +3,18 @@
 //! A root grant is signed by the authority for a human; every other by the agent that delegates.
 //! `docs/formats.md`, section "Grants", is normative for the payload.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::canonical::{Digest, digest};
+use crate::canonical::{Digest, digest, whole_numbers_fit};
 use crate::clock::{parse_seconds, render_seconds};
 use crate::keys::{self, KeyError, PublicKey, SecretKey, random};
 use crate::principal::{AgentId, Assurance, GrantId, HumanId, TaskId};
-use crate::scope::{Limit, NotWithin, Scope};
+use crate::scope::{Limit, MAX_LIMITS, NotWithin, Scope};
 
 /// The payload format that this version writes and reads.
 pub const FORMAT: u8 = 1;
@@ -31,7 +33,7 @@ pub enum GrantError {
     TooLarge(String),
     /// A format newer than this version reads.
     #[error("the grant has format {0}; this version reads format {FORMAT}: upgrade answerable")]
-    NewerFormat(u8),
+    NewerFormat(u64),
     /// The signature does not verify under the key that must have signed.
     #[error("the signature does not verify under the key of {0}")]
     Signature(&'static str),
@@ -177,8 +179,10 @@ pub struct Payload {
     /// The human accountable.
     pub human: HumanId,
     /// How sure the authority was of the human.
+    #[serde(deserialize_with = "word")]
     pub assurance: Assurance,
     /// The chain's task.
+    #[serde(deserialize_with = "object")]
     pub task: TaskRef,
     /// Digest of the parent grant's PAE; absent in a root grant.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "base64url_option")]
@@ -187,6 +191,7 @@ pub struct Payload {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "base64url_option")]
     pub statement: Option<Digest>,
     /// Who holds it.
+    #[serde(deserialize_with = "object")]
     pub holder: Holder,
     /// 0 for a root grant, its parent's plus 1 for others.
     pub depth: u8,
@@ -300,6 +305,10 @@ impl Grant {
             .depth
             .checked_add(1)
             .ok_or(GrantError::TooDeep { depth: u8::MAX, max_depth: self.payload.max_depth })?;
+        if terms.statement.as_ref().is_some_and(|text| text.len() > MAX_STATEMENT_BYTES) {
+            let what = format!("a statement may have {MAX_STATEMENT_BYTES} bytes");
+            return Err(GrantError::TooLarge(what));
+        }
         let nonce = random()?;
         let payload = Payload {
             v: FORMAT,
@@ -393,6 +402,16 @@ fn check_own(payload: &Payload) -> Result<(), GrantError> {
     if payload.depth > payload.max_depth {
         return Err(GrantError::TooDeep { depth: payload.depth, max_depth: payload.max_depth });
     }
+    // Each limit is a counter that every call draws on, here and in all grants below.
+    let limits = &payload.limits;
+    if limits.len() > MAX_LIMITS {
+        let what = format!("a grant may have {MAX_LIMITS} limits, this has {}", limits.len());
+        return Err(GrantError::Malformed(what));
+    }
+    let twice = |(at, limit): (usize, &Limit)| limits.iter().take(at).any(|l| l.same_meter(limit));
+    if limits.iter().enumerate().any(twice) {
+        return Err(GrantError::Malformed("two of its limits bound the same thing".to_owned()));
+    }
     Ok(())
 }
 
@@ -454,7 +473,7 @@ fn parse_payload(text: &str) -> Result<Payload, GrantError> {
     // The format number first, so that a newer grant is refused by its name and not by a field.
     #[derive(Deserialize)]
     struct Version {
-        v: u8,
+        v: u64,
     }
     let malformed = |error: serde_json::Error| {
         let text = error.to_string();
@@ -463,11 +482,16 @@ fn parse_payload(text: &str) -> Result<Payload, GrantError> {
         }
         GrantError::Malformed(text)
     };
+    // The JSON library reads an array as a struct, and long integers as floats.
+    if !text.trim_start().starts_with('{') {
+        return Err(GrantError::Malformed("its payload is not an object".to_owned()));
+    }
     let Version { v } = serde_json::from_str(text).map_err(malformed)?;
-    if v > FORMAT {
+    if v > u64::from(FORMAT) {
         return Err(GrantError::NewerFormat(v));
     }
-    if v < FORMAT {
+    whole_numbers_fit(text).map_err(GrantError::Malformed)?;
+    if v < u64::from(FORMAT) {
         return Err(GrantError::Malformed(format!("there is no format {v}")));
     }
     serde_json::from_str(text).map_err(malformed)
@@ -491,6 +515,31 @@ fn whole_seconds(micros: i64) -> i64 {
 
 fn shown(micros: i64) -> String {
     render_seconds(micros).unwrap_or_else(|| micros.to_string())
+}
+
+/// Reads a struct from an object only: the JSON library would read it from an array too.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(de::value::MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Object(PhantomData))
+}
+
+/// Reads a word from text only: the JSON library would read it from `{"word":null}` too.
+fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+    T::deserialize(de::value::CowStrDeserializer::new(text))
 }
 
 mod seconds {

@@ -4,6 +4,12 @@
 //! the place implies. Entries queue up and are written together: whoever waits for durability
 //! first writes for all that queued meanwhile, and a thread writes for those who do not wait.
 
+mod meter;
+mod size;
+
+pub use meter::{MeterId, Need};
+pub(crate) use size::{size_of, size_of_text};
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +18,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::canonical::{Digest, Map, Value, decode};
+use crate::canonical::{Map, Value, decode};
 use crate::clock::Clock;
 use crate::keys::{KeyError, KeyRing, Owner};
 use crate::registry::{Put, data_key_at, load_data_key};
@@ -20,11 +26,15 @@ use crate::store::{Batch, Store, StoreError};
 use crate::trail::block::{TARGET_BYTES, pack};
 use crate::trail::entry::Draft;
 use crate::trail::merkle::{Frontier, leaf_hash};
+use meter::Meter;
+use size::size_of_draft;
 
 /// The largest entry with all its values, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 48 * 1024;
 /// How many entries may wait in memory before their callers write them.
 const MAX_QUEUED: usize = 8 * 1024;
+/// How many meters are kept in memory.
+const MAX_METERS: usize = 64 * 1024;
 /// How many records one write of the store may hold.
 const MAX_RECORDS: usize = 100;
 /// How many entries one block may hold.
@@ -46,27 +56,6 @@ pub mod keyspace {
     }
 }
 
-/// A limit that a call draws on: which one, and how much there is in all.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct CounterId {
-    /// The grant's digest.
-    pub grant: Digest,
-    /// The capability's place in the scope; `u16::MAX` for the grant as a whole.
-    pub capability: u16,
-    /// The limit's place in its list.
-    pub limit: u16,
-}
-
-impl CounterId {
-    fn key(&self) -> Vec<u8> {
-        let mut key = keyspace::COUNTER.to_vec();
-        key.extend_from_slice(&self.grant);
-        key.extend_from_slice(&self.capability.to_be_bytes());
-        key.extend_from_slice(&self.limit.to_be_bytes());
-        key
-    }
-}
-
 /// Called once, when an entry is durable or cannot become so.
 pub type Waiter = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
@@ -81,14 +70,14 @@ struct Sequencer {
     last_at: i64,
     queue: Vec<Queued>,
     waiters: Vec<(u64, Waiter)>,
-    counters: HashMap<CounterId, Counter>,
+    meters: HashMap<MeterId, Held>,
     closing: bool,
 }
 
-struct Counter {
-    used: u64,
-    /// What stands in the store: `used` may grow to it without another write.
-    reserved: u64,
+struct Held {
+    meter: Meter,
+    /// All entries below this index must be durable for what was reserved to be.
+    upto: u64,
 }
 
 struct Writer {
@@ -190,7 +179,7 @@ impl Recorder {
                 last_at: head.at,
                 queue: Vec::new(),
                 waiters: Vec::new(),
-                counters: HashMap::new(),
+                meters: HashMap::new(),
                 closing: false,
             }),
             wake: Condvar::new(),
@@ -240,12 +229,17 @@ impl Recorder {
     /// the next places.
     ///
     /// # Errors
-    /// What `build` answered.
-    pub fn sequence<R, E>(
+    /// What `build` answered; `Unavailable` or `Closed` where nothing is recorded any more.
+    pub fn sequence<R, E: From<StoreError>>(
         &self,
         build: impl FnOnce(&mut Slot<'_>) -> Result<R, E>,
     ) -> Result<(R, Ticket), E> {
         let sequencer = self.sequencer.lock();
+        // Nothing gets a place that can never be written.
+        self.check_health()?;
+        if sequencer.closing {
+            return Err(StoreError::Closed.into());
+        }
         let at = self.clock.stamp().max(sequencer.last_at);
         let was_empty = sequencer.queue.is_empty();
         let mut slot = Slot { recorder: self, sequencer, at, must_wait: false, pushed: false };
@@ -333,15 +327,28 @@ impl Recorder {
         Ok(self.writer.lock().frontier.clone())
     }
 
-    /// Writes all that was appended and stops the thread.
+    /// Writes all that was appended, gives back what was reserved of limits and not drawn, and
+    /// stops the thread. Nothing is sequenced from here on.
     ///
     /// # Errors
     /// As [`Recorder::wait`].
     pub fn close(&self) -> Result<(), StoreError> {
-        let flushed = self.flush();
         self.sequencer.lock().closing = true;
         self.wake.notify_all();
-        flushed.map(|_| ())
+        self.flush()?;
+        let unspent: Vec<(Vec<u8>, u64)> = {
+            let sequencer = self.sequencer.lock();
+            let held = sequencer.meters.iter();
+            held.filter_map(|(id, held)| Some((id.key(), held.meter.unspent()?))).collect()
+        };
+        for some in unspent.chunks(MAX_RECORDS) {
+            let mut batch = Batch::default();
+            for (key, used) in some {
+                batch.put(key.clone(), used.to_be_bytes());
+            }
+            self.store.commit(batch)?;
+        }
+        Ok(())
     }
 
     fn fail(&self, error: &StoreError) {
@@ -446,44 +453,6 @@ fn split_block(queue: &[Queued]) -> (&[Queued], &[Queued]) {
     queue.split_at(count)
 }
 
-/// About how many bytes a draft takes in a block: leaf and values.
-fn size_of_draft(draft: &Draft) -> usize {
-    let fields: usize =
-        draft.fields.iter().map(|(key, value)| key.len() + size_of(value) + 2).sum();
-    let beside: usize = draft
-        .beside
-        .iter()
-        // The value in JSON, and 32 bytes of commitment.
-        .map(|beside| 2 * beside.field.len() + size_of(&beside.value) + 64)
-        .sum();
-    160 + fields + beside
-}
-
-/// An upper bound of a value's size in JSON, near enough for packing.
-fn size_of(value: &Value) -> usize {
-    match value {
-        Value::Str(text) => {
-            2 + text.len()
-                + text.bytes().filter(|b| *b < 0x20 || *b == b'"' || *b == b'\\').count() * 5
-        }
-        Value::Bytes(bytes) => 16 + bytes.len() * 4 / 3,
-        Value::List(items) | Value::Tuple(items) => {
-            16 + items.iter().map(|v| size_of(v) + 1).sum::<usize>()
-        }
-        Value::Map(map) => 2 + map.iter().map(|(k, v)| k.len() * 2 + size_of(v) + 4).sum::<usize>(),
-        Value::Record(record) => {
-            32 + record.type_name.len()
-                + record.fields.iter().map(|(k, v)| k.len() * 2 + size_of(v) + 4).sum::<usize>()
-        }
-        Value::Enum(member) => {
-            32 + member.type_name.len() + member.name.len() + size_of(&member.value)
-        }
-        Value::Decimal(number) => 16 + number.to_string().len(),
-        Value::Int(crate::canonical::Int::Big(bytes)) => 16 + bytes.len() * 5 / 2,
-        _ => 48,
-    }
-}
-
 impl Slot<'_> {
     /// The time of everything that is pushed here.
     #[must_use]
@@ -506,38 +475,45 @@ impl Slot<'_> {
         index
     }
 
-    /// Draws one call on each of the limits, or on none: answers the first that is used up.
+    /// Keeps the meters in memory bounded: what is durable can be read again.
+    fn forget_meters(&mut self) {
+        if self.sequencer.meters.len() >= MAX_METERS {
+            let durable = self.recorder.durable.load(Ordering::Acquire);
+            self.sequencer.meters.retain(|_, held| held.upto > durable);
+        }
+    }
+
+    /// Draws what a call needs of each limit, or nothing: answers the first that is used up.
     ///
     /// # Errors
-    /// The store's error if a counter cannot be read.
+    /// The store's error if a meter cannot be read.
     pub fn draw(
         &mut self,
-        draws: &[(CounterId, u64)],
+        draws: &[(MeterId, Need)],
         puts: &mut Vec<Put>,
     ) -> Result<Result<(), usize>, StoreError> {
-        for (place, (id, max)) in draws.iter().enumerate() {
-            if !self.sequencer.counters.contains_key(id) {
-                let used = match self.recorder.store.get(&id.key())? {
-                    Some(bytes) => u64::from_be_bytes(bytes.try_into().map_err(|_| {
-                        StoreError::Corrupt { what: "a limit's counter".to_owned() }
-                    })?),
-                    None => 0,
-                };
-                self.sequencer.counters.insert(id.clone(), Counter { used, reserved: used });
+        for (place, (id, need)) in draws.iter().enumerate() {
+            if !self.sequencer.meters.contains_key(id) {
+                self.forget_meters();
+                let meter = Meter::load(need, self.recorder.store.get(&id.key())?)?;
+                self.sequencer.meters.insert(id.clone(), Held { meter, upto: 0 });
             }
-            if self.sequencer.counters.get(id).is_none_or(|counter| counter.used >= *max) {
+            let held = self.sequencer.meters.get(id);
+            if !held.is_some_and(|held| held.meter.has(need, self.at)) {
                 return Ok(Err(place));
             }
         }
         let portion = self.recorder.portion;
-        for (id, max) in draws {
-            if let Some(counter) = self.sequencer.counters.get_mut(id) {
-                counter.used += 1;
-                if counter.used > counter.reserved {
-                    counter.reserved = counter.used.saturating_add(portion - 1).min(*max);
-                    puts.push(Put::Set(id.key(), counter.reserved.to_be_bytes().to_vec()));
-                    self.must_wait = true;
+        let durable = self.recorder.durable.load(Ordering::Acquire);
+        let next = self.sequencer.next;
+        for (id, need) in draws {
+            if let Some(held) = self.sequencer.meters.get_mut(id) {
+                if let Some(stored) = held.meter.draw(need, self.at, portion) {
+                    puts.push(Put::Set(id.key(), stored));
+                    held.upto = next + 1;
                 }
+                // Whoever draws on a portion waits for it, not only who made it.
+                self.must_wait |= held.upto > durable;
             }
         }
         Ok(Ok(()))

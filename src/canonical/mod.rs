@@ -9,8 +9,9 @@ mod json;
 mod number;
 
 pub use decode::{DecodeError, decode};
+pub(crate) use json::whole_numbers_fit;
 pub use json::{from_json, to_json};
-pub use number::{Decimal, Int, NumberError, compare as compare_numbers};
+pub use number::{Decimal, Int, NumberError, add as add_numbers, compare as compare_numbers};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};

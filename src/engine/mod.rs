@@ -17,7 +17,7 @@ pub use story::{Hop, Story, describe, shown};
 
 pub use verbs::{Delegation, NewGrant, TaskChoice};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,7 +29,7 @@ use crate::canonical::Digest;
 use crate::chain::{Anchors, HopCache, InvalidGrant};
 use crate::clock::Clock;
 use crate::keys::{KeyError, KeyRing, PublicKey, SecretKey};
-use crate::principal::HumanId;
+use crate::principal::{GrantId, HumanId};
 use crate::recorder::Recorder;
 use crate::registry::{Change, RegistryError, Sealer, State};
 use crate::store::{Store, StoreError};
@@ -126,7 +126,8 @@ pub struct Engine {
     durability: Durability,
     max_hops: usize,
     operator: Mutex<Option<HumanId>>,
-    adopted: Mutex<HashSet<Digest>>,
+    /// The grants known since the opening.
+    adopted: Mutex<HashMap<GrantId, Digest>>,
     grants: Mutex<HashMap<Digest, Arc<Entry>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     closed: AtomicBool,

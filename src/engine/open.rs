@@ -95,7 +95,12 @@ impl Engine {
         opened
     }
 
-    fn on_store(
+    /// Opens over a store that is open already; `path` is where the keys beside it lie. For stores
+    /// of other kinds, and for tests.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]. The store stays open.
+    pub fn on_store(
         path: &Path,
         store: Arc<dyn Store>,
         options: Options,
