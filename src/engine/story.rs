@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Engine, EngineError};
 use crate::canonical::{Map, Value, to_json};
 use crate::clock::render_instant;
-use crate::decision::Reason;
+use crate::decision::{Reason, code};
 use crate::request::{Request, Resource, ToolName, is_hidden};
 use crate::scope::{Capability, Scope};
 use crate::trail::entry::{Entry, kind};
@@ -30,6 +30,8 @@ pub struct Hop {
     /// For an allow, the capability that covered the call; several where the record, with masked
     /// or erased arguments, cannot tell which of them it was.
     pub allowed_by: Vec<String>,
+    /// For a deny that this hop's scope is a reason for, the capability that came closest.
+    pub closest: Option<String>,
 }
 
 /// The story of one decision.
@@ -128,7 +130,9 @@ impl Engine {
         let Some(leaf) = digests.last() else { return Ok(Vec::new()) };
         let names = self.names();
         let chain = self.chain_of(leaf)?;
-        let asked = (entry.text("effect") == "allow").then(|| Recorded::of(entry)).flatten();
+        let allowed = entry.text("effect") == "allow";
+        let asked = Recorded::of(entry);
+        let reasons = reasons(entry);
         let mut hops: Vec<Hop> = Vec::new();
         let mut above: Option<&Scope> = None;
         for (place, digest) in digests.iter().enumerate() {
@@ -153,8 +157,12 @@ impl Engine {
                     _ => Vec::new(),
                 },
                 allowed_by: match (&asked, scope) {
-                    (Some(asked), Some(scope)) => asked.allowed_by(scope),
+                    (Some(asked), Some(scope)) if allowed => asked.allowed_by(scope),
                     _ => Vec::new(),
+                },
+                closest: match (&asked, scope) {
+                    (Some(asked), Some(scope)) if refuses(&reasons, place) => asked.closest(scope),
+                    _ => None,
                 },
             });
             above = scope;
@@ -315,11 +323,7 @@ impl Recorded {
     /// their default is not recorded, so the call is judged with all of them exempt and with none:
     /// the first that covers lies between the two answers.
     fn allowed_by(&self, scope: &Scope) -> Vec<String> {
-        let mut exempt = self.request.clone();
-        let names: Vec<Box<str>> =
-            exempt.arguments.iter().map(|(name, _)| name.to_owned().into()).collect();
-        exempt.template.clone_from(&names);
-        exempt.defaulted = names;
+        let exempt = self.exempt();
         let mut found = Vec::new();
         for capability in scope.capabilities() {
             let reaches = capability.tool().matches(&self.request.tool)
@@ -338,6 +342,29 @@ impl Recorded {
         }
         found
     }
+
+    /// The capability that came closest, if none covers.
+    fn closest(&self, scope: &Scope) -> Option<String> {
+        let refusal = scope.covers(&self.exempt()).and_then(|_| scope.covers(&self.request)).err();
+        scope.capabilities().get(refusal?.capability?).map(describe)
+    }
+
+    /// The request as if every argument filled the template and was left at its default.
+    fn exempt(&self) -> Request {
+        let mut exempt = self.request.clone();
+        let names: Vec<Box<str>> =
+            exempt.arguments.iter().map(|(name, _)| name.to_owned().into()).collect();
+        exempt.template.clone_from(&names);
+        exempt.defaulted = names;
+        exempt
+    }
+}
+
+/// Whether a hop's scope is one of the reasons.
+fn refuses(reasons: &[Reason], hop: usize) -> bool {
+    reasons.iter().any(|reason| {
+        reason.hop == Some(hop) && reason.allowed.is_some() && reason.code != code::LIMIT_REACHED
+    })
 }
 
 /// What a child scope leaves out of its parent, a line a difference.

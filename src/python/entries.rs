@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PySlice, PyString};
+use pyo3::types::{PyDict, PyIterator, PyList, PySlice, PyString};
 
 use super::{convert, enter};
 use crate::canonical::{Value, to_json};
@@ -52,6 +52,12 @@ impl Entries {
         let row = usize::try_from(place).ok().and_then(|place| self.rows.get(place));
         let row = row.ok_or_else(|| PyIndexError::new_err("there is no such entry"))?;
         Ok(Bound::new(py, Entry(row.clone()))?.into_any())
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        let entries: PyResult<Vec<_>> =
+            self.rows.iter().map(|row| Bound::new(py, Entry(row.clone()))).collect();
+        PyList::new(py, entries?)?.try_iter()
     }
 
     fn __repr__(&self) -> String {

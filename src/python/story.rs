@@ -19,6 +19,7 @@ pub(super) struct Hop {
     scope: Vec<String>,
     narrowed: Vec<String>,
     allowed_by: Vec<String>,
+    closest: Option<String>,
 }
 
 /// The story of one decision: who, via what, what and where, and why.
@@ -77,6 +78,7 @@ impl Story {
             scope: hop.scope,
             narrowed: hop.narrowed,
             allowed_by: hop.allowed_by,
+            closest: hop.closest,
         })
         .collect()
     }
