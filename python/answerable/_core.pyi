@@ -22,6 +22,7 @@ __all__ = [
     "Call",
     "Capability",
     "Caveat",
+    "Chain",
     "Checkpoint",
     "Decision",
     "Engine",
@@ -738,22 +739,34 @@ class Trail:
             engine.trail.entries(tool="pay.*", effect="deny", since="24h")
         """
 
-    def get(self, entry: Entry | str) -> Entry:
-        """One entry by its id.
+    def get(self, entry: Entry | str | int) -> Entry:
+        """One entry by its id, or by its place in the trail.
 
         Raises:
             NotFound: There is no such entry.
         """
 
-    def story(self, entry: Entry | str) -> Story:
+    def story(self, entry: Entry | str | int) -> Story:
         """The four questions of one decision, readable.
 
         Args:
-            entry: A decision's entry or its outcome's.
+            entry: A decision's entry or its outcome's, its id, or its place in the trail.
 
         Raises:
             InvalidInput: There is no such entry, or it records no call.
         """
+
+    def chain(self, grant: Grant | str) -> Chain:
+        """A chain told, by a grant, its token or its id. Nothing is recorded.
+
+        Raises:
+            NotFound: No grant has that id.
+            InvalidGrant: The chain does not verify.
+            InvalidInput: The grant's token was erased.
+        """
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The checkpoints signed so far, smallest first."""
 
     def checkpoint(self) -> Checkpoint:
         """Flushes all that was appended and signs the tree's head."""
@@ -910,6 +923,10 @@ class Hop:
         """What the grant allows, a line a capability."""
 
     @property
+    def limits(self) -> list[str]:
+        """The grant's own limits, over all its capabilities."""
+
+    @property
     def narrowed(self) -> list[str]:
         """What this hop narrowed away, a line a difference."""
 
@@ -923,6 +940,46 @@ class Hop:
     @property
     def closest(self) -> str | None:
         """The capability that came closest, for a deny that this hop's scope is a reason for."""
+
+@final
+class Chain:
+    """A verified chain, told: who gave what to whom, and what speaks against it now."""
+
+    @property
+    def grant(self) -> str:
+        """The id of the last hop's grant."""
+
+    @property
+    def digest(self) -> str:
+        """The digest of its signed bytes, 64 hexadecimal characters."""
+
+    @property
+    def human(self) -> str:
+        """The id of the human accountable."""
+
+    @property
+    def human_name(self) -> str:
+        """What people call them."""
+
+    @property
+    def task(self) -> str:
+        """The task's id."""
+
+    @property
+    def sentence(self) -> str | None:
+        """The task's sentence, where it is known here."""
+
+    @property
+    def further_hops(self) -> int:
+        """How many further hops may follow."""
+
+    @property
+    def hops(self) -> list[Hop]:
+        """Every hop, from the root."""
+
+    @property
+    def against(self) -> list[Reason]:
+        """What speaks against every call under it, as things stand; empty where nothing does."""
 
 @final
 class Story:

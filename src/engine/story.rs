@@ -25,6 +25,8 @@ pub struct Hop {
     pub statement: Option<String>,
     /// What the grant allows, a line a capability.
     pub scope: Vec<String>,
+    /// The grant's own limits, over all its capabilities.
+    pub limits: Vec<String>,
     /// What this hop narrowed away, a line a difference.
     pub narrowed: Vec<String>,
     /// For an allow, the capability that covered the call; several where the record, with masked
@@ -138,7 +140,8 @@ impl Engine {
         for (place, digest) in digests.iter().enumerate() {
             let Some(grant) = self.grant_entry(digest)? else { continue };
             let agent = grant.text("agent").to_owned();
-            let scope = chain.as_ref().and_then(|c| Some(&c.hops().get(place)?.payload.scope));
+            let payload = chain.as_ref().and_then(|c| Some(&c.hops().get(place)?.payload));
+            let scope = payload.map(|payload| &payload.scope);
             let until = match grant.fields.get("until") {
                 Some(Value::Datetime(until)) => render_instant(*until).unwrap_or_default(),
                 _ => String::new(),
@@ -151,6 +154,9 @@ impl Engine {
                 statement: grant.value_text("statement").map(str::to_owned),
                 scope: scope
                     .map(|s| s.capabilities().iter().map(describe).collect())
+                    .unwrap_or_default(),
+                limits: payload
+                    .map(|payload| payload.limits.iter().map(ToString::to_string).collect())
                     .unwrap_or_default(),
                 narrowed: match (above, scope) {
                     (Some(parent), Some(child)) => narrowed(parent, child),
@@ -236,6 +242,9 @@ impl Story {
             }
             for line in &hop.scope {
                 writeln!(f, "           may: {}", shown(line, 500))?;
+            }
+            for line in &hop.limits {
+                writeln!(f, "           at most: {}", shown(line, 200))?;
             }
             for line in &hop.narrowed {
                 writeln!(f, "           narrowed: {}", shown(line, 500))?;
@@ -368,7 +377,7 @@ fn refuses(reasons: &[Reason], hop: usize) -> bool {
 }
 
 /// What a child scope leaves out of its parent, a line a difference.
-fn narrowed(parent: &Scope, child: &Scope) -> Vec<String> {
+pub(super) fn narrowed(parent: &Scope, child: &Scope) -> Vec<String> {
     let fits = |child: &Capability, parent: &Capability| {
         let one = |c: &Capability| Scope::new(vec![c.clone()]).ok();
         matches!((one(child), one(parent)), (Some(c), Some(p)) if c.within(&p).is_ok())

@@ -27,7 +27,7 @@ mod _core {
     #[pymodule_export]
     use super::people::{Agent, Grant, Human, SecretKey};
     #[pymodule_export]
-    use super::story::{Hop, Story, shown};
+    use super::story::{Chain, Hop, Story, shown};
     #[pymodule_export]
     use super::trail::Trail;
     #[pymodule_export]

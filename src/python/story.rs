@@ -17,9 +17,83 @@ pub(super) struct Hop {
     until: String,
     statement: Option<String>,
     scope: Vec<String>,
+    limits: Vec<String>,
     narrowed: Vec<String>,
     allowed_by: Vec<String>,
     closest: Option<String>,
+}
+
+impl From<core::Hop> for Hop {
+    fn from(hop: core::Hop) -> Self {
+        Self {
+            agent: hop.agent,
+            name: hop.name,
+            grant: hop.grant,
+            until: hop.until,
+            statement: hop.statement,
+            scope: hop.scope,
+            limits: hop.limits,
+            narrowed: hop.narrowed,
+            allowed_by: hop.allowed_by,
+            closest: hop.closest,
+        }
+    }
+}
+
+/// A verified chain, told: who gave what to whom, and what speaks against it now.
+#[pyclass(frozen, module = "answerable", name = "Chain")]
+pub(super) struct Chain(pub(super) core::Inspected);
+
+#[pymethods]
+impl Chain {
+    #[getter]
+    fn grant(&self) -> &str {
+        &self.0.grant
+    }
+
+    #[getter]
+    fn digest(&self) -> String {
+        data_encoding::HEXLOWER.encode(&self.0.digest)
+    }
+
+    #[getter]
+    fn human(&self) -> &str {
+        &self.0.human
+    }
+
+    #[getter]
+    fn human_name(&self) -> &str {
+        &self.0.human_name
+    }
+
+    #[getter]
+    fn task(&self) -> &str {
+        &self.0.task
+    }
+
+    #[getter]
+    fn sentence(&self) -> Option<&str> {
+        self.0.sentence.as_deref()
+    }
+
+    #[getter]
+    fn further_hops(&self) -> u8 {
+        self.0.further_hops
+    }
+
+    #[getter]
+    fn hops(&self) -> Vec<Hop> {
+        self.0.hops.iter().cloned().map(Hop::from).collect()
+    }
+
+    #[getter]
+    fn against(&self) -> Vec<Reason> {
+        self.0.against.iter().map(Reason::from).collect()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<chain of {} hops to {}>", self.0.hops.len(), self.0.grant)
+    }
 }
 
 /// The story of one decision: who, via what, what and where, and why.
@@ -68,19 +142,7 @@ impl Story {
 
     #[getter]
     fn via(&self) -> Vec<Hop> {
-        let hops = self.0.via.iter().cloned();
-        hops.map(|hop| Hop {
-            agent: hop.agent,
-            name: hop.name,
-            grant: hop.grant,
-            until: hop.until,
-            statement: hop.statement,
-            scope: hop.scope,
-            narrowed: hop.narrowed,
-            allowed_by: hop.allowed_by,
-            closest: hop.closest,
-        })
-        .collect()
+        self.0.via.iter().cloned().map(Hop::from).collect()
     }
 
     #[getter]

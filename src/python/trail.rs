@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyInt};
 
 use super::entries::{Entries, Entry, Row};
-use super::people::{agent_id, human_id, text_of};
-use super::story::Story;
+use super::people::{Grant, agent_id, human_id, text_of};
+use super::story::{Chain, Story};
 use super::verify::{Checkpoint, Report, judge, since_of};
 use super::{convert, enter, errors};
 use crate::engine::{Engine as Core, EngineError, Filter, shown};
@@ -88,8 +89,8 @@ impl Trail {
 
     /// One entry by its id.
     fn get(&self, py: Python<'_>, entry: &Bound<'_, PyAny>) -> PyResult<Entry> {
-        let id = entry_id(entry)?;
         let core = &self.0;
+        let id = entry_id(core, entry)?;
         let found = enter(py, || {
             let Some(entry) = core.entry(&id)? else { return Ok(None) };
             let outcome =
@@ -106,8 +107,23 @@ impl Trail {
 
     /// The four questions of one decision, readable.
     fn story(&self, py: Python<'_>, entry: &Bound<'_, PyAny>) -> PyResult<Story> {
-        let id = entry_id(entry)?;
+        let id = entry_id(&self.0, entry)?;
         enter(py, || self.0.story(&id)).map(Story)
+    }
+
+    /// A chain told, by a grant, its token or its id. Nothing is recorded.
+    fn chain(&self, py: Python<'_>, grant: &Bound<'_, PyAny>) -> PyResult<Chain> {
+        let text = match grant.cast::<Grant>() {
+            Ok(grant) => grant.get().held.chain().text(),
+            Err(_) => text_of(grant, "a grant, its token or its id")?,
+        };
+        enter(py, || self.0.inspect(&text)).map(Chain)
+    }
+
+    /// The checkpoints signed so far, smallest first.
+    fn checkpoints(&self, py: Python<'_>) -> PyResult<Vec<Checkpoint>> {
+        let all = enter(py, || self.0.checkpoints())?;
+        Ok(all.into_iter().map(Checkpoint).collect())
     }
 
     /// Flushes all that was appended and signs the tree's head.
@@ -154,9 +170,23 @@ impl Trail {
     }
 }
 
-fn entry_id(object: &Bound<'_, PyAny>) -> PyResult<String> {
+/// An entry's id, by value, id or place in the trail.
+fn entry_id(core: &Core, object: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok(entry) = object.cast::<Entry>() {
         return Ok(entry.get().0.entry.id().to_owned());
     }
-    text_of(object, "an entry or its id")
+    if object.cast::<PyInt>().is_ok() && object.cast::<PyBool>().is_err() {
+        let py = object.py();
+        let missing = || {
+            let message = "there is no entry at that place";
+            errors::make(py, "NotFound", message, "not_found", "places are counted from 0", &[])
+        };
+        let index: u64 = object.extract().map_err(|_| missing())?;
+        let entry = enter(py, || {
+            core.size()?; // which flushes what was appended
+            core.entry_at(index)
+        })?;
+        return entry.map(|entry| entry.id().to_owned()).ok_or_else(missing);
+    }
+    text_of(object, "an entry, its id or its place")
 }
