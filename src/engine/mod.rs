@@ -3,6 +3,7 @@
 //! One engine is one authority and one tenant. State changes run under the sequencing lock; calls
 //! are judged against the state of an epoch and judged again if it moved before they were recorded.
 
+mod inspect;
 mod judge;
 mod open;
 mod read;
@@ -10,6 +11,7 @@ mod story;
 
 mod verbs;
 
+pub use inspect::Inspected;
 pub use judge::{Bound, Call, Judged, Outcome, Recorded};
 pub use open::{MasterSource, Options};
 pub use read::{Exported, Filter, Names};
