@@ -72,6 +72,7 @@ from answerable.errors import (
     TrailCorrupted,
     VaultError,
 )
+from answerable.explain import Explanation
 from answerable.guard import tool
 
 __version__ = _core.__version__
@@ -89,6 +90,7 @@ __all__ = [
     "Entries",
     "Entry",
     "Error",
+    "Explanation",
     "Fault",
     "Grant",
     "Human",

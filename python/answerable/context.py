@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from answerable import _core
 from answerable.errors import AccessDenied, InvalidInput
+from answerable.explain import Explanation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ _call: ContextVar[_core.Call | None] = ContextVar("answerable_call", default=Non
 class Engine(_core.Engine):
     """One authority, one tenant, one store; made by `answerable.open`."""
 
-    def acting(self, grant: _core.Grant) -> acting:
+    def acting(self, grant: _core.Grant) -> contextlib.AbstractContextManager[_core.Grant]:
         """Puts a grant in force for the calls of a block.
 
         Args:
@@ -54,7 +55,7 @@ class Engine(_core.Engine):
         limits: _core.Limit | Sequence[_core.Limit] | None = None,
         max_depth: int = 0,
         key: _core.SecretKey | None = None,
-    ) -> acting:
+    ) -> contextlib.AbstractContextManager[_core.Grant]:
         """Delegates from the grant in force and puts the new grant in force for a block.
 
         Args:
@@ -90,6 +91,20 @@ class Engine(_core.Engine):
             agent, scope=scope, task=task, ttl=ttl, limits=limits, max_depth=max_depth, key=key
         )
         return acting(grant)
+
+    def explain(self, entry: _core.Entry | str) -> Explanation:
+        """Says why a call was allowed or not, for whoever has to act on it.
+
+        Args:
+            entry: A decision's entry or its outcome's, or its id, as in `denied.decision.entry`.
+
+        Returns:
+            A short text that is safe for a model, a long one for an operator, and their parts.
+
+        Raises:
+            InvalidInput: There is no such entry, or it records no call.
+        """
+        return Explanation.of(self.trail.story(entry))
 
 
 class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - used as a verb.

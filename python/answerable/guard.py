@@ -218,7 +218,7 @@ async def _durable(call: _core.Call, upto: int | None) -> BaseException | None:
         if not future.done():
             future.set_result(error)
 
-    call.when_durable(upto, functools.partial(loop.call_soon_threadsafe, settle))
+    call.when_durable(upto, lambda error: loop.call_soon_threadsafe(settle, error))
     return await future
 
 

@@ -18,9 +18,9 @@ impl Facts for State {
             key: agent.key,
             overlaps: &agent.overlaps,
             cut: self.agent_cut(id),
-            owner: agent.owner,
             owner_left: State::human(self, &agent.owner).is_none_or(|owner| owner.offboarded),
             halted: self.agent_halted(id),
+            owner_halted: self.owner_halted(&agent.owner),
             ceiling: &agent.ceiling,
         })
     }

@@ -3,12 +3,15 @@
 mod convert;
 mod endings;
 mod engine;
+mod entries;
 mod errors;
 mod guard;
 mod lifecycle;
 mod people;
+mod story;
 mod trail;
 mod values;
+mod verify;
 
 use pyo3::prelude::*;
 
@@ -22,19 +25,25 @@ mod _core {
     #[pymodule_export]
     use super::engine::Engine;
     #[pymodule_export]
+    use super::entries::{Entries, Entry};
+    #[pymodule_export]
     use super::guard::{Authority, Call, Tool};
     #[pymodule_export]
     use super::lifecycle::{Agents, Humans, Task, Tasks};
     #[pymodule_export]
     use super::people::{Agent, Grant, Human, SecretKey};
     #[pymodule_export]
-    use super::trail::{Checkpoint, Entries, Entry, Fault, Hop, Report, Story, Trail, verify};
+    use super::story::{Chain, Hop, Story, shown};
+    #[pymodule_export]
+    use super::trail::Trail;
     #[pymodule_export]
     use super::values::{
         Capability, Caveat, Decision, Limit, Reason, absent, all_of, allow, any_, at_least,
         at_most, between, calls, contains, each, email_at, ends_with, equals, host_in, in_network,
         length, matches, one_of, present, rate, same_as, starts_with, subset_of, total, under,
     };
+    #[pymodule_export]
+    use super::verify::{Checkpoint, Fault, Report, verify};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

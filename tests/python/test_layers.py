@@ -25,7 +25,7 @@ RUST_ROWS = [
 ]
 PYTHON_ROWS = [
     ["_core", "errors"],
-    ["context", "guard"],
+    ["explain", "context", "guard"],
     ["integrations", "analysis", "net", "console", "cli"],
 ]
 

@@ -141,6 +141,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`.
     pub fn find_agent(&self, text: &str) -> Result<Arc<Agent>, EngineError> {
+        self.here()?;
         Ok(self.state.read().find_agent(text)?.clone())
     }
 

@@ -30,6 +30,7 @@ impl Engine {
     /// # Errors
     /// As `State::register_human`, and the store's.
     pub fn operator(&self) -> Result<HumanId, EngineError> {
+        self.here()?;
         let mut operator = self.operator.lock();
         let here =
             |id: &HumanId| self.state.read().human(id).is_some_and(|human| !human.offboarded);
@@ -69,6 +70,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`, or `Invalid` for an account that several issuers know.
     pub fn find_human(&self, text: &str) -> Result<Arc<Human>, EngineError> {
+        self.here()?;
         Ok(self.state.read().find_human(text)?.clone())
     }
 

@@ -19,6 +19,7 @@ pub use tasks::Task;
 impl Engine {
     /// The time, or a refusal where the clock was set back.
     pub(super) fn now(&self) -> Result<i64, EngineError> {
+        self.here()?;
         match self.clock.read() {
             Reading::Now(now) => Ok(now),
             Reading::Behind { .. } => Err(EngineError::ClockBehind),
@@ -32,6 +33,7 @@ impl Engine {
     pub fn who(&self, by: Option<HumanId>) -> Result<HumanId, EngineError> {
         match by {
             Some(by) => {
+                self.here()?;
                 let state = self.state.read();
                 let human = state.human(&by).ok_or_else(|| not_found("human", &by))?;
                 if human.offboarded {
