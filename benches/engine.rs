@@ -153,6 +153,10 @@ impl Facts for Well {
         false
     }
 
+    fn root_key_until(&self, _: &str) -> Option<i64> {
+        Some(i64::MAX)
+    }
+
     fn all_halted(&self) -> bool {
         false
     }

@@ -25,6 +25,8 @@ pub trait Facts {
     fn is_revoked(&self, digest: &Digest) -> bool;
     /// Whether a task has ended.
     fn is_ended(&self, task: &TaskId) -> bool;
+    /// Until when root grants by a key of the authority hold, by the key's id; `None` if it is none.
+    fn root_key_until(&self, id: &str) -> Option<i64>;
     /// Whether everything is halted.
     fn all_halted(&self) -> bool;
     /// Whether whatever a human owns, and is done for them, is halted.
@@ -84,6 +86,8 @@ pub struct Standing {
     terms: Vec<(usize, i64)>,
     /// When each replaced key that is still honoured ends, by hop.
     overlaps: Vec<(usize, i64)>,
+    /// Until when root grants by the key that signed this chain's hold.
+    root_until: i64,
     /// The tools that are halted.
     halted: Arc<[ToolPattern]>,
 }
@@ -114,6 +118,16 @@ impl Standing {
     pub fn of(chain: &Chain, facts: &dyn Facts) -> Self {
         let root = &chain.root().payload;
         let mut faults = Vec::new();
+        let root_until = facts.root_key_until(chain.root_key_id());
+        if root_until.is_none() {
+            faults.push(
+                Reason::new(
+                    code::UNKNOWN_AUTHORITY,
+                    "the root grant was not signed by a key of this engine's authority",
+                )
+                .fix("ask this engine's authority for a grant"),
+            );
+        }
         if facts.all_halted() {
             faults.push(halted("everything is halted"));
         }
@@ -147,10 +161,11 @@ impl Standing {
         let mut standing = Self {
             faults,
             from: i64::MIN,
-            until: i64::MAX,
+            until: root_until.unwrap_or(i64::MAX),
             names: Vec::new(),
             terms: Vec::new(),
             overlaps: Vec::new(),
+            root_until: root_until.unwrap_or(i64::MAX),
             halted: facts.halted_tools(),
         };
         for (hop, grant) in chain.hops().iter().enumerate() {
@@ -308,6 +323,18 @@ impl Standing {
                     .fix("issue another agent and grant to it"),
                 );
             }
+        }
+        if now >= self.root_until {
+            let until = render_seconds(self.root_until).unwrap_or_default();
+            faults.push(
+                Reason::new(
+                    code::UNKNOWN_AUTHORITY,
+                    format!(
+                        "the authority's key that signed the root grant was replaced, and honoured until {until}"
+                    ),
+                )
+                .fix("ask for a new grant"),
+            );
         }
         for &(hop, until) in &self.overlaps {
             if now >= until {

@@ -42,6 +42,10 @@ impl Facts for State {
         State::is_ended(self, task)
     }
 
+    fn root_key_until(&self, id: &str) -> Option<i64> {
+        State::root_key_until(self, id)
+    }
+
     fn all_halted(&self) -> bool {
         State::all_halted(self)
     }

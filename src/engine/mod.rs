@@ -6,6 +6,7 @@
 mod facts;
 mod inspect;
 mod judge;
+mod keys;
 mod open;
 mod read;
 mod story;
@@ -29,15 +30,15 @@ use std::thread::JoinHandle;
 use parking_lot::{Mutex, RwLock};
 
 use crate::canonical::Digest;
-use crate::chain::{Anchors, HopCache, InvalidGrant};
+use crate::chain::{HopCache, InvalidGrant};
 use crate::clock::Clock;
-use crate::keys::{KeyError, KeyRing, PublicKey, RandomPool, SecretKey};
+use crate::keys::{KeyError, KeyRing, PublicKey, RandomPool};
 use crate::principal::{GrantId, HumanId};
 use crate::recorder::Recorder;
 use crate::registry::{Change, RegistryError, Sealer, State};
 use crate::store::{Store, StoreError};
 use crate::trail::block::BlockError;
-use crate::trail::checkpoint::{CheckpointError, CheckpointKey};
+use crate::trail::checkpoint::CheckpointError;
 use crate::trail::entry::Entry;
 
 /// When an entry must be durable; see the design's "Durability modes".
@@ -121,10 +122,10 @@ pub struct Engine {
     state: RwLock<State>,
     /// The state's epoch, readable without its lock.
     epoch: AtomicU64,
-    authority: SecretKey,
     authority_id: String,
-    checkpoint_key: CheckpointKey,
-    anchors: Anchors,
+    /// The authority's first public key.
+    first_key: PublicKey,
+    keys: RwLock<keys::Keys>,
     cache: HopCache,
     durability: Durability,
     max_hops: usize,
@@ -139,16 +140,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The authority's public key.
+    /// The authority's first public key: enough to verify all that it ever signed.
     #[must_use]
     pub fn authority(&self) -> PublicKey {
-        self.authority.public()
+        self.first_key
     }
 
     /// The origin of the trail's checkpoints.
     #[must_use]
     pub fn origin(&self) -> String {
-        self.checkpoint_key.verifier().name().to_owned()
+        format!("answerable/{}", self.authority_id)
     }
 
     /// The store's folder.

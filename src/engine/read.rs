@@ -336,7 +336,8 @@ impl Engine {
         }
         tokens.reverse();
         let chain = UnverifiedChain::parse(&tokens.join("~"), self.max_hops)?;
-        Ok(Some(chain.verify(&self.anchors, &self.cache)?))
+        let anchors = self.keys.read().anchors.clone();
+        Ok(Some(chain.verify(&anchors, &self.cache)?))
     }
 
     /// The sentence of a task.
@@ -375,7 +376,9 @@ impl Engine {
 
     /// Signs a tree's head and keeps the checkpoint.
     pub(super) fn sign(&self, frontier: &Frontier) -> Result<SignedCheckpoint, EngineError> {
-        let signed = self.checkpoint_key.sign(frontier.size(), frontier.root());
+        let key = self.keys.read().checkpoint(frontier.size());
+        let key = key.ok_or_else(|| EngineError::Invalid("the trail is empty".to_owned()))?;
+        let signed = key.sign(frontier.size(), frontier.root());
         let mut batch = Batch::default();
         batch.put([CHECKPOINT, &frontier.size().to_be_bytes()].concat(), signed.text().as_bytes());
         self.recorder.commit(batch)?;

@@ -241,6 +241,39 @@ impl Engine {
         self.core.halts().into_iter().map(Halt).collect()
     }
 
+    /// The authority's key that signs now, as PASERK text; `authority` until it is rotated.
+    #[getter]
+    fn signing_key(&self) -> String {
+        self.core.signing_key().paserk()
+    }
+
+    /// Gives the authority another key, named by the present one; answers the entry's id.
+    #[pyo3(signature = (*, reason, overlap=None, by=None))]
+    fn rotate_authority(
+        &self,
+        py: Python<'_>,
+        reason: &str,
+        overlap: Option<&Bound<'_, PyAny>>,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let overlap = overlap.map(convert::duration).transpose();
+        let overlap = overlap.map_err(|why| errors::invalid(py, &why, ""))?;
+        let by = by_of(py, &self.core, by)?;
+        Ok(enter(py, || self.core.rotate_authority(overlap, reason, by))?.to_string())
+    }
+
+    /// Gives the trail another checkpoint key; answers the entry's id.
+    #[pyo3(signature = (*, reason, by=None))]
+    fn rotate_checkpoint_key(
+        &self,
+        py: Python<'_>,
+        reason: &str,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let by = by_of(py, &self.core, by)?;
+        Ok(enter(py, || self.core.rotate_checkpoint_key(reason, by))?.to_string())
+    }
+
     /// Sets the time of an engine that was opened with a fixed clock.
     fn set_clock(&self, py: Python<'_>, at: &Bound<'_, PyAny>) -> PyResult<()> {
         let Some(frozen) = &self.frozen else {

@@ -11,6 +11,7 @@ mod humans;
 mod offboarding;
 mod records;
 mod revocations;
+mod roots;
 mod tasks;
 
 pub use agents::{Agent, NewAgent, Note, Rotation, secret_key};
@@ -20,6 +21,7 @@ pub use humans::{Human, NewHuman};
 pub use offboarding::{Item, Left, Offboarding, Proof, verify_offboarding};
 pub use records::{Sealer, data_key_at, load_data_key, scope_value};
 pub use revocations::{Signer, Target, statement_assertion};
+pub use roots::{Root, roots};
 pub use tasks::{ended_at, task_ids, task_index_key};
 
 use std::collections::{HashMap, HashSet};
@@ -96,6 +98,8 @@ pub struct State {
     keys: HashMap<PublicKey, AgentId>,
     /// The authority's own keys: no agent's.
     reserved: HashSet<PublicKey>,
+    /// The authority's keys by id, and until when root grants by them hold.
+    roots: HashMap<String, i64>,
     revoked_grants: HashSet<Digest>,
     cut_agents: HashMap<AgentId, i64>,
     cut_humans: HashMap<HumanId, i64>,
@@ -215,7 +219,7 @@ impl State {
 }
 
 /// Refuses empty, overlong and unprintable text.
-fn check_text(what: &str, text: &str, max: usize) -> Result<(), RegistryError> {
+pub(crate) fn check_text(what: &str, text: &str, max: usize) -> Result<(), RegistryError> {
     if text.trim().is_empty() {
         return Err(RegistryError::Invalid(format!("{what} is empty; say it in words")));
     }

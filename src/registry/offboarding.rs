@@ -14,7 +14,10 @@ use crate::clock::render_instant;
 use crate::keys::{self, KeyError, Owner, PublicKey};
 use crate::principal::{EntryId, HumanId, Status};
 use crate::trail::entry::kind;
+use crate::trail::verify;
 
+/// How often an authority's key may have been handed over.
+const MAX_HANDOVERS: usize = 1_000;
 /// The largest proof that is looked at, in bytes.
 const MAX_PROOF_BYTES: usize = 64 * 1024 * 1024;
 
@@ -158,7 +161,7 @@ impl State {
         at: i64,
         note: Note<'_>,
         sealer: &mut Sealer<'_>,
-        signer: Signer<'_>,
+        signer: &Signer,
     ) -> Result<(Left, Vec<Change>), RegistryError> {
         let reason = note.reason.unwrap_or_default();
         check_text("the reason", reason, 4_096)?;
@@ -237,7 +240,7 @@ impl Left {
     ///
     /// # Errors
     /// `Key` if signing fails.
-    pub fn prove(&self, grants: Vec<Item>, signer: Signer<'_>) -> Result<Proof, RegistryError> {
+    pub fn prove(&self, grants: Vec<Item>, signer: &Signer) -> Result<Proof, RegistryError> {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let (agents, standing) = (count(self.agents.len()), count(grants.len()));
         let items: Vec<Value> = self.agents.iter().chain(&grants).map(Item::value).collect();
@@ -258,7 +261,9 @@ impl Left {
         let mut proof = Map::new();
         proof.insert("answerable", Value::str("offboarding"));
         proof.insert("format", Value::int(1));
-        proof.insert("authority_id", Value::str(signer.authority_id));
+        proof.insert("authority_id", Value::str(&signer.authority_id));
+        let handovers = signer.handovers.iter().map(|token| Value::str(token)).collect();
+        proof.insert("handovers", Value::List(handovers));
         proof.insert("statement", Value::str(&statement));
         proof.insert("items", items);
         Ok(Proof { text: to_json(&Value::Map(proof)), statement })
@@ -280,7 +285,7 @@ pub fn verify_offboarding(text: &str, authority: &PublicKey) -> Result<Offboardi
     let value = from_json(text).map_err(|error| format!("it is not JSON of the form: {error}"))?;
     let map = value.as_map().ok_or("it is not an object")?;
     let field = |key: &str| map.get(key).and_then(Value::as_str);
-    if map.len() != 5 || field("answerable") != Some("offboarding") {
+    if map.len() != 6 || field("answerable") != Some("offboarding") {
         return Err("it is no offboarding proof".to_owned());
     }
     if map.get("format").and_then(Value::as_i64) != Some(1) {
@@ -289,9 +294,19 @@ pub fn verify_offboarding(text: &str, authority: &PublicKey) -> Result<Offboardi
     if field("authority_id") != Some(&authority.id()) {
         return Err("it names another authority".to_owned());
     }
+    let handovers = map.get("handovers").and_then(Value::as_list).ok_or("it holds no handovers")?;
+    let mut key = *authority;
+    for handover in handovers.iter().take(MAX_HANDOVERS + 1) {
+        let token = handover.as_str().ok_or("a handover is not text")?;
+        key = verify::handover(&key, &authority.id(), token)
+            .ok_or("a handover of the authority's key does not verify")?;
+    }
+    if handovers.len() > MAX_HANDOVERS {
+        return Err(format!("it has more than {MAX_HANDOVERS} handovers"));
+    }
     let token = field("statement").ok_or("it holds no statement")?;
     let assertion = statement_assertion("offboarding", &authority.id());
-    let signed = keys::verify(authority, token, &assertion)
+    let signed = keys::verify(&key, token, &assertion)
         .map_err(|error| format!("its statement does not verify: {error}"))?;
     if !signed.footer.is_empty() {
         return Err("its statement has a footer".to_owned());

@@ -1,6 +1,8 @@
 //! Revocations: a named grant, task, agent or human, and everything below it, ends. Each is signed
 //! by the authority, so that it stands as evidence apart from the trail.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::{Change, Put, RegistryError, State, check_text, draft};
@@ -29,15 +31,17 @@ pub enum Target {
 }
 
 /// The authority's key, for statements of its own.
-#[derive(Clone, Copy)]
-pub struct Signer<'a> {
+#[derive(Clone)]
+pub struct Signer {
     /// The key that signs.
-    pub key: &'a SecretKey,
+    pub key: Arc<SecretKey>,
     /// The authority's id.
-    pub authority_id: &'a str,
+    pub authority_id: String,
+    /// How the authority's first key came to the present one: each names the next.
+    pub handovers: Vec<String>,
 }
 
-impl Signer<'_> {
+impl Signer {
     /// Signs a payload for one purpose.
     ///
     /// # Errors
@@ -48,8 +52,8 @@ impl Signer<'_> {
         payload: &T,
     ) -> Result<String, RegistryError> {
         let text = super::records::json(payload)?;
-        let assertion = statement_assertion(purpose, self.authority_id);
-        Ok(keys::sign(self.key, &text, b"", &assertion)?.0)
+        let assertion = statement_assertion(purpose, &self.authority_id);
+        Ok(keys::sign(&self.key, &text, b"", &assertion)?.0)
     }
 }
 
@@ -111,7 +115,7 @@ impl State {
         at: i64,
         by: HumanId,
         reason: &str,
-        signer: Signer<'_>,
+        signer: &Signer,
     ) -> Result<Change, RegistryError> {
         check_text("the reason", reason, 4_096)?;
         let not_found =

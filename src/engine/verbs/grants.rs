@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{end, not_found};
 use crate::canonical::Digest;
-use crate::chain::{Chain, UnverifiedChain};
+use crate::chain::{Chain, InvalidGrant, UnverifiedChain};
 use crate::engine::{Bound, Engine, EngineError};
-use crate::grant::{Grant, Holder, MAX_STATEMENT_BYTES, Terms};
+use crate::grant::{Grant, GrantError, Holder, MAX_STATEMENT_BYTES, Terms};
 use crate::keys::{SecretKey, random};
 use crate::principal::{AgentId, GrantId, HumanId, Status, TaskId};
 use crate::registry::{RegistryError, Sealer, State, grant_entry, grant_id_key, secret_key};
@@ -88,8 +88,10 @@ impl Engine {
             further_hops: new.further_hops,
             statement: None,
         };
-        let grant = Grant::sign_root(&self.authority, new.human, assurance, task, &sentence, terms)
-            .map_err(|error| crate::chain::InvalidGrant { hop: 0, error })?;
+        let signer = self.signer().key;
+        let id = &self.authority_id;
+        let grant = Grant::sign_root_for(&signer, id, new.human, assurance, task, &sentence, terms)
+            .map_err(|error| InvalidGrant { hop: 0, error })?;
         self.transition(|state, _, _| {
             let human = state.human(&new.human).ok_or_else(|| not_found("human", &new.human))?;
             if human.offboarded {
@@ -97,6 +99,11 @@ impl Engine {
             }
             if state.is_ended(&task) {
                 return Err(RegistryError::Illegal(format!("the task {task} has ended")));
+            }
+            if self.signing_key() != signer.public() {
+                return Err(RegistryError::Illegal(
+                    "the authority's key was replaced meanwhile; try again".to_owned(),
+                ));
             }
             let payload = &grant.payload;
             holder_now(state, &payload.holder, &payload.scope)?;
@@ -113,7 +120,7 @@ impl Engine {
             Ok(((), changes))
         })?;
         self.adopted.lock().insert(grant.payload.id, grant.digest);
-        let chain = Chain::from_root(grant, self.authority_id.clone());
+        let chain = Chain::from_root(grant, id.clone()).by_key(signer.public().id());
         Ok(Arc::new(Bound::new(chain, vec![Some(sentence)])))
     }
 
@@ -198,8 +205,15 @@ impl Engine {
         statements: Vec<Option<String>>,
     ) -> Result<Arc<Bound>, EngineError> {
         self.check()?;
-        let chain =
-            UnverifiedChain::parse(text, self.max_hops)?.verify(&self.anchors, &self.cache)?;
+        let anchors = self.keys.read().anchors.clone();
+        let chain = UnverifiedChain::parse(text, self.max_hops)?.verify(&anchors, &self.cache)?;
+        let (root, id) = (chain.root(), chain.root_key_id());
+        if id != self.signing_key().id() && self.known_by_id(&root.payload.id)? != Some(root.digest)
+        {
+            // Whoever has an old key may date what they sign as they like: the record counts.
+            let error = GrantError::UnknownAuthority(id.to_owned());
+            return Err(InvalidGrant { hop: 0, error }.into());
+        }
         let mut statements = statements;
         statements.resize(chain.hops().len(), None);
         for (hop, (grant, statement)) in chain.hops().iter().zip(&statements).enumerate() {

@@ -91,10 +91,10 @@ impl Engine {
         let by = self.who(by)?;
         let left = self.transition(|state, at, sealer| {
             let note = Note { by, reason: Some(reason) };
-            state.offboard(human, successor, at, note, sealer, self.signer())
+            state.offboard(human, successor, at, note, sealer, &self.signer())
         })?;
         let grants = self.standing_grants(&left)?;
-        let proof = left.prove(grants.clone(), self.signer())?;
+        let proof = left.prove(grants.clone(), &self.signer())?;
         self.transition(|state, _, _| Ok(((), vec![state.proved(&left, &proof)?])))?;
         let items = left.agents.iter().cloned().chain(grants).collect();
         Ok(Departure { left, items, proof })

@@ -9,7 +9,7 @@ mod tasks;
 use super::{Engine, EngineError};
 use crate::clock::Reading;
 use crate::principal::HumanId;
-use crate::registry::{RegistryError, Signer};
+use crate::registry::RegistryError;
 
 pub use grants::{Delegation, NewGrant, TaskChoice};
 pub use humans::Departure;
@@ -47,11 +47,6 @@ impl Engine {
             }
             None => self.operator(),
         }
-    }
-
-    /// The authority's key, for statements of its own.
-    pub(super) fn signer(&self) -> Signer<'_> {
-        Signer { key: &self.authority, authority_id: &self.authority_id }
     }
 }
 

@@ -41,7 +41,7 @@ impl Engine {
             return Err(not_found("task", id).into());
         }
         let entry = self.transition(|state, at, _| {
-            let change = state.revoke(target, at, by, reason, self.signer())?;
+            let change = state.revoke(target, at, by, reason, &self.signer())?;
             Ok((change.draft.id, vec![change]))
         })?;
         let mut revoked = Revoked {
