@@ -8,16 +8,16 @@ mod judge;
 mod open;
 mod read;
 mod story;
-
 mod verbs;
+mod words;
 
 pub use inspect::Inspected;
 pub use judge::{Bound, Call, Judged, Outcome, Recorded};
 pub use open::{MasterSource, Options};
 pub use read::{Exported, Filter, Names};
-pub use story::{Hop, Story, describe, shown};
-
+pub use story::{Hop, Story};
 pub use verbs::{Delegation, NewGrant, TaskChoice};
+pub use words::{describe, shown};
 
 use std::collections::HashMap;
 use std::path::PathBuf;
