@@ -4,13 +4,15 @@
 //! are judged against the state of an epoch and judged again if it moved before they were recorded.
 
 mod judge;
+mod masking;
 mod open;
 mod read;
 mod story;
 
 mod verbs;
 
-pub use judge::{Bound, Call, Judged, Outcome, Recorded};
+pub use judge::{Bound, Call, Judged, Outcome};
+pub use masking::{Masking, Recorded, Texts, is_secret};
 pub use open::{MasterSource, Options};
 pub use read::{Exported, Filter, Names};
 pub use story::{Hop, Story, describe, shown};

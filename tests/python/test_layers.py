@@ -25,7 +25,7 @@ RUST_ROWS = [
 ]
 PYTHON_ROWS = [
     ["_core", "errors"],
-    ["context", "guard"],
+    ["context", "wrappers", "guard", "testing"],
     ["integrations", "analysis", "net", "console", "cli"],
 ]
 
@@ -51,7 +51,11 @@ def place(file: Path, root: Path) -> str:
 
 
 def rust_files() -> list[Path]:
-    return [f for f in sorted(SOURCES.rglob("*.rs")) if f.name != "tests.rs"]
+    return [
+        f
+        for f in sorted(SOURCES.rglob("*.rs"))
+        if f.name != "tests.rs" and "tests" not in f.parent.parts
+    ]
 
 
 def rust_code(text: str) -> str:
