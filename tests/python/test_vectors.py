@@ -57,10 +57,7 @@ def test_commitments() -> None:
         assert ind.field_salt(bytes.fromhex(one["entry_salt"]), one["field"]).hex() == one["salt"]
     for one in vectors["commitments"]:
         value = ind.encode(ind.parse_json(one["json"]))
-        assert (
-            ind.commitment(bytes.fromhex(one["salt"]), one["field"], value).hex()
-            == one["commitment"]
-        )
+        assert ind.commitment(bytes.fromhex(one["salt"]), one["field"], value).hex() == one["commitment"]
 
 
 def test_trees_and_proofs() -> None:
