@@ -36,7 +36,7 @@ _call: ContextVar[_core.Call | None] = ContextVar("answerable_call", default=Non
 class Engine(_core.Engine):
     """One authority, one tenant, one store; made by `answerable.open`."""
 
-    def acting(self, grant: _core.Grant) -> acting:
+    def acting(self, grant: _core.Grant) -> contextlib.AbstractContextManager[_core.Grant]:
         """Puts a grant in force for the calls of a block.
 
         Args:
@@ -57,7 +57,7 @@ class Engine(_core.Engine):
         limits: _core.Limit | Sequence[_core.Limit] | None = None,
         max_depth: int = 0,
         key: _core.SecretKey | None = None,
-    ) -> acting:
+    ) -> contextlib.AbstractContextManager[_core.Grant]:
         """Delegates from the grant in force and puts the new grant in force for a block.
 
         Args:

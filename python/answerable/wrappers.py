@@ -249,7 +249,11 @@ async def finish_async(call: _core.Call, upto: int | None) -> None:
 
 
 async def _durable(call: _core.Call, upto: int | None) -> BaseException | None:
-    loop = asyncio.get_running_loop()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        # Driven by something else than asyncio: it cannot be told later, so it waits here.
+        return call.wait(upto)
     future: asyncio.Future[BaseException | None] = loop.create_future()
 
     def settle(error: BaseException | None) -> None:

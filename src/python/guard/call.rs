@@ -64,6 +64,14 @@ impl Call {
         self.core.notify(upto, Box::new(told));
     }
 
+    /// Waits until the entry is durable; answers `None` or an exception.
+    #[pyo3(signature = (upto=None))]
+    fn wait(&self, py: Python<'_>, upto: Option<u64>) -> Option<Py<PyAny>> {
+        let upto = upto.unwrap_or(self.judged.upto);
+        let waited = py.detach(|| self.core.wait(upto));
+        waited.err().map(|error| errors::store(py, &error).into_value(py).into_any())
+    }
+
     /// Raises the denial that a pending call turned out to be, if it is one.
     #[pyo3(signature = (error=None))]
     fn settle(&self, py: Python<'_>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
