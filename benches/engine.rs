@@ -216,7 +216,7 @@ fn recorded(budget: Duration) {
                 tool: "pay.transfer",
                 request: Ok(request()),
                 by_type: &[],
-                record: &[],
+                masking: &answerable::engine::Masking::default(),
                 bound: Some(&bound),
                 against: None,
                 parent: None,

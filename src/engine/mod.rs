@@ -5,6 +5,7 @@
 
 mod inspect;
 mod judge;
+mod masking;
 mod open;
 mod read;
 mod story;
@@ -12,7 +13,8 @@ mod verbs;
 mod words;
 
 pub use inspect::Inspected;
-pub use judge::{Bound, Call, Judged, Outcome, Recorded};
+pub use judge::{Bound, Call, Judged, Outcome};
+pub use masking::{Masking, Recorded, Texts, is_secret};
 pub use open::{MasterSource, Options};
 pub use read::{Exported, Filter, Names};
 pub use story::{Hop, Story};

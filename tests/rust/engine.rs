@@ -12,8 +12,8 @@ use std::sync::Arc;
 use answerable::canonical::{Map, Value};
 use answerable::decision::Effect;
 use answerable::engine::{
-    Bound, Call, Delegation, Engine, EngineError, Filter, Judged, NewGrant, Options, Outcome,
-    TaskChoice,
+    Bound, Call, Delegation, Engine, EngineError, Filter, Judged, Masking, NewGrant, Options,
+    Outcome, TaskChoice,
 };
 use answerable::principal::Assurance;
 use answerable::registry::{Agent, Human, NewHuman, Target};
@@ -92,7 +92,7 @@ impl World {
             tool: "pay.transfer",
             request: Ok(request),
             by_type: &[],
-            record: &[],
+            masking: &Masking::default(),
             bound,
             against: None,
             parent: None,
