@@ -18,9 +18,8 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from answerable.guard import governed
-
 from answerable.errors import AccessDenied
+from answerable.guard import governed
 
 try:
     from langchain.agents.middleware import AgentMiddleware
