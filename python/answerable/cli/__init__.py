@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser.parse(sys.argv[1:] if argv is None else argv)
         with Run(args) as run:
             return args.function(run) or OK
+    except SystemExit as done:  # After `--help` and `--version`.
+        return int(done.code or OK)
     except UsageError as error:
         return complain(str(error), error.hint, USAGE)
     except StoreError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ from answerable.cli.run import Run, command
 @command("demo")
 def demo(run: Run) -> int:
     """Watch an allowed call, a refused one, and a forged record; leaves nothing behind."""
+    import tempfile
+
     import answerable as ans
 
     with tempfile.TemporaryDirectory(prefix="answerable-demo-") as folder:
@@ -32,19 +33,19 @@ def _act(run: Run, engine: Any) -> dict[str, Any]:
 
     paid: list[list[Any]] = []
 
-    @ans.tool("pay.transfer", resource="account/{account}", engine=engine)
+    @ans.tool("bank.transfer", resource="account/{account}", engine=engine)
     def transfer(account: str, amount: int) -> str:
         paid.append([account, amount])
         return f"paid {amount} to {account}"
 
     alice = engine.humans.register("alice@example.com", name="Alice")
-    pay = ans.allow("pay.*")
+    pay = ans.allow("bank.*")
     planner, booker = (
         engine.agents.issue(name, owner=alice, purpose=purpose, ceiling=pay, ttl="8h")
         for name, purpose in (("planner", "plans trips"), ("booker", "books and pays"))
     )
     travel = ans.allow(
-        "pay.transfer",
+        "bank.transfer",
         resource="account/travel-*",
         where={"account": ans.any_(), "amount": ans.at_most(500)},
     )
@@ -52,7 +53,7 @@ def _act(run: Run, engine: Any) -> dict[str, Any]:
         alice, planner, task="Book the Lisbon offsite", ttl="30m", max_depth=1, scope=travel
     )
     deposit = ans.allow(
-        "pay.transfer",
+        "bank.transfer",
         resource="account/travel-1",
         where={"account": ans.any_(), "amount": ans.at_most(100)},
     )
@@ -63,7 +64,7 @@ def _act(run: Run, engine: Any) -> dict[str, Any]:
             transfer("travel-1", 400)
         except ans.AccessDenied as denied:
             _say(run, f"booker calls transfer('travel-1', 400): {denied}")
-    allowed, refused = engine.trail.entries(tool="pay.transfer")
+    allowed, refused = engine.trail.entries(tool="bank.transfer")
     stories = [engine.trail.story(allowed), engine.trail.story(refused)]
     for title, story in zip(
         ("The call that was allowed", "And the one that was not"), stories, strict=True
