@@ -175,7 +175,7 @@ fn a_killed_bootstrap_is_a_fresh_start_or_a_whole_authority() {
         let root = place.folder(&format!("{kill}"));
         let acks = place.at(&format!("{kill} acks"));
         let mut child = run("write", &root, &acks, "before").stdout(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(1_000 + dice.below(24_000) as u64));
+        std::thread::sleep(Duration::from_micros(5_000 + dice.below(60_000) as u64));
         child.kill().unwrap();
         child.wait().unwrap();
         whole += usize::from(root.join("store/AUTHORITY").exists());
