@@ -28,6 +28,23 @@ pub(super) fn last() -> Option<Arc<Core>> {
     LAST.lock().upgrade()
 }
 
+/// The engines that were opened and may still be open, those included that only a grant holds.
+static OPEN: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
+
+/// Closes every engine: called when the interpreter exits, while threads still run.
+///
+/// Answers what could not be written, if anything. In a forked child it does nothing.
+#[pyfunction]
+pub(super) fn close_all(py: Python<'_>) -> Option<String> {
+    let open: Vec<Arc<Core>> = OPEN.lock().drain(..).filter_map(|core| core.upgrade()).collect();
+    // The last handles are dropped here, without holding the interpreter.
+    py.detach(|| {
+        let failed = open.iter().filter_map(|core| core.close().err()).last();
+        drop(open);
+        failed.map(|error| error.to_string())
+    })
+}
+
 /// One engine: one authority, one tenant, one store.
 #[pyclass(frozen, subclass, weakref, module = "answerable._core", name = "Engine")]
 pub(super) struct Engine {
@@ -79,6 +96,10 @@ impl Engine {
         };
         let core = enter(py, || Core::open(&path, options))?;
         *LAST.lock() = Arc::downgrade(&core);
+        let mut open = OPEN.lock();
+        open.retain(|other| other.strong_count() > 0);
+        open.push(Arc::downgrade(&core));
+        drop(open);
         Ok(Self { core, frozen })
     }
 
@@ -296,8 +317,9 @@ impl Humans {
     }
 
     /// All humans, oldest first.
-    fn list(&self) -> Vec<Human> {
-        self.0.humans().into_iter().map(Human).collect()
+    fn list(&self, py: Python<'_>) -> PyResult<Vec<Human>> {
+        enter(py, || Ok(self.0.here()?))?;
+        Ok(self.0.humans().into_iter().map(Human).collect())
     }
 }
 
@@ -356,6 +378,7 @@ impl Agents {
             let hint = "active, suspended or retired";
             return Err(errors::invalid(py, "there is no such status", hint));
         }
+        enter(py, || Ok(self.0.here()?))?;
         let agents = self.0.agents().into_iter();
         Ok(agents
             .filter(|a| status.is_none_or(|word| a.status.word() == word))

@@ -215,7 +215,8 @@ fn nothing_is_granted_beyond_ceiling_or_term() {
 fn many_calls_that_draw_on_many_limits_are_written_together() {
     let world = world(Options::default());
     let limits = |from: u64| {
-        let rates = (0..15).map(|n| format!(r#"{{"rate":{{"calls":1000,"per_us":{}}}}}"#, 1_000_000 * (from + n)));
+        let rates = (0..15)
+            .map(|n| format!(r#"{{"rate":{{"calls":1000,"per_us":{}}}}}"#, 1_000_000 * (from + n)));
         rates.chain([r#"{"calls":1000}"#.to_owned()]).collect::<Vec<_>>().join(",")
     };
     let json = format!(r#"[{{"tool":"pay.transfer","limits":[{}]}}]"#, limits(60));
