@@ -225,7 +225,8 @@ fn the_verifier_checks_every_grant_anew() {
     // Another grant's token shown beside the leaf: the commitment differs and the grant does not
     // hold; with the token withheld there is only less to verify.
     let lines: Vec<&str> = text.lines().collect();
-    let grants: Vec<&&str> = lines.iter().filter(|line| line.contains(r#""kind":"grant""#)).collect();
+    let grants: Vec<&&str> =
+        lines.iter().filter(|line| line.contains(r#""kind":"grant""#)).collect();
     let token = |line: &str| {
         let at = line.find("v4.public.").unwrap();
         line[at..].split('"').next().unwrap().to_owned()
