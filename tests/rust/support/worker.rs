@@ -254,6 +254,9 @@ fn size(number: u64) -> usize {
     [0, 60, 700, 5_000, 20_000, 200][number as usize % 6]
 }
 
+static MASKING: std::sync::LazyLock<answerable::engine::Masking> =
+    std::sync::LazyLock::new(answerable::engine::Masking::default);
+
 fn call(bound: Option<&Bound>, number: u64) -> Call<'_> {
     let mut arguments = Map::new();
     arguments.insert("account", Value::str(&format!("travel-{}", number % 3)));
@@ -269,7 +272,7 @@ fn call(bound: Option<&Bound>, number: u64) -> Call<'_> {
         tool,
         request: Ok(request),
         by_type: &[],
-        masking: &answerable::engine::Masking::default(),
+        masking: &MASKING,
         bound,
         against: None,
         parent: None,
