@@ -77,7 +77,7 @@ def test_every_exception_is_told() -> None:
         (WITHIN, arms("src/scope/within.rs", "as_str")),
         (SCOPE, arms("src/scope/error.rs", "code")),
         (REQUEST, arms("src/request.rs", "code")),
-        (GRANTS, arms("src/grant.rs", "code")),
+        (GRANTS, arms("src/grant/error.rs", "code")),
         (STORE, arms("src/store/mod.rs", "code")),
         (
             FAULTS,
