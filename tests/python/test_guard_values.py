@@ -94,7 +94,7 @@ class FrozenModel(pydantic.BaseModel, frozen=True):
 GOOD: list[Any] = [
     None, True, False, 0, -1, 2**4000, -(2**4000), 1.5, -0.0, 1e308, "", "é\u0000\U0001f600",
     b"", b"\x00\xff",
-    Decimal("1.10"), Decimal("-0"), Decimal("1e-20"), uuid.UUID(int=5), 
+    Decimal("1.10"), Decimal("-0"), Decimal("1e-20"), uuid.UUID(int=5),
     Colour.RED, Number.ONE, Word.A,
     Bits.A, Bits.A | Bits.B, dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
     dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC),
