@@ -7,7 +7,7 @@ use crate::clock::render_seconds;
 use crate::decision::{Decision, Effect, Reason, code};
 use crate::keys::PublicKey;
 use crate::principal::{AgentId, HumanId, Status, TaskId};
-use crate::request::Request;
+use crate::request::{Request, shorten};
 use crate::scope::{Limit, Refusal, RefusalCode, Scope};
 
 /// How far a grant's start may lie ahead of the clock, in microseconds.
@@ -58,8 +58,10 @@ pub struct Standing {
     from: i64,
     /// Until when all its grants and agents hold, in microseconds.
     until: i64,
-    /// Hop, name and end of each agent that is known, for the reasons.
-    agents: Vec<(usize, String, i64)>,
+    /// What each hop's agent is called, for the reasons; its id where it is not known.
+    names: Vec<String>,
+    /// When each known agent ends, by hop.
+    terms: Vec<(usize, i64)>,
 }
 
 /// A limit that an allowed call draws on: hop, capability (`None`: the grant as a whole), limit.
@@ -105,25 +107,38 @@ impl Standing {
                     .fix("ask for a grant for a new task"),
             );
         }
-        let mut standing = Self { faults, from: i64::MIN, until: i64::MAX, agents: Vec::new() };
+        let (names, terms) = (Vec::new(), Vec::new());
+        let mut standing = Self { faults, from: i64::MIN, until: i64::MAX, names, terms };
         for (hop, grant) in chain.hops().iter().enumerate() {
             standing.from = standing.from.max(grant.payload.iat);
             standing.until = standing.until.min(grant.payload.exp);
+            let agent = facts.agent(&grant.payload.holder.agent);
+            let id = || grant.payload.holder.agent.to_string();
+            standing.names.push(agent.map_or_else(id, |agent| shorten(agent.name, 60)));
             if facts.is_revoked(&grant.digest) {
-                standing.faults.push(
-                    Reason::new(code::REVOKED, format!("the grant of hop {hop} was revoked"))
-                        .at(hop)
-                        .fix("ask for a new grant"),
-                );
+                let message = format!("the grant of `{}` was revoked", standing.name(hop));
+                standing
+                    .faults
+                    .push(Reason::new(code::REVOKED, message).at(hop).fix("ask for a new grant"));
             }
-            standing.add_agent(hop, grant, facts);
+            standing.add_agent(hop, grant, agent);
         }
         standing
     }
 
-    fn add_agent(&mut self, hop: usize, grant: &crate::grant::Grant, facts: &dyn Facts) {
+    /// What a hop's agent is called.
+    fn name(&self, hop: usize) -> &str {
+        self.names.get(hop).map_or("", String::as_str)
+    }
+
+    fn add_agent(
+        &mut self,
+        hop: usize,
+        grant: &crate::grant::Grant,
+        agent: Option<AgentFacts<'_>>,
+    ) {
         let holder = &grant.payload.holder;
-        let Some(agent) = facts.agent(&holder.agent) else {
+        let Some(agent) = agent else {
             self.faults.push(
                 Reason::new(
                     code::UNKNOWN_AGENT,
@@ -135,8 +150,8 @@ impl Standing {
             return;
         };
         self.until = self.until.min(agent.expires_at);
-        self.agents.push((hop, agent.name.to_owned(), agent.expires_at));
-        let name = agent.name;
+        self.terms.push((hop, agent.expires_at));
+        let name = self.name(hop).to_owned();
         match agent.status {
             Status::Active => {}
             Status::Suspended => self.faults.push(
@@ -154,7 +169,7 @@ impl Standing {
             self.faults.push(
                 Reason::new(
                     code::HOLDER_KEY_UNKNOWN,
-                    format!("the grant of hop {hop} names a key that is not `{name}`'s"),
+                    format!("the grant of `{name}` names a key that is not the agent's"),
                 )
                 .at(hop)
                 .fix("grant anew, to the agent's present key"),
@@ -164,9 +179,7 @@ impl Standing {
             self.faults.push(
                 Reason::new(
                     code::BEYOND_CEILING,
-                    format!(
-                        "the grant of hop {hop} reaches beyond the ceiling of `{name}`: {beyond}"
-                    ),
+                    format!("the grant of `{name}` reaches beyond its ceiling: {beyond}"),
                 )
                 .at(hop)
                 .fix("grant within the agent's ceiling"),
@@ -189,9 +202,10 @@ impl Standing {
                 faults.push(
                     Reason::new(
                         code::NOT_YET_VALID,
-                        format!("the grant of hop {hop} starts at {from}"),
+                        format!("the grant of `{}` starts at {from}", self.name(hop)),
                     )
-                    .at(hop),
+                    .at(hop)
+                    .fix("wait until then, or set the clock right"),
                 );
             }
             if now >= payload.exp {
@@ -199,22 +213,23 @@ impl Standing {
                 faults.push(
                     Reason::new(
                         code::EXPIRED,
-                        format!("the grant of hop {hop} expired at {until}"),
+                        format!("the grant of `{}` expired at {until}", self.name(hop)),
                     )
                     .at(hop)
                     .fix("ask for a new grant"),
                 );
             }
         }
-        for (hop, name, expires_at) in &self.agents {
-            if now >= *expires_at {
-                let until = render_seconds(*expires_at).unwrap_or_default();
+        for &(hop, expires_at) in &self.terms {
+            if now >= expires_at {
+                let until = render_seconds(expires_at).unwrap_or_default();
+                let name = self.name(hop);
                 faults.push(
                     Reason::new(
                         code::AGENT_EXPIRED,
                         format!("the term of the agent `{name}` ended at {until}"),
                     )
-                    .at(*hop)
+                    .at(hop)
                     .fix("issue another agent and grant to it"),
                 );
             }
@@ -256,7 +271,7 @@ pub fn authorize(
                     limit,
                 }));
             }
-            Err(refusal) => reasons.push(reason_of(&refusal, hop, chain, masked)),
+            Err(refusal) => reasons.push(reason_of(&refusal, hop, chain, standing, masked)),
         }
     }
     if reasons.is_empty() {
@@ -270,6 +285,7 @@ fn reason_of(
     refusal: &Refusal,
     hop: usize,
     chain: &Chain,
+    standing: &Standing,
     masked: &dyn Fn(&str) -> bool,
 ) -> Reason {
     let mut refusal = refusal.clone();
@@ -284,16 +300,14 @@ fn reason_of(
         refusal.allowed = "(masked)".into();
         refusal.fix = format!("give `{name}` as the grant says").into();
     }
-    let reason = Reason::new(refusal.code.as_str(), refusal.to_string())
-        .at(hop)
-        .allowing(refusal.allowed.to_string());
-    let who = if hop == 0 { "the human" } else { "the delegating agent" };
-    let hops = chain.hops().len();
+    let text = format!("{refusal} (grant of `{}`)", standing.name(hop));
+    let reason =
+        Reason::new(refusal.code.as_str(), text).at(hop).allowing(refusal.allowed.to_string());
     let fix = &refusal.fix;
-    let fix = if hop + 1 == hops {
-        fix.to_string()
-    } else {
-        format!("{fix} (narrowed at hop {hop}; ask {who} for more)")
+    let fix = match hop {
+        _ if hop + 1 == chain.hops().len() => fix.to_string(),
+        0 => format!("{fix}; only the human can grant more"),
+        _ => format!("{fix}; only `{}` can delegate more", standing.name(hop - 1)),
     };
     reason.fix(fix)
 }
@@ -312,7 +326,7 @@ pub fn limit_of<'a>(chain: &'a Chain, draw: &Draw) -> Option<&'a Limit> {
 #[must_use]
 pub fn limit_reason(draw: &Draw, limit: &Limit) -> Reason {
     let hop = draw.hop;
-    Reason::new(code::LIMIT_REACHED, format!("the limit `{limit}` of hop {hop} is used up"))
+    Reason::new(code::LIMIT_REACHED, format!("the limit of {limit} is used up"))
         .at(hop)
         .allowing(limit.to_string())
         .fix("ask for a grant with a higher limit")

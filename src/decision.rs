@@ -158,7 +158,9 @@ impl Decision {
             return format!("`{tool}` is allowed");
         };
         let mut text = format!("`{tool}` was not allowed: {}", first.message);
-        if let Some(fix) = &first.fix {
+        // A fix that only says again what is allowed stands in the reason, not in the sentence.
+        let again = |fix: &&String| first.allowed.as_ref().is_some_and(|words| fix.contains(words));
+        if let Some(fix) = first.fix.as_ref().filter(|fix| !again(fix)) {
             text.push_str("; to fix it: ");
             text.push_str(fix);
         }

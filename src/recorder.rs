@@ -6,6 +6,7 @@
 
 mod meter;
 mod size;
+mod write;
 
 pub use meter::{MeterId, Need};
 pub(crate) use size::{size_of, size_of_text};
@@ -20,14 +21,14 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::canonical::{Map, Value, decode};
 use crate::clock::Clock;
-use crate::keys::{KeyError, KeyRing, Owner};
-use crate::registry::{Put, data_key_at, load_data_key};
+use crate::keys::KeyRing;
+use crate::registry::Put;
 use crate::store::{Batch, Store, StoreError};
-use crate::trail::block::{TARGET_BYTES, pack};
 use crate::trail::entry::Draft;
-use crate::trail::merkle::{Frontier, leaf_hash};
+use crate::trail::merkle::Frontier;
 use meter::Meter;
 use size::size_of_draft;
+use write::{MAX_DRAWS, MAX_RECORDS, Writer};
 
 /// The largest entry with all its values, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 48 * 1024;
@@ -35,10 +36,6 @@ pub const MAX_ENTRY_BYTES: usize = 48 * 1024;
 const MAX_QUEUED: usize = 8 * 1024;
 /// How many meters are kept in memory.
 const MAX_METERS: usize = 64 * 1024;
-/// How many records one write of the store may hold.
-const MAX_RECORDS: usize = 100;
-/// How many entries one block may hold.
-const MAX_BLOCK_ENTRIES: usize = 1_000;
 
 /// Keys of the store that the recorder reads and writes.
 pub mod keyspace {
@@ -61,6 +58,7 @@ pub type Waiter = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 struct Queued {
     at: i64,
+    bytes: usize,
     draft: Draft,
     puts: Vec<Put>,
 }
@@ -78,10 +76,6 @@ struct Held {
     meter: Meter,
     /// All entries below this index must be durable for what was reserved to be.
     upto: u64,
-}
-
-struct Writer {
-    frontier: Frontier,
 }
 
 /// The head of the trail, as the store has it.
@@ -131,12 +125,25 @@ pub struct Recorder {
     authority_id: String,
     sequencer: Mutex<Sequencer>,
     wake: Condvar,
+    /// Whether somebody writes now.
+    writing: Mutex<bool>,
+    written: Condvar,
     writer: Mutex<Writer>,
     durable: AtomicU64,
     healthy: AtomicBool,
     failure: Mutex<Option<String>>,
     /// How much of a limit is made durable at once where calls do not wait; 1 where they do.
     portion: u64,
+}
+
+/// The turn to write, given on when dropped, however the writing ended.
+struct Turn<'a>(&'a Recorder);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.writing.lock() = false;
+        self.0.written.notify_all();
+    }
 }
 
 /// What the holder of the sequencing lock may do.
@@ -183,7 +190,9 @@ impl Recorder {
                 closing: false,
             }),
             wake: Condvar::new(),
-            writer: Mutex::new(Writer { frontier: head.frontier }),
+            writing: Mutex::new(false),
+            written: Condvar::new(),
+            writer: Mutex::new(Writer::new(head.frontier)),
             durable: AtomicU64::new(size),
             healthy: AtomicBool::new(true),
             failure: Mutex::new(None),
@@ -269,11 +278,23 @@ impl Recorder {
         if self.durable.load(Ordering::Acquire) >= upto {
             return Ok(());
         }
-        let mut writer = self.writer.lock();
-        if self.durable.load(Ordering::Acquire) >= upto {
-            return Ok(());
+        // Whoever finds nobody writing writes for all; the others sleep until all are told at once.
+        // A queue for the lock would wake them one by one, each to find little to write.
+        let mut writing = self.writing.lock();
+        loop {
+            if self.durable.load(Ordering::Acquire) >= upto {
+                return Ok(());
+            }
+            self.check_health()?;
+            if !*writing {
+                break;
+            }
+            self.written.wait(&mut writing);
         }
-        self.check_health()?;
+        *writing = true;
+        drop(writing);
+        let turn = Turn(self);
+        let mut writer = self.writer.lock();
         let (queue, first) = {
             let mut sequencer = self.sequencer.lock();
             (std::mem::take(&mut sequencer.queue), self.durable.load(Ordering::Acquire))
@@ -283,6 +304,7 @@ impl Recorder {
             self.fail(error);
         }
         drop(writer);
+        drop(turn);
         self.tell_waiters();
         written
     }
@@ -324,18 +346,33 @@ impl Recorder {
     pub fn flush(&self) -> Result<Frontier, StoreError> {
         let upto = self.sequencer.lock().next;
         self.wait(upto)?;
-        Ok(self.writer.lock().frontier.clone())
+        Ok(self.writer.lock().frontier().clone())
+    }
+
+    /// Commits records that go with no entry.
+    ///
+    /// # Errors
+    /// The store's; nothing more is recorded after one that leaves open what was written.
+    pub fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        self.check_health()?;
+        let committed = self.store.commit(batch);
+        if let Err(error @ (StoreError::Unavailable { .. } | StoreError::Corrupt { .. })) =
+            &committed
+        {
+            self.fail(error);
+        }
+        committed
     }
 
     /// Writes all that was appended, gives back what was reserved of limits and not drawn, and
-    /// stops the thread. Nothing is sequenced from here on.
+    /// stops the thread. Nothing is sequenced from here on. Answers the last frontier.
     ///
     /// # Errors
     /// As [`Recorder::wait`].
-    pub fn close(&self) -> Result<(), StoreError> {
+    pub fn close(&self) -> Result<Frontier, StoreError> {
         self.sequencer.lock().closing = true;
         self.wake.notify_all();
-        self.flush()?;
+        let frontier = self.flush()?;
         let unspent: Vec<(Vec<u8>, u64)> = {
             let sequencer = self.sequencer.lock();
             let held = sequencer.meters.iter();
@@ -346,9 +383,9 @@ impl Recorder {
             for (key, used) in some {
                 batch.put(key.clone(), used.to_be_bytes());
             }
-            self.store.commit(batch)?;
+            self.commit(batch)?;
         }
-        Ok(())
+        Ok(frontier)
     }
 
     fn fail(&self, error: &StoreError) {
@@ -373,84 +410,6 @@ impl Recorder {
             waiter(if upto <= durable { Ok(()) } else { health.clone() });
         }
     }
-
-    /// Packs and writes a queue, the first entry at index `first`, in as few writes as bounds allow.
-    fn write(&self, writer: &mut Writer, first: u64, queue: Vec<Queued>) -> Result<(), StoreError> {
-        let mut rest = queue.as_slice();
-        let mut index = first;
-        while !rest.is_empty() {
-            let mut batch = Batch::default();
-            let mut frontier = writer.frontier.clone();
-            let mut records = 1;
-            let mut at = 0;
-            while !rest.is_empty() && records < MAX_RECORDS {
-                let (block, after) = split_block(rest);
-                let entries: Vec<(&Draft, Vec<u8>)> = block
-                    .iter()
-                    .map(|queued| (&queued.draft, queued.draft.leaf(queued.at)))
-                    .collect();
-                for (_, leaf) in &entries {
-                    frontier
-                        .append(leaf_hash(leaf))
-                        .map_err(|error| StoreError::Unavailable { what: error.to_string() })?;
-                }
-                let bytes = pack(&self.authority_id, index, &entries, &mut |owner| {
-                    self.data_key(owner, &mut batch)
-                })
-                .map_err(|error| StoreError::Unavailable { what: error.to_string() })?;
-                batch.put(keyspace::block(index), bytes);
-                records += 2;
-                for (queued, index) in block.iter().zip(index..) {
-                    records += queued.puts.len();
-                    at = queued.at;
-                    for put in &queued.puts {
-                        match put {
-                            Put::Set(key, value) => {
-                                batch.put(key.clone(), value.clone());
-                            }
-                            Put::Index(key) => {
-                                batch.put(key.clone(), index.to_be_bytes());
-                            }
-                            Put::Drop(key) => {
-                                batch.delete(key.clone());
-                            }
-                        }
-                    }
-                }
-                index += block.len() as u64;
-                rest = after;
-            }
-            batch.put(keyspace::HEAD.to_vec(), Head::encode(&frontier, at));
-            self.store.commit(batch)?;
-            writer.frontier = frontier;
-            self.durable.store(index, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    fn data_key(&self, owner: &Owner, batch: &mut Batch) -> Result<crate::keys::SealKey, KeyError> {
-        let key = data_key_at(owner);
-        let load = |_: &Owner| load_data_key(&*self.store, owner);
-        let (opened, made) = self.ring.find_or_make(owner, &load)?;
-        if let Some(wrapped) = made {
-            batch.put(key, wrapped);
-        }
-        Ok(opened)
-    }
-}
-
-/// The entries of the next block, and the rest.
-fn split_block(queue: &[Queued]) -> (&[Queued], &[Queued]) {
-    let mut bytes = 0;
-    let mut count = 0;
-    for queued in queue.iter().take(MAX_BLOCK_ENTRIES) {
-        bytes += size_of_draft(&queued.draft);
-        if count > 0 && (bytes > TARGET_BYTES || queued.puts.len() > MAX_RECORDS / 2) {
-            break;
-        }
-        count += 1;
-    }
-    queue.split_at(count)
 }
 
 impl Slot<'_> {
@@ -469,7 +428,8 @@ impl Slot<'_> {
     /// Appends an entry and the changes of the store that go with it; returns its index.
     pub fn push(&mut self, draft: Draft, puts: Vec<Put>) -> u64 {
         let index = self.sequencer.next;
-        self.sequencer.queue.push(Queued { at: self.at, draft, puts });
+        let bytes = size_of_draft(&draft);
+        self.sequencer.queue.push(Queued { at: self.at, bytes, draft, puts });
         self.sequencer.next += 1;
         self.pushed = true;
         index
@@ -492,9 +452,14 @@ impl Slot<'_> {
         draws: &[(MeterId, Need)],
         puts: &mut Vec<Put>,
     ) -> Result<Result<(), usize>, StoreError> {
+        // Once, before any is looked at: a meter that was checked must still be there to be drawn.
+        self.forget_meters();
+        if draws.len() > MAX_DRAWS {
+            let what = format!("a call may draw on {MAX_DRAWS} limits, this on {}", draws.len());
+            return Err(StoreError::Refused { what });
+        }
         for (place, (id, need)) in draws.iter().enumerate() {
             if !self.sequencer.meters.contains_key(id) {
-                self.forget_meters();
                 let meter = Meter::load(need, self.recorder.store.get(&id.key())?)?;
                 self.sequencer.meters.insert(id.clone(), Held { meter, upto: 0 });
             }

@@ -71,6 +71,7 @@ from answerable.errors import (
     TrailCorrupted,
     VaultError,
 )
+from answerable.explain import Explanation
 from answerable.guard import tool
 
 __version__ = _core.__version__
@@ -88,6 +89,7 @@ __all__ = [
     "Entries",
     "Entry",
     "Error",
+    "Explanation",
     "Fault",
     "Grant",
     "Human",

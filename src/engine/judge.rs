@@ -11,18 +11,18 @@ use super::{Durability, Engine};
 use crate::authorizer::{
     AgentFacts, Facts, HumanFacts, Judgement, Standing, authorize, limit_of, limit_reason,
 };
-use crate::canonical::{Digest, Map, Value, compare_numbers};
+use crate::canonical::{Digest, Map, Value, compare_numbers, encode_text};
 use crate::chain::Chain;
 use crate::clock::Reading;
 use crate::decision::{Decision, Effect, Reason, code};
-use crate::keys::{KeyError, Owner, random};
+use crate::keys::{KeyError, Owner};
 use crate::principal::{AgentId, EntryId, HumanId, TaskId};
 use crate::recorder::{MeterId, Need, Slot, size_of, size_of_text};
 use crate::registry::{Put, State};
 use crate::request::Request;
 use crate::scope::Limit;
 use crate::store::StoreError;
-use crate::trail::entry::{Draft, kind};
+use crate::trail::entry::{Draft, Part, kind};
 
 /// How often a judgement is made again because the state moved, before it is denied.
 const MAX_ROUNDS: usize = 100;
@@ -39,18 +39,34 @@ pub struct Bound {
     chain: Chain,
     statements: Vec<Option<String>>,
     owner: Owner,
-    digests: Value,
+    fields: Fields,
     standing: RwLock<Option<(u64, Arc<Standing>)>>,
+}
+
+/// What every decision under a chain repeats, encoded once.
+#[derive(Debug)]
+struct Fields {
+    human: Arc<[u8]>,
+    agent: Arc<[u8]>,
+    task: Arc<[u8]>,
+    chain: Arc<[u8]>,
 }
 
 impl Bound {
     pub(super) fn new(chain: Chain, statements: Vec<Option<String>>) -> Self {
         let digests = chain.hops().iter().map(|hop| Value::bytes(&hop.digest)).collect();
+        let leaf = &chain.leaf().payload;
+        let fields = Fields {
+            human: encode_text(&leaf.human.to_string()).into(),
+            agent: encode_text(&leaf.holder.agent.to_string()).into(),
+            task: encode_text(&leaf.task.id.to_string()).into(),
+            chain: Value::List(digests).encode().into(),
+        };
         Self {
             owner: Owner::human(chain.root().payload.human),
             chain,
             statements,
-            digests: Value::List(digests),
+            fields,
             standing: RwLock::new(None),
         }
     }
@@ -145,8 +161,8 @@ impl Engine {
 
     fn judge_recorded(&self, call: &Call<'_>) -> Result<Judged, StoreError> {
         let key = |error: KeyError| StoreError::Unavailable { what: error.to_string() };
-        let id = EntryId::from_bytes(random().map_err(key)?);
-        let salt = random().map_err(key)?;
+        let id = EntryId::from_bytes(self.random.take().map_err(key)?);
+        let salt = self.random.take().map_err(key)?;
         for _ in 0..MAX_ROUNDS {
             let (epoch, judgement) = match (&call.against, call.bound, &call.request) {
                 (Some(reason), _, _) => (None, Judgement::deny(reason.clone())),
@@ -264,20 +280,20 @@ impl Engine {
         let mut draft = draft;
         match call.bound {
             Some(bound) => {
-                let payload = &bound.chain.leaf().payload;
+                let fields = &bound.fields;
                 draft = draft
-                    .with("human", Value::str(&payload.human.to_string()))
-                    .with("agent", Value::str(&payload.holder.agent.to_string()))
-                    .with("task", Value::str(&payload.task.id.to_string()))
-                    .with("chain", bound.digests.clone());
+                    .with("human", Part::Encoded(fields.human.clone()))
+                    .with("agent", Part::Encoded(fields.agent.clone()))
+                    .with("task", Part::Encoded(fields.task.clone()))
+                    .with("chain", Part::Encoded(fields.chain.clone()));
             }
-            None => draft = draft.with("human", Value::str("none")),
+            None => draft = draft.with("human", Part::Word("none")),
         }
         draft = draft
-            .with("effect", Value::str(decision.effect.word()))
+            .with("effect", Part::Word(decision.effect.word()))
             .with("reasons", Value::List(codes))
             .with("policy", Value::str(&decision.policy_version))
-            .with_some("parent", call.parent.map(|entry| Value::str(&entry.to_string())));
+            .with_some("parent", call.parent.map(Part::Entry));
         match &call.request {
             Ok(request) => {
                 draft = draft.with("tool", Value::str(request.tool.as_str()));
@@ -394,7 +410,7 @@ impl Engine {
         if !judged.must_wait {
             return judged;
         }
-        match self.recorder.wait(judged.upto) {
+        match self.wait(judged.upto) {
             Ok(()) => judged,
             Err(error) => unrecorded(&error),
         }
@@ -402,7 +418,10 @@ impl Engine {
 
     /// Calls `waiter` when a decision's entry is durable, or cannot become so.
     pub fn notify(&self, upto: u64, waiter: crate::recorder::Waiter) {
-        self.recorder.notify(upto, waiter);
+        match self.here() {
+            Ok(()) => self.recorder.notify(upto, waiter),
+            Err(error) => waiter(Err(error)),
+        }
     }
 
     /// Appends the outcome of an allowed call; answers what must be durable before the result is
@@ -436,6 +455,7 @@ impl Engine {
     /// # Errors
     /// The store's.
     pub fn wait(&self, upto: u64) -> Result<(), StoreError> {
+        self.here()?;
         self.recorder.wait(upto)
     }
 
@@ -450,9 +470,9 @@ impl Engine {
             return Err(StoreError::Closed);
         };
         let key = |error: KeyError| StoreError::Unavailable { what: error.to_string() };
-        let id = EntryId::from_bytes(random().map_err(key)?);
-        let mut draft = Draft::new(id, kind::OUTCOME, random().map_err(key)?)
-            .with("decision", Value::str(&decision.to_string()))
+        let id = EntryId::from_bytes(self.random.take().map_err(key)?);
+        let mut draft = Draft::new(id, kind::OUTCOME, self.random.take().map_err(key)?)
+            .with("decision", Part::Entry(decision))
             .with("duration_us", Value::int(duration_us));
         draft = match outcome {
             Outcome::Returned(result) => {
@@ -468,14 +488,14 @@ impl Engine {
                     }
                     Err(word) => (vec![Value::str("type")], cut(word, 256)),
                 };
-                draft.with("status", Value::str("returned")).with("type", Value::str(word)).beside(
+                draft.with("status", Part::Word("returned")).with("type", Value::str(word)).beside(
                     "result",
                     Value::List(item),
                     owner,
                 )
             }
             Outcome::Raised(word, text) => draft
-                .with("status", Value::str("raised"))
+                .with("status", Part::Word("raised"))
                 .with("type", Value::str(cut(word, 256)))
                 .beside("error", Value::str(cut(text, MAX_TEXT)), owner),
         };

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
+use super::words::{describe, narrowed, shown};
 use super::{Engine, EngineError};
 use crate::canonical::{Map, Value, to_json};
 use crate::clock::render_instant;
-use crate::decision::Reason;
-use crate::scope::{Capability, Scope};
+use crate::decision::{Reason, code};
+use crate::request::{Request, Resource, ToolName};
+use crate::scope::Scope;
 use crate::trail::entry::{Entry, kind};
 
 /// One agent on the chain of a call.
@@ -24,8 +26,15 @@ pub struct Hop {
     pub statement: Option<String>,
     /// What the grant allows, a line a capability.
     pub scope: Vec<String>,
+    /// The grant's own limits, over all its capabilities.
+    pub limits: Vec<String>,
     /// What this hop narrowed away, a line a difference.
     pub narrowed: Vec<String>,
+    /// For an allow, the capability that covered the call; several where the record, with masked
+    /// or erased arguments, cannot tell which of them it was.
+    pub allowed_by: Vec<String>,
+    /// For a deny that this hop's scope is a reason for, the capability that came closest.
+    pub closest: Option<String>,
 }
 
 /// The story of one decision.
@@ -124,12 +133,16 @@ impl Engine {
         let Some(leaf) = digests.last() else { return Ok(Vec::new()) };
         let names = self.names();
         let chain = self.chain_of(leaf)?;
+        let allowed = entry.text("effect") == "allow";
+        let asked = Recorded::of(entry);
+        let reasons = reasons(entry);
         let mut hops: Vec<Hop> = Vec::new();
         let mut above: Option<&Scope> = None;
         for (place, digest) in digests.iter().enumerate() {
             let Some(grant) = self.grant_entry(digest)? else { continue };
             let agent = grant.text("agent").to_owned();
-            let scope = chain.as_ref().and_then(|c| Some(&c.hops().get(place)?.payload.scope));
+            let payload = chain.as_ref().and_then(|c| Some(&c.hops().get(place)?.payload));
+            let scope = payload.map(|payload| &payload.scope);
             let until = match grant.fields.get("until") {
                 Some(Value::Datetime(until)) => render_instant(*until).unwrap_or_default(),
                 _ => String::new(),
@@ -143,9 +156,20 @@ impl Engine {
                 scope: scope
                     .map(|s| s.capabilities().iter().map(describe).collect())
                     .unwrap_or_default(),
+                limits: payload
+                    .map(|payload| payload.limits.iter().map(ToString::to_string).collect())
+                    .unwrap_or_default(),
                 narrowed: match (above, scope) {
                     (Some(parent), Some(child)) => narrowed(parent, child),
                     _ => Vec::new(),
+                },
+                allowed_by: match (&asked, scope) {
+                    (Some(asked), Some(scope)) if allowed => asked.allowed_by(scope),
+                    _ => Vec::new(),
+                },
+                closest: match (&asked, scope) {
+                    (Some(asked), Some(scope)) if refuses(&reasons, place) => asked.closest(scope),
+                    _ => None,
                 },
             });
             above = scope;
@@ -180,6 +204,25 @@ impl Story {
 
 impl std::fmt::Display for Story {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.write(f, &mut str::to_owned)
+    }
+}
+
+impl Story {
+    /// The whole story, with times as `time` shows their RFC 3339 text.
+    #[must_use]
+    pub fn render(&self, time: &mut dyn FnMut(&str) -> String) -> String {
+        let mut text = String::new();
+        // Writing into a string cannot fail.
+        let _ = self.write(&mut text, time);
+        text
+    }
+
+    fn write(
+        &self,
+        f: &mut dyn std::fmt::Write,
+        time: &mut dyn FnMut(&str) -> String,
+    ) -> std::fmt::Result {
         writeln!(f, "{}", self.headline())?;
         if self.human == "none" {
             writeln!(f, "  who      nobody: no grant was in force")?;
@@ -193,13 +236,16 @@ impl std::fmt::Display for Story {
         }
         for (place, hop) in self.via.iter().enumerate() {
             let label = if place == 0 { "via" } else { "" };
-            let (name, grant, until) = (shown(&hop.name, 80), &hop.grant, &hop.until);
+            let (name, grant, until) = (shown(&hop.name, 80), &hop.grant, time(&hop.until));
             writeln!(f, "  {label:<8} {}. {name} · {grant} until {until}", place + 1)?;
             if let Some(statement) = &hop.statement {
                 writeln!(f, "           stated: {}", shown(statement, 500))?;
             }
             for line in &hop.scope {
                 writeln!(f, "           may: {}", shown(line, 500))?;
+            }
+            for line in &hop.limits {
+                writeln!(f, "           at most: {}", shown(line, 200))?;
             }
             for line in &hop.narrowed {
                 writeln!(f, "           narrowed: {}", shown(line, 500))?;
@@ -210,13 +256,10 @@ impl std::fmt::Display for Story {
         for (name, value) in &self.arguments {
             writeln!(f, "           {} = {}", shown(name, 80), shown(value, 500))?;
         }
-        writeln!(f, "  decided  {} at {} · policy {}", self.effect, self.at, self.policy)?;
+        let (effect, at, policy) = (&self.effect, time(&self.at), &self.policy);
+        writeln!(f, "  decided  {effect} at {at} · policy {policy}")?;
         for reason in &self.reasons {
-            let at = reason.hop.map(|hop| format!(" (hop {})", hop + 1)).unwrap_or_default();
-            writeln!(f, "           {}{at}: {}", reason.code, shown(&reason.message, 500))?;
-            if let Some(allowed) = &reason.allowed {
-                writeln!(f, "             allowed: {}", shown(allowed, 500))?;
-            }
+            writeln!(f, "           {}: {}", reason.code, shown(&reason.message, 500))?;
             if let Some(fix) = &reason.fix {
                 writeln!(f, "             to fix it: {}", shown(fix, 500))?;
             }
@@ -236,51 +279,77 @@ impl std::fmt::Display for Story {
     }
 }
 
-/// A capability in words.
-#[must_use]
-pub fn describe(capability: &Capability) -> String {
-    let mut text = capability.tool().as_str().to_owned();
-    if let Some(patterns) = capability.resource() {
-        let patterns: Vec<&str> = patterns.iter().map(|pattern| pattern.as_str()).collect();
-        let _ = match patterns.as_slice() {
-            [] => write!(text, " on nothing"),
-            patterns => write!(text, " on {}", patterns.join(" or ")),
-        };
-    }
-    if let Some(caveats) = capability.where_() {
-        let caveats: Vec<String> =
-            caveats.iter().map(|(name, caveat)| format!("{name} {caveat}")).collect();
-        let _ = match caveats.as_slice() {
-            [] => write!(text, " without arguments"),
-            caveats => write!(text, " where {}", caveats.join(" and ")),
-        };
-    }
-    for limit in capability.limits() {
-        let _ = write!(text, ", {limit}");
-    }
-    text
+/// What an entry still tells of the request that was judged.
+struct Recorded {
+    request: Request,
+    /// Whether every argument was recorded as it was.
+    whole: bool,
 }
 
-/// What a child scope leaves out of its parent, a line a difference.
-fn narrowed(parent: &Scope, child: &Scope) -> Vec<String> {
-    let fits = |child: &Capability, parent: &Capability| {
-        let one = |c: &Capability| Scope::new(vec![c.clone()]).ok();
-        matches!((one(child), one(parent)), (Some(c), Some(p)) if c.within(&p).is_ok())
-    };
-    let mut lines = Vec::new();
-    for above in parent.capabilities() {
-        let below: Vec<&Capability> =
-            child.capabilities().iter().filter(|below| fits(below, above)).collect();
-        if below.is_empty() {
-            lines.push(format!("{} was not passed on", describe(above)));
-        }
-        for below in below {
-            if below != above {
-                lines.push(format!("{} became {}", describe(above), describe(below)));
+impl Recorded {
+    fn of(entry: &Entry) -> Option<Self> {
+        let tool = ToolName::parse(entry.text("tool")).ok()?;
+        let mut arguments = Map::new();
+        let recorded = entry.value("arguments").and_then(Value::as_map);
+        let mut whole = recorded.is_some();
+        for (name, item) in recorded.into_iter().flat_map(Map::iter) {
+            let parts = item.as_list().unwrap_or_default();
+            match (parts.first().and_then(Value::as_str), parts.get(1)) {
+                (Some("keep"), Some(value)) => arguments.insert(name, value.clone()),
+                _ => whole = false,
             }
         }
+        let mut request = Request::new(tool, arguments);
+        request.resource = entry.value_text("resource").and_then(|r| Resource::parse(r).ok());
+        Some(Self { request, whole })
     }
-    lines
+
+    /// The capability that covered the call. Which arguments filled the template or were left at
+    /// their default is not recorded, so the call is judged with all of them exempt and with none:
+    /// the first that covers lies between the two answers.
+    fn allowed_by(&self, scope: &Scope) -> Vec<String> {
+        let exempt = self.exempt();
+        let mut found = Vec::new();
+        for capability in scope.capabilities() {
+            let reaches = capability.tool().matches(&self.request.tool)
+                && capability.resource().is_none_or(|patterns| {
+                    patterns.iter().any(|p| p.matches(self.request.resource.as_ref()))
+                });
+            let one = Scope::new(vec![capability.clone()]);
+            let covers = |request| one.as_ref().is_ok_and(|one| one.covers(request).is_ok());
+            if !reaches || (self.whole && !covers(&exempt)) {
+                continue;
+            }
+            found.push(describe(capability));
+            if self.whole && covers(&self.request) {
+                break;
+            }
+        }
+        found
+    }
+
+    /// The capability that came closest, if none covers.
+    fn closest(&self, scope: &Scope) -> Option<String> {
+        let refusal = scope.covers(&self.exempt()).and_then(|_| scope.covers(&self.request)).err();
+        scope.capabilities().get(refusal?.capability?).map(describe)
+    }
+
+    /// The request as if every argument filled the template and was left at its default.
+    fn exempt(&self) -> Request {
+        let mut exempt = self.request.clone();
+        let names: Vec<Box<str>> =
+            exempt.arguments.iter().map(|(name, _)| name.to_owned().into()).collect();
+        exempt.template.clone_from(&names);
+        exempt.defaulted = names;
+        exempt
+    }
+}
+
+/// Whether a hop's scope is one of the reasons.
+fn refuses(reasons: &[Reason], hop: usize) -> bool {
+    reasons.iter().any(|reason| {
+        reason.hop == Some(hop) && reason.allowed.is_some() && reason.code != code::LIMIT_REACHED
+    })
 }
 
 fn arguments(entry: &Entry) -> Vec<(String, String)> {
@@ -348,26 +417,4 @@ fn outcome_words(outcome: &Entry) -> String {
             format!("raised {word} after {took} µs: {text}")
         }
     }
-}
-
-/// Text for a terminal: control, format and bidirectional characters escaped, shortened.
-#[must_use]
-pub fn shown(text: &str, most: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(most));
-    for (count, c) in text.chars().enumerate() {
-        if count >= most {
-            out.push('…');
-            break;
-        }
-        let hidden = c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-        if hidden {
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }

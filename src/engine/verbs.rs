@@ -66,6 +66,7 @@ pub struct Delegation {
 impl Engine {
     /// The time, or a refusal where the clock was set back.
     pub(super) fn now(&self) -> Result<i64, EngineError> {
+        self.here()?;
         match self.clock.read() {
             Reading::Now(now) => Ok(now),
             Reading::Behind { .. } => Err(EngineError::ClockBehind),
@@ -93,6 +94,7 @@ impl Engine {
     /// # Errors
     /// As `State::register_human`, and the store's.
     pub fn operator(&self) -> Result<HumanId, EngineError> {
+        self.here()?;
         let mut operator = self.operator.lock();
         if let Some(id) = *operator {
             return Ok(id);
@@ -122,6 +124,7 @@ impl Engine {
     fn by(&self, by: Option<HumanId>) -> Result<HumanId, EngineError> {
         match by {
             Some(by) => {
+                self.here()?;
                 let state = self.state.read();
                 state.human(&by).ok_or_else(|| not_found("human", &by))?;
                 Ok(by)
@@ -424,6 +427,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`, or `Invalid` for an account that several issuers know.
     pub fn find_human(&self, text: &str) -> Result<Arc<Human>, EngineError> {
+        self.here()?;
         Ok(self.state.read().find_human(text)?.clone())
     }
 
@@ -432,6 +436,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`.
     pub fn find_agent(&self, text: &str) -> Result<Arc<Agent>, EngineError> {
+        self.here()?;
         Ok(self.state.read().find_agent(text)?.clone())
     }
 }

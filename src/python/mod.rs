@@ -2,11 +2,14 @@
 
 mod convert;
 mod engine;
+mod entries;
 mod errors;
 mod guard;
 mod people;
+mod story;
 mod trail;
 mod values;
+mod verify;
 
 use pyo3::prelude::*;
 
@@ -16,19 +19,25 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::engine::{Agents, Engine, Humans, Tasks};
+    use super::engine::{Agents, Engine, Humans, Tasks, close_all};
+    #[pymodule_export]
+    use super::entries::{Entries, Entry};
     #[pymodule_export]
     use super::guard::{Authority, Call, Tool};
     #[pymodule_export]
     use super::people::{Agent, Grant, Human, SecretKey};
     #[pymodule_export]
-    use super::trail::{Checkpoint, Entries, Entry, Fault, Hop, Report, Story, Trail, verify};
+    use super::story::{Chain, Hop, Story, shown};
+    #[pymodule_export]
+    use super::trail::Trail;
     #[pymodule_export]
     use super::values::{
         Capability, Caveat, Decision, Limit, Reason, absent, all_of, allow, any_, at_least,
         at_most, between, calls, contains, each, email_at, ends_with, equals, host_in, in_network,
         length, matches, one_of, present, rate, same_as, starts_with, subset_of, total, under,
     };
+    #[pymodule_export]
+    use super::verify::{Checkpoint, Fault, Report, verify};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -14,6 +14,10 @@ pub(super) struct Caveat(scope::Caveat);
 
 #[pymethods]
 impl Caveat {
+    fn __str__(&self) -> String {
+        self.0.to_string()
+    }
+
     fn __repr__(&self) -> String {
         format!("<caveat {}>", self.0)
     }
@@ -119,6 +123,10 @@ pub(super) struct Limit(scope::Limit);
 
 #[pymethods]
 impl Limit {
+    fn __str__(&self) -> String {
+        self.0.to_string()
+    }
+
     fn __repr__(&self) -> String {
         format!("<limit {}>", self.0)
     }
@@ -162,6 +170,10 @@ impl Capability {
     #[getter]
     fn tool(&self) -> &str {
         self.0.tool().as_str()
+    }
+
+    fn __str__(&self) -> String {
+        crate::engine::describe(&self.0)
     }
 
     fn __repr__(&self) -> String {

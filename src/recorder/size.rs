@@ -1,12 +1,12 @@
 //! How much room entries take in a block, counted before they are packed.
 
 use crate::canonical::{Int, Map, Value};
-use crate::trail::entry::Draft;
+use crate::trail::entry::{Draft, Part};
 
 /// About how many bytes a draft takes in a block: leaf and values.
 pub(super) fn size_of_draft(draft: &Draft) -> usize {
     let fields: usize =
-        draft.fields.iter().map(|(key, value)| key.len() + 16 + size_of(value)).sum();
+        draft.fields.iter().map(|(key, part)| key.len() + 16 + size_of_part(part)).sum();
     let beside: usize = draft
         .beside
         .iter()
@@ -53,4 +53,13 @@ pub(crate) fn size_of_text(text: &str) -> usize {
         _ => 1,
     });
     2 + escaped.sum::<usize>()
+}
+
+fn size_of_part(part: &Part) -> usize {
+    match part {
+        Part::Value(value) => size_of(value),
+        Part::Word(word) => size_of_text(word),
+        Part::Entry(_) => 32,
+        Part::Encoded(bytes) => bytes.len() * 2,
+    }
 }

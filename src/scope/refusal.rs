@@ -181,9 +181,7 @@ impl fmt::Display for Refusal {
         };
         match self.code {
             RefusalCode::ToolNotCovered => {
-                f.write_str("the tool")?;
-                asked(f)?;
-                f.write_str(" is not covered")?;
+                f.write_str("the tool is not covered")?;
             }
             RefusalCode::ResourceNotCovered => {
                 f.write_str("the resource")?;

@@ -25,7 +25,7 @@ RUST_ROWS = [
 ]
 PYTHON_ROWS = [
     ["_core", "errors"],
-    ["context", "wrappers", "guard"],
+    ["explain", "context", "wrappers", "guard"],
     ["integrations", "analysis", "net", "console", "cli", "testing"],
 ]
 
@@ -51,11 +51,8 @@ def place(file: Path, root: Path) -> str:
 
 
 def rust_files() -> list[Path]:
-    return [
-        f
-        for f in sorted(SOURCES.rglob("*.rs"))
-        if f.name != "tests.rs" and "tests" not in f.parent.parts
-    ]
+    files = sorted(SOURCES.rglob("*.rs"))
+    return [f for f in files if not f.name.endswith("tests.rs") and f.parent.name != "tests"]
 
 
 def rust_code(text: str) -> str:

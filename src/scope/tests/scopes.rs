@@ -269,9 +269,7 @@ fn a_refusal_tells_of_the_closest_capability() {
     assert!(!refusal.masked().to_string().contains("account/z"));
     let refusal = scope.covers(&call("mail", "", "{}")).unwrap_err();
     assert_eq!((refusal.code.as_str(), refusal.capability), ("tool_not_covered", None));
-    assert!(
-        refusal.to_string().starts_with("the tool `mail` is not covered; allowed is `pay.refund`")
-    );
+    assert!(refusal.to_string().starts_with("the tool is not covered; allowed is `pay.refund`"));
     let long = Value::str(&"\u{202e}x\n".repeat(100_000));
     let mut request = call("pay.transfer", "account/a", "{}");
     request.arguments.insert("amount", long);

@@ -1,0 +1,1309 @@
+"""The binary half of answerable: hand-kept types of everything that crosses.
+
+Durations are text such as `"30m"`, a `timedelta`, or seconds. Moments are a `datetime` with a zone,
+RFC 3339 text, or a duration into the past. Wherever a human, agent, grant or entry is taken, its id
+is taken too; a human's account and an agent's name where they are unique. Every error is one of
+`answerable.errors`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeAlias, final, overload
+
+from typing_extensions import disjoint_base
+
+__all__ = [
+    "Agent",
+    "Agents",
+    "Authority",
+    "Call",
+    "Capability",
+    "Caveat",
+    "Chain",
+    "Checkpoint",
+    "Decision",
+    "Engine",
+    "Entries",
+    "Entry",
+    "Fault",
+    "Grant",
+    "Hop",
+    "Human",
+    "Humans",
+    "Limit",
+    "Reason",
+    "Report",
+    "SecretKey",
+    "Story",
+    "Tasks",
+    "Tool",
+    "Trail",
+    "__version__",
+    "absent",
+    "all_of",
+    "allow",
+    "any_",
+    "at_least",
+    "at_most",
+    "between",
+    "calls",
+    "contains",
+    "each",
+    "email_at",
+    "ends_with",
+    "equals",
+    "host_in",
+    "in_network",
+    "length",
+    "matches",
+    "one_of",
+    "present",
+    "rate",
+    "same_as",
+    "shown",
+    "starts_with",
+    "subset_of",
+    "total",
+    "under",
+    "verify",
+]
+
+__version__: str
+
+_Duration: TypeAlias = str | float | timedelta
+_Moment: TypeAlias = datetime | str | timedelta
+_Path: TypeAlias = str | PathLike[str]
+_Scope: TypeAlias = Capability | Sequence[Capability]
+_Limits: TypeAlias = Limit | Sequence[Limit]
+_Effect: TypeAlias = Literal["allow", "deny", "ask"]
+_Since: TypeAlias = Checkpoint | str | PathLike[str]
+
+# ---------------------------------------------------------------------------------------- engine
+
+@disjoint_base
+class Engine:
+    """One engine: one authority, one tenant, one store. Made by `answerable.open`."""
+
+    def __new__(
+        cls,
+        path: _Path,
+        *,
+        durability: str = "before",
+        flush_ms: int = 50,
+        master_key: bytes | str | None = None,
+        clock: _Moment | None = None,
+        max_hops: int = 8,
+    ) -> Self: ...
+    @property
+    def authority(self) -> str:
+        """The authority's public key, as PASERK text: enough to verify the trail with."""
+
+    @property
+    def path(self) -> Path:
+        """The store's folder."""
+
+    @property
+    def durability(self) -> Literal["before", "strict", "after", "relaxed"]:
+        """When a decision and its outcome must be on disk."""
+
+    @property
+    def humans(self) -> Humans:
+        """The humans that are accountable here."""
+
+    @property
+    def agents(self) -> Agents:
+        """The agents that were issued here."""
+
+    @property
+    def tasks(self) -> Tasks:
+        """What chains were issued for."""
+
+    @property
+    def trail(self) -> Trail:
+        """The append-only record."""
+
+    def grant(
+        self,
+        human: Human | str,
+        agent: Agent | str,
+        *,
+        task: str,
+        scope: _Scope,
+        ttl: _Duration,
+        limits: _Limits | None = None,
+        max_depth: int = 0,
+        by: Human | str | None = None,
+    ) -> Grant:
+        """Makes a root grant: a human gives an agent a scope, for a task, until a time.
+
+        Args:
+            human: Who is accountable in the end.
+            agent: Who will hold the grant.
+            task: What for, in a sentence of at most 4096 bytes, or the id of an open task.
+            scope: One capability or several, within the agent's ceiling.
+            ttl: How long; it may not outlive the agent.
+            limits: Limits over all capabilities of the grant.
+            max_depth: How many further hops may follow, 0 to 255.
+            by: Who makes it; the operating system's account without it, marked asserted.
+
+        Returns:
+            The verified chain, recorded and durable.
+
+        Raises:
+            NotFound: No such human, agent or task.
+            InvalidInput: The scope reaches beyond the ceiling, or a value has no meaning.
+            InvalidGrant: The grant cannot be signed, for its size.
+            IllegalTransition: The human has left, the agent may not hold grants, the task ended, or
+                the clock was set back.
+            StoreError: The record cannot be written.
+
+        Example:
+            engine.grant(alice, planner, task="Book the offsite", scope=ans.allow("travel.*"),
+                         ttl="30m")
+        """
+
+    def accept(self, token: str, *, statements: list[str | None] | None = None) -> Grant:
+        """Verifies a chain's text, made here or offline, and takes it up.
+
+        Args:
+            token: `grant.token`.
+            statements: What each hop stated, the task's sentence first; each is checked against
+                what was signed.
+
+        Raises:
+            InvalidGrant: It does not verify; `hop` and `code` say where and why.
+            InvalidInput: A statement is not the one that was signed.
+        """
+
+    def check(
+        self,
+        tool: str,
+        *,
+        resource: str | None = None,
+        arguments: dict[str, Any] | None = None,
+        grant: Grant | None = None,
+    ) -> Decision:
+        """Judges a call without running or recording anything; `entry` of the answer is None.
+
+        Example:
+            engine.check("pay.transfer", arguments={"amount": 80}, grant=grant).allowed
+        """
+
+    def revoke(self, grant: Grant | str, *, reason: str, by: Human | str | None = None) -> str:
+        """Revokes a grant and everything below it, from the next call on.
+
+        Returns:
+            The id of the trail's entry.
+
+        Raises:
+            NotFound: No grant has that id.
+            IllegalTransition: It was revoked already.
+            InvalidInput: The reason is empty or holds control characters.
+        """
+
+    def set_clock(self, at: _Moment) -> None:
+        """Sets the time of an engine that was opened with `clock=`.
+
+        Raises:
+            InvalidInput: The engine goes by the machine's clock.
+        """
+
+    def close(self) -> None:
+        """Writes all that was appended and lets the store go. Closing twice is no error."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+        /,
+    ) -> None: ...
+    def __reduce__(self) -> NoReturn: ...
+
+@final
+class Humans:
+    """The humans of an engine."""
+
+    def register(
+        self, account: str, *, name: str | None = None, by: Human | str | None = None
+    ) -> Human:
+        """Registers a human, asserted by whoever runs this.
+
+        Args:
+            account: The name at an identity provider, such as an e-mail address.
+            name: What people call them.
+            by: Who says so; the operating system's account without it.
+
+        Raises:
+            IllegalTransition: The account is registered already.
+            InvalidInput: Text that is empty, too long or holds control characters.
+        """
+
+    def get(self, human: str) -> Human:
+        """A human by id, or by account where only one issuer knows it.
+
+        Raises:
+            NotFound: Nobody has that id or account.
+        """
+
+    def list(self) -> list[Human]:
+        """All humans, oldest first."""
+
+@final
+class Agents:
+    """The agents of an engine."""
+
+    def issue(
+        self,
+        name: str,
+        *,
+        owner: Human | str,
+        purpose: str,
+        ceiling: _Scope,
+        ttl: _Duration,
+        key: str | None = None,
+        by: Human | str | None = None,
+    ) -> Agent:
+        """Issues an agent.
+
+        Args:
+            name: Its name, of which there is one.
+            owner: Who answers for it.
+            purpose: What it is for, in a sentence.
+            ceiling: The widest scope it may ever be granted.
+            ttl: How long its term lasts.
+            key: Its own public key as PASERK text; then only it can sign. Without it the engine
+                makes a key and keeps it sealed.
+            by: Who issues it; the operating system's account without it.
+
+        Raises:
+            IllegalTransition: The name or the key is taken.
+            NotFound: No such owner.
+            InvalidInput: A value that has no meaning here.
+        """
+
+    def retire(self, agent: Agent | str, *, reason: str, by: Human | str | None = None) -> Agent:
+        """Retires an agent: everything it holds or delegated ends with the next call.
+
+        Raises:
+            NotFound: No such agent.
+            IllegalTransition: It is retired already.
+        """
+
+    def get(self, agent: Agent | str) -> Agent:
+        """An agent by id or name.
+
+        Raises:
+            NotFound: No agent has that id or name.
+        """
+
+    def list(self, *, status: str | None = None) -> list[Agent]:
+        """All agents, oldest first; of one status where it is given.
+
+        Args:
+            status: `"active"`, `"suspended"` or `"retired"`.
+        """
+
+@final
+class Tasks:
+    """The tasks of an engine."""
+
+    def end(self, task: str, *, reason: str, by: Human | str | None = None) -> str:
+        """Ends a task and every grant made for it; answers the entry's id.
+
+        Args:
+            task: The task's id, as in `grant.task`.
+            reason: Why, in a sentence.
+            by: Who ends it; the operating system's account without it.
+
+        Raises:
+            NotFound: No such task.
+            IllegalTransition: It has ended already.
+        """
+
+    def sentence(self, task: str) -> str:
+        """The sentence of a task, by its id.
+
+        Raises:
+            InvalidInput: No such task, or its sentence was erased.
+        """
+
+# ---------------------------------------------------------------------------------------- people
+
+@final
+class Human:
+    """An accountable person. Equal where the ids are."""
+
+    @property
+    def id(self) -> str:
+        """Its random id, `hum_…`."""
+
+    @property
+    def account(self) -> str:
+        """The name at the issuer."""
+
+    @property
+    def issuer(self) -> str:
+        """The identity provider; `"local"` for one registered here, `"os"` for an account."""
+
+    @property
+    def name(self) -> str | None:
+        """What people call them."""
+
+    @property
+    def assurance(self) -> Literal["asserted", "oidc", "signed"]:
+        """How sure we are of them."""
+
+    @property
+    def registered_at(self) -> datetime:
+        """When, in UTC."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Agent:
+    """Software that acts for somebody. Equal where the ids are."""
+
+    @property
+    def id(self) -> str:
+        """Its random id, `agt_…`."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def owner(self) -> str:
+        """The owner's id."""
+
+    @property
+    def purpose(self) -> str:
+        """What it is for."""
+
+    @property
+    def status(self) -> Literal["active", "suspended", "retired"]:
+        """The state of its life."""
+
+    @property
+    def ceiling(self) -> list[Capability]:
+        """The widest scope it may be granted."""
+
+    @property
+    def key(self) -> str:
+        """The public key, as PASERK text."""
+
+    @property
+    def managed(self) -> bool:
+        """Whether the engine keeps the secret key."""
+
+    @property
+    def issued_at(self) -> datetime:
+        """When, in UTC."""
+
+    @property
+    def expires_at(self) -> datetime:
+        """When its term ends, in UTC."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class SecretKey:
+    """An Ed25519 secret key of an agent that signs for itself. It cannot be pickled."""
+
+    @staticmethod
+    def generate() -> SecretKey:
+        """A new key."""
+
+    @staticmethod
+    def parse(text: str) -> SecretKey:
+        """A key from PASERK text, `k4.secret.…`.
+
+        Raises:
+            InvalidInput: It is no such key.
+        """
+
+    @property
+    def public(self) -> str:
+        """The public key, as PASERK text."""
+
+    def reveal(self) -> str:
+        """The secret key itself, as PASERK text: whoever has it can sign for the agent."""
+
+    def __reduce__(self) -> NoReturn: ...
+
+@final
+class Grant:
+    """A verified chain: the authority that an agent holds for one task of one human."""
+
+    @property
+    def id(self) -> str:
+        """The id of the last hop's grant, `gnt_…`."""
+
+    @property
+    def digest(self) -> str:
+        """The digest of the last hop's signed bytes, 64 hexadecimal characters."""
+
+    @property
+    def human(self) -> str:
+        """The id of the human accountable."""
+
+    @property
+    def agent(self) -> str:
+        """The id of the agent that holds it."""
+
+    @property
+    def task(self) -> str:
+        """The id of the task."""
+
+    @property
+    def depth(self) -> int:
+        """How many hops precede it: 0 for a root grant."""
+
+    @property
+    def expires_at(self) -> datetime:
+        """Until when, in UTC."""
+
+    @property
+    def scope(self) -> list[Capability]:
+        """What it allows."""
+
+    @property
+    def token(self) -> str:
+        """The chain's text: evidence, not a bearer secret."""
+
+    @property
+    def statements(self) -> list[str | None]:
+        """What each hop stated, the task's sentence first; None where it is not known here."""
+
+    def extends(self, other: Grant) -> bool:
+        """Whether this grant is `other` or below it."""
+
+    def delegate(
+        self,
+        agent: Agent | str,
+        *,
+        scope: _Scope,
+        task: str | None = None,
+        ttl: _Duration | None = None,
+        limits: _Limits | None = None,
+        max_depth: int = 0,
+        key: SecretKey | None = None,
+    ) -> Grant:
+        """Adds a hop for another agent, within this grant.
+
+        Args:
+            agent: Who will hold the new grant.
+            scope: What it allows; beyond this grant is refused, never clipped.
+            task: What this hop is for, in a sentence.
+            ttl: How long; without it, to the earlier of this grant's and the agent's end.
+            limits: Limits over all capabilities of the hop.
+            max_depth: How many further hops may follow.
+            key: The delegating agent's secret key, where the engine does not keep it.
+
+        Raises:
+            InvalidGrant: It would not be within this grant; `code` says in which way.
+            InvalidInput: Beyond the agent's ceiling or term, or a key is missing.
+            IllegalTransition: The agent may not hold grants now.
+        """
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> NoReturn: ...
+
+# ----------------------------------------------------------------------------------------- scope
+
+@final
+class Caveat:
+    """A condition on one argument. `str()` says in words what it allows."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: None  # type: ignore[assignment]
+
+@final
+class Limit:
+    """A bound over calls. `str()` says it in words."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: None  # type: ignore[assignment]
+
+@final
+class Capability:
+    """One tool pattern on resource patterns, with caveats and limits. `str()` says it in words."""
+
+    @property
+    def tool(self) -> str:
+        """The tool pattern."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: None  # type: ignore[assignment]
+
+def allow(
+    tool: str,
+    resource: str | Sequence[str] | None = None,
+    where: dict[str, Caveat] | None = None,
+    limits: _Limits | None = None,
+) -> Capability:
+    """One capability; several in a list are alternatives.
+
+    Args:
+        tool: Segments of `[A-Za-z0-9_-]` and dots; `*` is one segment, a `*` at the end of a
+            segment a prefix, `**` at the end any rest.
+        resource: One pattern of slash segments or several; without it any resource.
+        where: Caveats by argument name, a closed world; without it any arguments.
+        limits: Bounds over the calls that this capability covers.
+
+    Raises:
+        InvalidInput: A pattern, name, caveat or limit that cannot be; `code` says which.
+
+    Example:
+        ans.allow("pay.transfer", resource="account/*", where={"amount": ans.at_most(500)})
+    """
+
+def equals(value: Any) -> Caveat:
+    """Exactly this value, of this type: `True` is not `1`, `1.0` is not `1`."""
+
+def one_of(*values: Any) -> Caveat:
+    """Exactly one of these values, at most 256."""
+
+def at_least(value: Any) -> Caveat:
+    """A number, or a datetime with a zone, not below this one; `bool` is no number."""
+
+def at_most(value: Any) -> Caveat:
+    """A number, or a datetime with a zone, not above this one; `bool` is no number."""
+
+def between(low: Any, high: Any) -> Caveat:
+    """A number, or a datetime with a zone, from `low` to `high`, both included."""
+
+def starts_with(text: str) -> Caveat:
+    """Text that starts so. For paths use `under`, for URLs `host_in`."""
+
+def ends_with(text: str) -> Caveat:
+    """Text that ends so. For e-mail addresses use `email_at`."""
+
+def matches(text: str) -> Caveat:
+    """Text like this one, whose one `*` stands for text without separators or white space."""
+
+def email_at(text: str) -> Caveat:
+    """Exactly one e-mail address at this domain."""
+
+def host_in(*hosts: str) -> Caveat:
+    """A URL to one of these hosts."""
+
+def under(text: str) -> Caveat:
+    """A canonical path below this directory."""
+
+def in_network(text: str) -> Caveat:
+    """An IP address in this network, such as `"10.0.0.0/8"`."""
+
+def length(min: int = 0, max: int | None = None) -> Caveat:  # noqa: A002 - the public face's own.
+    """So many code points, bytes, items or entries, both bounds included."""
+
+def each(caveat: Caveat) -> Caveat:
+    """A list or tuple, each of whose items passes."""
+
+def subset_of(*values: Any) -> Caveat:
+    """A list or tuple of nothing but these values."""
+
+def contains(value: Any) -> Caveat:
+    """A list or tuple that contains this value."""
+
+def all_of(*caveats: Caveat) -> Caveat:
+    """What passes each of these."""
+
+def same_as(text: str) -> Caveat:
+    """The same value as another argument, or with dots a field, of the same call."""
+
+def present() -> Caveat:
+    """Any value, None too; no missing argument."""
+
+def absent() -> Caveat:
+    """Only a missing argument."""
+
+def any_() -> Caveat:
+    """Anything, a missing argument too."""
+
+def calls(n: int) -> Limit:
+    """At most so many calls, 1 to 2^53 - 1."""
+
+def rate(n: int, per: _Duration) -> Limit:
+    """At most so many calls in any span of this length."""
+
+def total(argument: str, max: Any) -> Limit:  # noqa: A002 - the public face's own.
+    """At most so much of a number argument in all; negative amounts are refused."""
+
+# ------------------------------------------------------------------------------------- decisions
+
+@final
+class Reason:
+    """One reason for a decision. Nothing in it holds a masked value."""
+
+    @property
+    def code(self) -> str:
+        """The stable slug; docs/errors.md has them all."""
+
+    @property
+    def hop(self) -> int | None:
+        """The hop of the chain that decided, 0 at the root."""
+
+    @property
+    def message(self) -> str:
+        """A sentence, safe to show a model."""
+
+    @property
+    def allowed(self) -> str | None:
+        """What is allowed there instead."""
+
+    @property
+    def fix(self) -> str | None:
+        """The smallest legal change that would help."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: None  # type: ignore[assignment]
+
+@final
+class Decision:
+    """What was decided about one call, and why."""
+
+    @property
+    def effect(self) -> _Effect:
+        """`"allow"`, `"deny"` or `"ask"`."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the call may run."""
+
+    @property
+    def tool(self) -> str:
+        """The tool's name."""
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """All reasons, the first decides; empty for an allow."""
+
+    @property
+    def policy_version(self) -> str:
+        """The version of the policies that were asked; `"none"` without any."""
+
+    @property
+    def entry(self) -> str | None:
+        """The id of the trail's entry; None if nothing was recorded."""
+
+# ----------------------------------------------------------------------------------------- trail
+
+@final
+class Trail:
+    """The trail of an engine."""
+
+    def entries(
+        self,
+        *,
+        human: Human | str | None = None,
+        agent: Agent | str | None = None,
+        via: Agent | str | None = None,
+        tool: str | None = None,
+        resource: str | None = None,
+        task: str | None = None,
+        effect: str | None = None,
+        reason: str | None = None,
+        kind: str | None = None,
+        since: _Moment | None = None,
+        until: _Moment | None = None,
+    ) -> Entries:
+        """The entries that a filter asks for, oldest first.
+
+        Args:
+            human: Who is accountable; `"none"` for calls that nobody answers for.
+            agent: Who acted.
+            via: Any agent on the chain.
+            tool: A tool pattern.
+            resource: A resource pattern.
+            task: A task's id.
+            effect: `"allow"`, `"deny"` or `"ask"`.
+            reason: The code of a reason.
+            kind: The kind of entry. Outcomes are answered only when asked for by kind; elsewhere
+                they belong to their decision.
+            since: Not before.
+            until: Before.
+
+        Raises:
+            NotFound: No such human or agent.
+            InvalidInput: A pattern, effect or moment that cannot be.
+
+        Example:
+            engine.trail.entries(tool="pay.*", effect="deny", since="24h")
+        """
+
+    def get(self, entry: Entry | str | int) -> Entry:
+        """One entry by its id, or by its place in the trail.
+
+        Raises:
+            NotFound: There is no such entry.
+        """
+
+    def story(self, entry: Entry | str | int) -> Story:
+        """The four questions of one decision, readable.
+
+        Args:
+            entry: A decision's entry or its outcome's, its id, or its place in the trail.
+
+        Raises:
+            InvalidInput: There is no such entry, or it records no call.
+        """
+
+    def chain(self, grant: Grant | str) -> Chain:
+        """A chain told, by a grant, its token or its id. Nothing is recorded.
+
+        Raises:
+            NotFound: No grant has that id.
+            InvalidGrant: The chain does not verify.
+            InvalidInput: The grant's token was erased.
+        """
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The checkpoints signed so far, smallest first."""
+
+    def checkpoint(self) -> Checkpoint:
+        """Flushes all that was appended and signs the tree's head."""
+
+    def export(self, path: _Path) -> int:
+        """Writes the whole trail as JSON lines, and answers the number of entries.
+
+        The file appears whole or not at all.
+        """
+
+    def verify(self, *, since: _Since | Iterable[_Since] | None = None) -> Report:
+        """Verifies the live trail.
+
+        Args:
+            since: Checkpoints that left the machine earlier: values, texts, or files of them.
+
+        Raises:
+            TrailCorrupted: With every fault and its place.
+        """
+
+    def __len__(self) -> int: ...
+
+@final
+class Entries:
+    """Entries of the trail: a sequence."""
+
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Entries: ...
+    def __iter__(self) -> Iterator[Entry]: ...
+
+@final
+class Entry:
+    """One entry of the trail. Equal where the leaves are."""
+
+    @property
+    def id(self) -> str:
+        """Its random id, `ent_…`."""
+
+    @property
+    def index(self) -> int:
+        """Its place in the trail, from 0."""
+
+    @property
+    def kind(self) -> str:
+        """What it records: decision, outcome, grant, identity, task, key, revocation and more."""
+
+    @property
+    def at(self) -> datetime:
+        """When it was sequenced, in UTC."""
+
+    @property
+    def human(self) -> str | None:
+        """The id of the human accountable; `"none"` for a call that nobody answers for."""
+
+    @property
+    def human_name(self) -> str | None:
+        """The human's name."""
+
+    @property
+    def agent(self) -> str | None:
+        """The id of the acting agent, or of the one the entry is about."""
+
+    @property
+    def agent_name(self) -> str | None:
+        """The agent's name."""
+
+    @property
+    def via(self) -> list[str]:
+        """The names of the agents on the chain, from the root."""
+
+    @property
+    def task(self) -> str | None:
+        """The id of the task."""
+
+    @property
+    def tool(self) -> str | None:
+        """The tool, for a decision."""
+
+    @property
+    def resource(self) -> str | None:
+        """The resource, for a decision that names one."""
+
+    @property
+    def arguments(self) -> dict[str, Any] | None:
+        """The recorded arguments by name; what was masked is shown as such."""
+
+    @property
+    def effect(self) -> _Effect | None:
+        """`"allow"`, `"deny"` or `"ask"`, for a decision."""
+
+    @property
+    def reasons(self) -> list[str]:
+        """The codes of a decision's reasons."""
+
+    @property
+    def policy(self) -> str | None:
+        """The version of the policies that were asked."""
+
+    @property
+    def parent(self) -> str | None:
+        """The entry of the call that this one was made in."""
+
+    @property
+    def outcome(self) -> Literal["returned", "raised"] | None:
+        """How an allowed call ended; None while it has not."""
+
+    @property
+    def duration(self) -> float | None:
+        """How long the call took, in seconds; None while it has not ended."""
+
+    @property
+    def leaf(self) -> dict[str, Any]:
+        """All keys of the leaf."""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values beside the leaf that could be opened, by field."""
+
+    def json(self) -> str:
+        """The entry as one line of JSON: index, leaf and opened values."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Hop:
+    """One agent on the chain of a story."""
+
+    @property
+    def agent(self) -> str:
+        """The agent's id."""
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+
+    @property
+    def grant(self) -> str:
+        """The grant's id."""
+
+    @property
+    def until(self) -> str:
+        """Until when the grant lasted, RFC 3339 in UTC."""
+
+    @property
+    def statement(self) -> str | None:
+        """What the hop itself stated."""
+
+    @property
+    def scope(self) -> list[str]:
+        """What the grant allows, a line a capability."""
+
+    @property
+    def limits(self) -> list[str]:
+        """The grant's own limits, over all its capabilities."""
+
+    @property
+    def narrowed(self) -> list[str]:
+        """What this hop narrowed away, a line a difference."""
+
+    @property
+    def allowed_by(self) -> list[str]:
+        """The capability that covered an allowed call.
+
+        Several, where masked or erased arguments cannot tell which of them it was.
+        """
+
+    @property
+    def closest(self) -> str | None:
+        """The capability that came closest, for a deny that this hop's scope is a reason for."""
+
+@final
+class Chain:
+    """A verified chain, told: who gave what to whom, and what speaks against it now."""
+
+    @property
+    def grant(self) -> str:
+        """The id of the last hop's grant."""
+
+    @property
+    def digest(self) -> str:
+        """The digest of its signed bytes, 64 hexadecimal characters."""
+
+    @property
+    def human(self) -> str:
+        """The id of the human accountable."""
+
+    @property
+    def human_name(self) -> str:
+        """What people call them."""
+
+    @property
+    def task(self) -> str:
+        """The task's id."""
+
+    @property
+    def sentence(self) -> str | None:
+        """The task's sentence, where it is known here."""
+
+    @property
+    def further_hops(self) -> int:
+        """How many further hops may follow."""
+
+    @property
+    def hops(self) -> list[Hop]:
+        """Every hop, from the root."""
+
+    @property
+    def against(self) -> list[Reason]:
+        """What speaks against every call under it, as things stand; empty where nothing does."""
+
+@final
+class Story:
+    """The story of one decision: who, via what, what and where, and why. `str()` reads well."""
+
+    @property
+    def entry(self) -> str:
+        """The id of the decision's entry."""
+
+    @property
+    def index(self) -> int:
+        """The decision's place in the trail, from 0."""
+
+    @property
+    def at(self) -> datetime:
+        """When it was decided, in UTC."""
+
+    @property
+    def headline(self) -> str:
+        """Who, through whom, did what, and what was decided, in one line."""
+
+    @property
+    def human(self) -> str:
+        """The id of the human accountable; `"none"` if there was none."""
+
+    @property
+    def human_name(self) -> str:
+        """What people call them."""
+
+    @property
+    def assurance(self) -> str:
+        """The account and how sure we are of it, in words."""
+
+    @property
+    def via(self) -> list[Hop]:
+        """The chain, from the root."""
+
+    @property
+    def task(self) -> str | None:
+        """The task's sentence."""
+
+    @property
+    def tool(self) -> str:
+        """The tool."""
+
+    @property
+    def resource(self) -> str | None:
+        """The resource."""
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """The arguments as they were recorded, in words, by name."""
+
+    @property
+    def effect(self) -> _Effect:
+        """`"allow"`, `"deny"` or `"ask"`."""
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """All reasons, the first decides."""
+
+    @property
+    def outcome(self) -> str | None:
+        """How it ended, in words; None if it did not run, or has not ended."""
+
+    @property
+    def policy(self) -> str:
+        """The version of the policies that were asked."""
+
+    @property
+    def parent(self) -> str | None:
+        """The entry of the call that this one was made in."""
+
+    def text(self, *, time: Callable[[datetime], str] | None = None) -> str:
+        """The story as text.
+
+        Args:
+            time: How an instant is shown; in UTC without it.
+        """
+
+    def _repr_html_(self) -> str: ...
+
+@final
+class Checkpoint:
+    """A signed head of the trail: origin, size and root, a C2SP checkpoint."""
+
+    @staticmethod
+    def parse(text: str) -> Checkpoint:
+        """A checkpoint from its text; its signature is checked where it is used.
+
+        Raises:
+            InvalidInput: It is no checkpoint.
+        """
+
+    @property
+    def text(self) -> str:
+        """The signed note; keep it outside the machine."""
+
+    @property
+    def origin(self) -> str:
+        """The log's name."""
+
+    @property
+    def size(self) -> int:
+        """How many entries it covers."""
+
+    @property
+    def root(self) -> str:
+        """The root hash, 64 hexadecimal characters."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Fault:
+    """One fault of a trail, with its place and both states."""
+
+    @property
+    def code(self) -> str:
+        """The stable slug; docs/errors.md has them all."""
+
+    @property
+    def what(self) -> str:
+        """A sentence."""
+
+    @property
+    def place(self) -> str:
+        """Where, in words."""
+
+    @property
+    def line(self) -> int | None:
+        """The line of the export, from 1."""
+
+    @property
+    def index(self) -> int | None:
+        """The entry's index, or the first of a range."""
+
+    @property
+    def through(self) -> int | None:
+        """The last index of a range."""
+
+    @property
+    def entry(self) -> str | None:
+        """The entry's id."""
+
+    @property
+    def field(self) -> str | None:
+        """The field of the entry."""
+
+    @property
+    def expected(self) -> str | None:
+        """What should be there."""
+
+    @property
+    def found(self) -> str | None:
+        """What is there."""
+
+@final
+class Report:
+    """What was verified. `str()` sums it up."""
+
+    @property
+    def size(self) -> int:
+        """How many entries there are."""
+
+    @property
+    def root(self) -> str:
+        """The root over them, 64 hexadecimal characters."""
+
+    @property
+    def origin(self) -> str:
+        """The log's name."""
+
+    @property
+    def checkpoints(self) -> int:
+        """How many checkpoints of the trail's own verified."""
+
+    @property
+    def since_agreed(self) -> int:
+        """How many checkpoints given for comparison agreed."""
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many entries of each kind."""
+
+    @property
+    def unknown_kinds(self) -> list[str]:
+        """The kinds that this version does not know."""
+
+    @property
+    def newest_checkpoint_size(self) -> int:
+        """The size of the newest checkpoint; 0 without one."""
+
+    @property
+    def unanchored(self) -> int:
+        """How many entries follow that checkpoint."""
+
+    @property
+    def disclosed(self) -> int:
+        """How many values were disclosed and are those committed to."""
+
+    @property
+    def withheld(self) -> int:
+        """How many committed values were withheld or erased."""
+
+    @property
+    def decisions_without_outcome(self) -> int:
+        """How many allowed calls have no outcome."""
+
+def verify(
+    path: _Path,
+    authority: str,
+    *,
+    since: _Since | Iterable[_Since] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Report:
+    """Verifies an exported trail: no engine, no store, no trust in the writer.
+
+    Args:
+        path: A file that `trail.export` wrote.
+        authority: The authority's public key, `engine.authority`.
+        since: Checkpoints that left the machine earlier: values, texts, or files of them.
+        progress: Called with the entries verified so far and in all.
+
+    Raises:
+        TrailCorrupted: With every fault and its place.
+        InvalidInput: The file or a checkpoint cannot be read, or the key is none.
+
+    Example:
+        ans.verify("trail.jsonl", authority="k4.public.…", since="monday.checkpoint")
+    """
+
+def shown(text: str, most: int = 200) -> str:
+    r"""Foreign text for a terminal or a log.
+
+    Control, format, bidirectional and invisible characters are escaped, line ends included, and no
+    more than `most` characters are shown.
+
+    Example:
+        >>> shown("a\x1b[31mb")
+        'a\\u{1b}[31mb'
+    """
+
+# ------------------------------------------------------------------------- the guard's own doorway
+
+@final
+class Authority:
+    """The authority in force in a block: a grant, and whether the block still runs."""
+
+    def __new__(cls, grant: Grant, outer: Authority | None = None) -> Self: ...
+    def end(self) -> None:
+        """Ends the block: whatever still runs below it is denied from here on."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the block and those around it still run."""
+
+    @property
+    def grant(self) -> Grant:
+        """The grant in force."""
+
+@final
+class Tool:
+    """A tool as the guard sees it: names, signature, how arguments are recorded."""
+
+    def __new__(
+        cls,
+        name: str,
+        *,
+        resource: str | None = None,
+        parameters: Sequence[tuple[str, int, bool, Any]] = ...,
+        record: dict[str, str] | None = None,
+        pass_through: Sequence[str] = ...,
+        engine: Engine | None = None,
+        dangerous: bool = False,
+        strict: bool = True,
+    ) -> Self: ...
+    @property
+    def name(self) -> str:
+        """The tool's name."""
+
+    @property
+    def dangerous(self) -> bool:
+        """Whether it was declared dangerous."""
+
+    def begin(
+        self,
+        authority: Authority | None,
+        parent: Call | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        receiver: bool = False,
+        wait: bool = True,
+        against: tuple[str, str] | None = None,
+    ) -> tuple[Call, tuple[Any, ...], dict[str, Any]]:
+        """Judges a call and records the decision; answers the arguments to pass on.
+
+        Raises:
+            AccessDenied: And nothing else.
+        """
+
+@final
+class Call:
+    """An allowed call that runs."""
+
+    @property
+    def entry(self) -> str | None:
+        """The decision's entry."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether the decision's entry has to become durable before the tool may run."""
+
+    def when_durable(
+        self, upto: int | None, done: Callable[[BaseException | None], object]
+    ) -> None:
+        """Calls `done` from another thread when the entry is durable, or cannot become so."""
+
+    def settle(self, error: BaseException | None = None) -> None:
+        """Raises the denial that a pending call turned out to be, if it is one."""
+
+    def returned(self, result: Any, *, wait: bool = True) -> int | None:
+        """Records that the call returned; answers what must be durable before it is released."""
+
+    def raised(self, error: BaseException, *, wait: bool = True) -> int | None:
+        """Records that the call raised."""

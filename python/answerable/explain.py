@@ -1,0 +1,126 @@
+"""Why a call was allowed or not, told to whoever has to act on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from answerable._core import shown
+
+if TYPE_CHECKING:
+    from answerable import _core
+
+__all__ = ["Explanation"]
+
+_LABEL = 9  # The width of the operator's first column.
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One decision explained; `str()` is the operator's text.
+
+    Attributes:
+        entry: The id of the decision's entry.
+        effect: `"allow"`, `"deny"` or `"ask"`.
+        code: The code of the reason that decided; None for an allow.
+        asked: The tool with its resource and recorded arguments.
+        allowed: For an allow, the capability that covered the call, at the acting agent's hop; for
+            a refusal, the capability that came closest, else what is allowed in its place. None
+            where nothing is.
+        narrowed_by: The name of the agent whose grant decided; None where no hop did.
+        fix: The smallest legal change that would help.
+        for_model: A short text that is safe to show a model.
+        for_operator: All of it, with every reason and every hop.
+    """
+
+    entry: str
+    effect: str
+    code: str | None
+    asked: str
+    allowed: str | None
+    narrowed_by: str | None
+    fix: str | None
+    for_model: str
+    for_operator: str
+
+    def __str__(self) -> str:
+        return self.for_operator
+
+    @classmethod
+    def of(cls, story: _core.Story) -> Explanation:
+        """Explains the decision that a story tells."""
+        first = story.reasons[0] if story.reasons else None
+        hop = _hop(story, first)
+        if story.effect == "allow":
+            allowed = " or ".join(story.via[-1].allowed_by) or None if story.via else None
+        else:
+            allowed = (hop.closest if hop else None) or (first.allowed if first else None)
+        return cls(
+            entry=story.entry,
+            effect=story.effect,
+            code=first.code if first else None,
+            asked=_asked(story),
+            allowed=allowed,
+            narrowed_by=hop.name if hop else None,
+            fix=first.fix if first else None,
+            for_model=_for_model(story, first),
+            for_operator=_for_operator(story, allowed),
+        )
+
+
+def _hop(story: _core.Story, reason: _core.Reason | None) -> _core.Hop | None:
+    if reason is None or reason.hop is None or reason.hop >= len(story.via):
+        return None
+    return story.via[reason.hop]
+
+
+def _asked(story: _core.Story) -> str:
+    arguments = ", ".join(
+        f"{shown(name, 40)}={shown(value, 60)}" for name, value in story.arguments.items()
+    )
+    resource = f" on {shown(story.resource, 200)}" if story.resource is not None else ""
+    return f"{shown(story.tool, 80)}({arguments}){resource}"
+
+
+def _for_model(story: _core.Story, first: _core.Reason | None) -> str:
+    """What a denial says, and the entry to refer to. No name of a human, no other hop."""
+    tool = shown(story.tool, 80)
+    if first is None:
+        return f"`{tool}` was allowed (entry {story.entry})"
+    word = "needs a human's approval" if story.effect == "ask" else "was not allowed"
+    text = f"`{tool}` {word}: {shown(first.message, 400)}"
+    if first.fix and not (first.allowed and first.allowed in first.fix):
+        text += f"; to fix it: {shown(first.fix, 200)}"
+    return f"{text} (entry {story.entry})"
+
+
+def _for_operator(story: _core.Story, allowed: str | None) -> str:
+    lines = [story.headline, _line("asked", _asked(story))]
+    if story.effect == "allow":
+        for hop in story.via:
+            by = " or ".join(shown(one, 300) for one in hop.allowed_by)
+            lines.append(_line("allowed", f"{by or '(not told)'} (grant of {shown(hop.name, 80)})"))
+    for place, reason in enumerate(story.reasons):
+        label = "decided" if place == 0 else "also"
+        lines.append(_line(label, f"{reason.code}: {shown(reason.message, 500)}"))
+        if place == 0:
+            if allowed is not None:
+                lines.append(_line("allowed", shown(allowed, 500)))
+            lines += _narrowed(story, reason)
+        if reason.fix:
+            lines.append(_line("to fix it", shown(reason.fix, 500)))
+    lines.append(_line("entry", story.entry))
+    return "\n".join(lines)
+
+
+def _narrowed(story: _core.Story, reason: _core.Reason) -> list[str]:
+    hop = _hop(story, reason)
+    if hop is None or reason.hop is None:
+        return []
+    giver = story.human_name if reason.hop == 0 else story.via[reason.hop - 1].name
+    told = f"the grant {hop.grant} of {shown(hop.name, 80)}, given by {shown(giver, 80)}"
+    return [_line("hop", told), *(_line("narrowed", shown(one, 500)) for one in hop.narrowed)]
+
+
+def _line(label: str, text: str) -> str:
+    return f"  {label:<{_LABEL}} {text}"

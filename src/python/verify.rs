@@ -1,0 +1,254 @@
+//! Checkpoints, verification and its faults as Python values.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use super::errors;
+use super::people::public_key;
+use crate::engine::shown;
+use crate::trail::checkpoint::SignedCheckpoint;
+use crate::trail::verify::{self as verifier, VerifyError};
+
+/// A signed head of the trail: (origin, size, root), a C2SP checkpoint.
+#[pyclass(frozen, module = "answerable", name = "Checkpoint")]
+pub(super) struct Checkpoint(pub(super) SignedCheckpoint);
+
+#[pymethods]
+impl Checkpoint {
+    /// A checkpoint from its text; its signature is checked where it is used.
+    #[staticmethod]
+    fn parse(py: Python<'_>, text: &str) -> PyResult<Self> {
+        SignedCheckpoint::parse(text)
+            .map(Self)
+            .map_err(|error| errors::invalid(py, &error.to_string(), ""))
+    }
+
+    #[getter]
+    fn text(&self) -> &str {
+        self.0.text()
+    }
+
+    #[getter]
+    fn origin(&self) -> &str {
+        &self.0.claimed().origin
+    }
+
+    #[getter]
+    fn size(&self) -> u64 {
+        self.0.claimed().size
+    }
+
+    /// The root hash, in hexadecimal.
+    #[getter]
+    fn root(&self) -> String {
+        data_encoding::HEXLOWER.encode(&self.0.claimed().root)
+    }
+
+    fn __str__(&self) -> &str {
+        self.0.text()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<checkpoint of {} entries, root {}>", self.size(), self.root())
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().0.text() == self.0.text())
+    }
+
+    fn __hash__(&self) -> u64 {
+        self.0.claimed().size
+    }
+}
+
+/// One fault of a trail, with its place and both states.
+#[pyclass(frozen, get_all, module = "answerable", name = "Fault")]
+#[derive(Clone)]
+pub(super) struct Fault {
+    code: &'static str,
+    what: String,
+    place: String,
+    line: Option<u64>,
+    index: Option<u64>,
+    through: Option<u64>,
+    entry: Option<String>,
+    field: Option<String>,
+    expected: Option<String>,
+    found: Option<String>,
+}
+
+#[pymethods]
+impl Fault {
+    fn __str__(&self) -> String {
+        format!("{} at {}: {}", self.code, self.place, self.what)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<fault {} at {}: {}>", self.code, self.place, shown(&self.what, 200))
+    }
+}
+
+/// What was verified.
+#[pyclass(frozen, get_all, module = "answerable", name = "Report")]
+pub(super) struct Report {
+    size: u64,
+    root: String,
+    origin: String,
+    checkpoints: u64,
+    since_agreed: u64,
+    kinds: std::collections::BTreeMap<String, u64>,
+    unknown_kinds: Vec<String>,
+    newest_checkpoint_size: u64,
+    unanchored: u64,
+    disclosed: u64,
+    withheld: u64,
+    decisions_without_outcome: u64,
+}
+
+#[pymethods]
+impl Report {
+    fn __str__(&self) -> String {
+        let (size, checkpoints, disclosed) = (self.size, self.checkpoints, self.disclosed);
+        let plural = if checkpoints == 1 { "" } else { "s" };
+        let mut text = format!(
+            "verified: {size} entries, {checkpoints} checkpoint{plural}, {disclosed} values as committed"
+        );
+        let mut note = |count: u64, what: &str| {
+            if count > 0 {
+                text.push_str(&format!("; {count} {what}"));
+            }
+        };
+        note(self.withheld, "values withheld or erased");
+        note(self.unanchored, "entries after the newest checkpoint");
+        note(self.decisions_without_outcome, "allowed calls without an outcome");
+        note(self.unknown_kinds.len() as u64, "kinds of entries unknown to this version");
+        text
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<report: {}>", self.__str__())
+    }
+}
+
+pub(super) fn judge(
+    py: Python<'_>,
+    report: Result<verifier::Report, VerifyError>,
+) -> PyResult<Report> {
+    let report = match report {
+        Ok(report) => report,
+        Err(VerifyError::Read(error)) => {
+            return Err(errors::invalid(py, &format!("cannot read the trail: {error}"), ""));
+        }
+        Err(error @ VerifyError::Corrupted(_)) => {
+            let message = error.to_string();
+            let VerifyError::Corrupted(report) = error else {
+                return Err(errors::invalid(py, &message, ""));
+            };
+            let faults: PyResult<Vec<Py<Fault>>> =
+                report.faults.iter().map(|fault| Py::new(py, fault_of(fault))).collect();
+            let faults = PyList::new(py, faults?)?.into_any().unbind();
+            let hint = "keep the file as it is: each fault names its place and both states";
+            let details = [("faults", faults)];
+            return Err(errors::make(
+                py,
+                "TrailCorrupted",
+                &message,
+                "trail_corrupted",
+                hint,
+                &details,
+            ));
+        }
+    };
+    Ok(Report {
+        size: report.size,
+        root: data_encoding::HEXLOWER.encode(&report.root),
+        origin: report.origin,
+        checkpoints: report.checkpoints,
+        since_agreed: report.since_agreed,
+        kinds: report.kinds,
+        unknown_kinds: report.unknown_kinds,
+        newest_checkpoint_size: report.newest_checkpoint_size,
+        unanchored: report.unanchored,
+        disclosed: report.disclosed,
+        withheld: report.withheld,
+        decisions_without_outcome: report.decisions_without_outcome,
+    })
+}
+
+fn fault_of(fault: &verifier::Fault) -> Fault {
+    Fault {
+        code: fault.code.slug(),
+        what: fault.what.clone(),
+        place: fault.place.to_string(),
+        line: fault.place.line,
+        index: fault.place.index,
+        through: fault.place.through,
+        entry: fault.place.entry.clone(),
+        field: fault.place.field.clone(),
+        expected: fault.expected.clone(),
+        found: fault.found.clone(),
+    }
+}
+
+/// One checkpoint or several: values, texts, or paths of files that hold a text.
+pub(super) fn since_of(since: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
+    let Some(since) = since else { return Ok(Vec::new()) };
+    if let Ok(checkpoint) = since.cast::<Checkpoint>() {
+        return Ok(vec![checkpoint.get().0.text().to_owned()]);
+    }
+    if let Ok(text) = since.cast::<PyString>() {
+        let text = text.to_str()?;
+        if text.contains('\n') {
+            return Ok(vec![text.to_owned()]);
+        }
+    }
+    if since.cast::<PyString>().is_ok() || since.hasattr("__fspath__")? {
+        let path: PathBuf = since.extract()?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let message = format!("cannot read the checkpoint {}: {error}", path.display());
+            errors::invalid(since.py(), &message, "give a Checkpoint, its text, or a file of it")
+        })?;
+        return Ok(vec![text]);
+    }
+    let mut all = Vec::new();
+    for item in since.try_iter()? {
+        all.extend(since_of(Some(&item?))?);
+    }
+    Ok(all)
+}
+
+/// Verifies an exported trail with the authority's public key alone.
+#[pyfunction]
+#[pyo3(signature = (path, authority, *, since=None, progress=None))]
+pub(super) fn verify(
+    py: Python<'_>,
+    path: PathBuf,
+    authority: &str,
+    since: Option<&Bound<'_, PyAny>>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Report> {
+    let authority = public_key(py, authority)?;
+    let since = since_of(since)?;
+    let file = File::open(&path).map_err(|error| {
+        let message = format!("cannot read {}: {error}", path.display());
+        errors::invalid(py, &message, "give the path of a file that trail.export() wrote")
+    })?;
+    let mut failed = None;
+    let report = py.detach(|| {
+        let since: Vec<&str> = since.iter().map(String::as_str).collect();
+        verifier::verify(BufReader::new(file), &authority, &since, &mut |done, of| {
+            if let (Some(progress), None) = (&progress, &failed) {
+                let told = Python::attach(|py| progress.call1(py, (done, of)).map(|_| ()));
+                failed = told.err();
+            }
+        })
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => judge(py, report),
+    }
+}
