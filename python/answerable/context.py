@@ -317,7 +317,7 @@ def marked(function: Any, kind: Kind) -> Any:
     return function
 
 
-def open(  # noqa: A001 - the public name.
+def open(
     path: str | Path,
     *,
     durability: str = "before",
@@ -408,10 +408,10 @@ def _let_go() -> None:
     if not _folders:
         return
     with contextlib.suppress(OSError):
-        for name in os.listdir("/proc/self/fd"):
+        for link in list(Path("/proc/self/fd").iterdir()):
             with contextlib.suppress(OSError):
-                if str(Path(os.readlink(f"/proc/self/fd/{name}")).parent) in _folders:
-                    os.close(int(name))
+                if str(link.readlink().parent) in _folders:
+                    os.close(int(link.name))
     _folders.clear()
 
 
