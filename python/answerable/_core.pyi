@@ -601,7 +601,7 @@ def under(text: str) -> Caveat:
 def in_network(text: str) -> Caveat:
     """An IP address in this network, such as `"10.0.0.0/8"`."""
 
-def length(min: int = 0, max: int | None = None) -> Caveat:  # noqa: A002 - the public face's own.
+def length(min: int | None = None, max: int | None = None) -> Caveat:  # noqa: A002 - the public face's own.
     """So many code points, bytes, items or entries, both bounds included."""
 
 def each(caveat: Caveat) -> Caveat:
@@ -1189,6 +1189,9 @@ class Report:
     def decisions_without_outcome(self) -> int:
         """How many allowed calls have no outcome."""
 
+def close_all() -> str | None:
+    """Closes every open engine; answers what could not be written, if anything."""
+
 def verify(
     path: _Path,
     authority: str,
@@ -1275,6 +1278,7 @@ class Tool:
         receiver: bool = False,
         wait: bool = True,
         against: tuple[str, str] | None = None,
+        defaulted: Sequence[str] = ...,
     ) -> tuple[Call, tuple[Any, ...], dict[str, Any]]:
         """Judges a call and records the decision; answers the arguments to pass on.
 
@@ -1298,6 +1302,9 @@ class Call:
         self, upto: int | None, done: Callable[[BaseException | None], object]
     ) -> None:
         """Calls `done` from another thread when the entry is durable, or cannot become so."""
+
+    def wait(self, upto: int | None = None) -> BaseException | None:
+        """Waits until the entry is durable; answers an error if it cannot become so."""
 
     def settle(self, error: BaseException | None = None) -> None:
         """Raises the denial that a pending call turned out to be, if it is one."""
