@@ -61,7 +61,7 @@ def main() -> int:
             ttl="30m",
             max_depth=1,
             scope=[
-                ans.allow("invoice.*", resource="invoice/**"),
+                ans.allow("invoice.*", resource=["invoice", "invoice/**"]),
                 ans.allow("pay.vendor", resource="account/*"),
                 ans.allow(
                     "pay.transfer",

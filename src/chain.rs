@@ -53,10 +53,17 @@ impl Anchors {
 
 /// Grants that were verified before, by key, assertion and whole token; failures are never kept.
 #[derive(Debug, Default)]
-pub struct HopCache(Mutex<HashMap<Digest, Arc<Grant>>>);
+pub struct HopCache(Mutex<Verified>);
+
+#[derive(Debug, Default)]
+struct Verified {
+    grants: HashMap<Digest, Arc<Grant>>,
+    bytes: usize,
+}
 
 impl HopCache {
-    const CAPACITY: usize = 8 * 1024;
+    /// How many bytes of tokens are remembered.
+    const CAPACITY: usize = 8 * 1024 * 1024;
 
     fn key(token: &str, key: &PublicKey, authority_id: &str, root: bool) -> Digest {
         let assertion = assertion(authority_id);
@@ -74,16 +81,18 @@ impl HopCache {
         root: bool,
     ) -> Result<Arc<Grant>, GrantError> {
         let at = Self::key(token, key, authority_id, root);
-        if let Some(grant) = self.0.lock().get(&at) {
+        if let Some(grant) = self.0.lock().grants.get(&at) {
             return Ok(grant.clone());
         }
         let grant = Arc::new(Grant::verify(token, key, authority_id, root)?);
         let mut known = self.0.lock();
-        if known.len() >= Self::CAPACITY {
+        if known.bytes + token.len() > Self::CAPACITY {
             // A full cache starts anew: bounded memory, and no bookkeeping on the way in.
-            known.clear();
+            *known = Verified::default();
         }
-        known.insert(at, grant.clone());
+        if known.grants.insert(at, grant.clone()).is_none() {
+            known.bytes += token.len();
+        }
         Ok(grant)
     }
 }

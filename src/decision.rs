@@ -83,6 +83,8 @@ pub mod code {
     pub const EXPIRED: &str = "expired";
     /// A grant of the chain was revoked.
     pub const REVOKED: &str = "revoked";
+    /// The chain was made under another authority.
+    pub const UNKNOWN_AUTHORITY: &str = "unknown_authority";
     /// The human is gone.
     pub const HUMAN_OFFBOARDED: &str = "human_offboarded";
     /// The human is not registered here.
@@ -107,6 +109,8 @@ pub mod code {
     pub const CLOCK_BEHIND: &str = "clock_behind";
     /// A limit is used up.
     pub const LIMIT_REACHED: &str = "limit_reached";
+    /// A limit adds up an argument that is missing or no number from zero up.
+    pub const LIMIT_UNCOUNTABLE: &str = "limit_uncountable";
     /// An argument cannot be judged.
     pub const INVALID_ARGUMENT: &str = "invalid_argument";
     /// The resource cannot be made from the arguments.

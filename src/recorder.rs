@@ -4,6 +4,13 @@
 //! the place implies. Entries queue up and are written together: whoever waits for durability
 //! first writes for all that queued meanwhile, and a thread writes for those who do not wait.
 
+mod meter;
+mod size;
+mod write;
+
+pub use meter::{MeterId, Need};
+pub(crate) use size::{size_of, size_of_text};
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,23 +19,23 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::canonical::{Digest, Map, Value, decode};
+use crate::canonical::{Map, Value, decode};
 use crate::clock::Clock;
-use crate::keys::{KeyError, KeyRing, Owner};
-use crate::registry::{Put, data_key_at, load_data_key};
+use crate::keys::KeyRing;
+use crate::registry::Put;
 use crate::store::{Batch, Store, StoreError};
-use crate::trail::block::{TARGET_BYTES, pack};
 use crate::trail::entry::Draft;
-use crate::trail::merkle::{Frontier, leaf_hash};
+use crate::trail::merkle::Frontier;
+use meter::Meter;
+use size::size_of_draft;
+use write::{MAX_DRAWS, MAX_RECORDS, Writer};
 
 /// The largest entry with all its values, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 48 * 1024;
 /// How many entries may wait in memory before their callers write them.
 const MAX_QUEUED: usize = 8 * 1024;
-/// How many records one write of the store may hold.
-const MAX_RECORDS: usize = 100;
-/// How many entries one block may hold.
-const MAX_BLOCK_ENTRIES: usize = 1_000;
+/// How many meters are kept in memory.
+const MAX_METERS: usize = 64 * 1024;
 
 /// Keys of the store that the recorder reads and writes.
 pub mod keyspace {
@@ -46,32 +53,12 @@ pub mod keyspace {
     }
 }
 
-/// A limit that a call draws on: which one, and how much there is in all.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct CounterId {
-    /// The grant's digest.
-    pub grant: Digest,
-    /// The capability's place in the scope; `u16::MAX` for the grant as a whole.
-    pub capability: u16,
-    /// The limit's place in its list.
-    pub limit: u16,
-}
-
-impl CounterId {
-    fn key(&self) -> Vec<u8> {
-        let mut key = keyspace::COUNTER.to_vec();
-        key.extend_from_slice(&self.grant);
-        key.extend_from_slice(&self.capability.to_be_bytes());
-        key.extend_from_slice(&self.limit.to_be_bytes());
-        key
-    }
-}
-
 /// Called once, when an entry is durable or cannot become so.
 pub type Waiter = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 struct Queued {
     at: i64,
+    bytes: usize,
     draft: Draft,
     puts: Vec<Put>,
 }
@@ -81,18 +68,14 @@ struct Sequencer {
     last_at: i64,
     queue: Vec<Queued>,
     waiters: Vec<(u64, Waiter)>,
-    counters: HashMap<CounterId, Counter>,
+    meters: HashMap<MeterId, Held>,
     closing: bool,
 }
 
-struct Counter {
-    used: u64,
-    /// What stands in the store: `used` may grow to it without another write.
-    reserved: u64,
-}
-
-struct Writer {
-    frontier: Frontier,
+struct Held {
+    meter: Meter,
+    /// All entries below this index must be durable for what was reserved to be.
+    upto: u64,
 }
 
 /// The head of the trail, as the store has it.
@@ -190,11 +173,11 @@ impl Recorder {
                 last_at: head.at,
                 queue: Vec::new(),
                 waiters: Vec::new(),
-                counters: HashMap::new(),
+                meters: HashMap::new(),
                 closing: false,
             }),
             wake: Condvar::new(),
-            writer: Mutex::new(Writer { frontier: head.frontier }),
+            writer: Mutex::new(Writer::new(head.frontier)),
             durable: AtomicU64::new(size),
             healthy: AtomicBool::new(true),
             failure: Mutex::new(None),
@@ -240,12 +223,17 @@ impl Recorder {
     /// the next places.
     ///
     /// # Errors
-    /// What `build` answered.
-    pub fn sequence<R, E>(
+    /// What `build` answered; `Unavailable` or `Closed` where nothing is recorded any more.
+    pub fn sequence<R, E: From<StoreError>>(
         &self,
         build: impl FnOnce(&mut Slot<'_>) -> Result<R, E>,
     ) -> Result<(R, Ticket), E> {
         let sequencer = self.sequencer.lock();
+        // Nothing gets a place that can never be written.
+        self.check_health()?;
+        if sequencer.closing {
+            return Err(StoreError::Closed.into());
+        }
         let at = self.clock.stamp().max(sequencer.last_at);
         let was_empty = sequencer.queue.is_empty();
         let mut slot = Slot { recorder: self, sequencer, at, must_wait: false, pushed: false };
@@ -330,18 +318,46 @@ impl Recorder {
     pub fn flush(&self) -> Result<Frontier, StoreError> {
         let upto = self.sequencer.lock().next;
         self.wait(upto)?;
-        Ok(self.writer.lock().frontier.clone())
+        Ok(self.writer.lock().frontier().clone())
     }
 
-    /// Writes all that was appended and stops the thread.
+    /// Commits records that go with no entry.
+    ///
+    /// # Errors
+    /// The store's; nothing more is recorded after one that leaves open what was written.
+    pub fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        self.check_health()?;
+        let committed = self.store.commit(batch);
+        if let Err(error @ (StoreError::Unavailable { .. } | StoreError::Corrupt { .. })) =
+            &committed
+        {
+            self.fail(error);
+        }
+        committed
+    }
+
+    /// Writes all that was appended, gives back what was reserved of limits and not drawn, and
+    /// stops the thread. Nothing is sequenced from here on. Answers the last frontier.
     ///
     /// # Errors
     /// As [`Recorder::wait`].
-    pub fn close(&self) -> Result<(), StoreError> {
-        let flushed = self.flush();
+    pub fn close(&self) -> Result<Frontier, StoreError> {
         self.sequencer.lock().closing = true;
         self.wake.notify_all();
-        flushed.map(|_| ())
+        let frontier = self.flush()?;
+        let unspent: Vec<(Vec<u8>, u64)> = {
+            let sequencer = self.sequencer.lock();
+            let held = sequencer.meters.iter();
+            held.filter_map(|(id, held)| Some((id.key(), held.meter.unspent()?))).collect()
+        };
+        for some in unspent.chunks(MAX_RECORDS) {
+            let mut batch = Batch::default();
+            for (key, used) in some {
+                batch.put(key.clone(), used.to_be_bytes());
+            }
+            self.commit(batch)?;
+        }
+        Ok(frontier)
     }
 
     fn fail(&self, error: &StoreError) {
@@ -366,122 +382,6 @@ impl Recorder {
             waiter(if upto <= durable { Ok(()) } else { health.clone() });
         }
     }
-
-    /// Packs and writes a queue, the first entry at index `first`, in as few writes as bounds allow.
-    fn write(&self, writer: &mut Writer, first: u64, queue: Vec<Queued>) -> Result<(), StoreError> {
-        let mut rest = queue.as_slice();
-        let mut index = first;
-        while !rest.is_empty() {
-            let mut batch = Batch::default();
-            let mut frontier = writer.frontier.clone();
-            let mut records = 1;
-            let mut at = 0;
-            while !rest.is_empty() && records < MAX_RECORDS {
-                let (block, after) = split_block(rest);
-                let entries: Vec<(&Draft, Vec<u8>)> = block
-                    .iter()
-                    .map(|queued| (&queued.draft, queued.draft.leaf(queued.at)))
-                    .collect();
-                for (_, leaf) in &entries {
-                    frontier
-                        .append(leaf_hash(leaf))
-                        .map_err(|error| StoreError::Unavailable { what: error.to_string() })?;
-                }
-                let bytes = pack(&self.authority_id, index, &entries, &mut |owner| {
-                    self.data_key(owner, &mut batch)
-                })
-                .map_err(|error| StoreError::Unavailable { what: error.to_string() })?;
-                batch.put(keyspace::block(index), bytes);
-                records += 2;
-                for (queued, index) in block.iter().zip(index..) {
-                    records += queued.puts.len();
-                    at = queued.at;
-                    for put in &queued.puts {
-                        match put {
-                            Put::Set(key, value) => {
-                                batch.put(key.clone(), value.clone());
-                            }
-                            Put::Index(key) => {
-                                batch.put(key.clone(), index.to_be_bytes());
-                            }
-                            Put::Drop(key) => {
-                                batch.delete(key.clone());
-                            }
-                        }
-                    }
-                }
-                index += block.len() as u64;
-                rest = after;
-            }
-            batch.put(keyspace::HEAD.to_vec(), Head::encode(&frontier, at));
-            self.store.commit(batch)?;
-            writer.frontier = frontier;
-            self.durable.store(index, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    fn data_key(&self, owner: &Owner, batch: &mut Batch) -> Result<crate::keys::SealKey, KeyError> {
-        let key = data_key_at(owner);
-        let load = |_: &Owner| load_data_key(&*self.store, owner);
-        let (opened, made) = self.ring.find_or_make(owner, &load)?;
-        if let Some(wrapped) = made {
-            batch.put(key, wrapped);
-        }
-        Ok(opened)
-    }
-}
-
-/// The entries of the next block, and the rest.
-fn split_block(queue: &[Queued]) -> (&[Queued], &[Queued]) {
-    let mut bytes = 0;
-    let mut count = 0;
-    for queued in queue.iter().take(MAX_BLOCK_ENTRIES) {
-        bytes += size_of_draft(&queued.draft);
-        if count > 0 && (bytes > TARGET_BYTES || queued.puts.len() > MAX_RECORDS / 2) {
-            break;
-        }
-        count += 1;
-    }
-    queue.split_at(count)
-}
-
-/// About how many bytes a draft takes in a block: leaf and values.
-fn size_of_draft(draft: &Draft) -> usize {
-    let fields: usize =
-        draft.fields.iter().map(|(key, value)| key.len() + size_of(value) + 2).sum();
-    let beside: usize = draft
-        .beside
-        .iter()
-        // The value in JSON, and 32 bytes of commitment.
-        .map(|beside| 2 * beside.field.len() + size_of(&beside.value) + 64)
-        .sum();
-    160 + fields + beside
-}
-
-/// An upper bound of a value's size in JSON, near enough for packing.
-fn size_of(value: &Value) -> usize {
-    match value {
-        Value::Str(text) => {
-            2 + text.len()
-                + text.bytes().filter(|b| *b < 0x20 || *b == b'"' || *b == b'\\').count() * 5
-        }
-        Value::Bytes(bytes) => 16 + bytes.len() * 4 / 3,
-        Value::List(items) | Value::Tuple(items) => {
-            16 + items.iter().map(|v| size_of(v) + 1).sum::<usize>()
-        }
-        Value::Map(map) => 2 + map.iter().map(|(k, v)| k.len() * 2 + size_of(v) + 4).sum::<usize>(),
-        Value::Record(record) => {
-            32 + record.type_name.len()
-                + record.fields.iter().map(|(k, v)| k.len() * 2 + size_of(v) + 4).sum::<usize>()
-        }
-        Value::Enum(member) => {
-            32 + member.type_name.len() + member.name.len() + size_of(&member.value)
-        }
-        Value::Decimal(number) => 16 + number.to_string().len(),
-        Value::Int(crate::canonical::Int::Big(bytes)) => 16 + bytes.len() * 5 / 2,
-        _ => 48,
-    }
 }
 
 impl Slot<'_> {
@@ -500,44 +400,57 @@ impl Slot<'_> {
     /// Appends an entry and the changes of the store that go with it; returns its index.
     pub fn push(&mut self, draft: Draft, puts: Vec<Put>) -> u64 {
         let index = self.sequencer.next;
-        self.sequencer.queue.push(Queued { at: self.at, draft, puts });
+        let bytes = size_of_draft(&draft);
+        self.sequencer.queue.push(Queued { at: self.at, bytes, draft, puts });
         self.sequencer.next += 1;
         self.pushed = true;
         index
     }
 
-    /// Draws one call on each of the limits, or on none: answers the first that is used up.
+    /// Keeps the meters in memory bounded: what is durable can be read again.
+    fn forget_meters(&mut self) {
+        if self.sequencer.meters.len() >= MAX_METERS {
+            let durable = self.recorder.durable.load(Ordering::Acquire);
+            self.sequencer.meters.retain(|_, held| held.upto > durable);
+        }
+    }
+
+    /// Draws what a call needs of each limit, or nothing: answers the first that is used up.
     ///
     /// # Errors
-    /// The store's error if a counter cannot be read.
+    /// The store's error if a meter cannot be read.
     pub fn draw(
         &mut self,
-        draws: &[(CounterId, u64)],
+        draws: &[(MeterId, Need)],
         puts: &mut Vec<Put>,
     ) -> Result<Result<(), usize>, StoreError> {
-        for (place, (id, max)) in draws.iter().enumerate() {
-            if !self.sequencer.counters.contains_key(id) {
-                let used = match self.recorder.store.get(&id.key())? {
-                    Some(bytes) => u64::from_be_bytes(bytes.try_into().map_err(|_| {
-                        StoreError::Corrupt { what: "a limit's counter".to_owned() }
-                    })?),
-                    None => 0,
-                };
-                self.sequencer.counters.insert(id.clone(), Counter { used, reserved: used });
+        // Once, before any is looked at: a meter that was checked must still be there to be drawn.
+        self.forget_meters();
+        if draws.len() > MAX_DRAWS {
+            let what = format!("a call may draw on {MAX_DRAWS} limits, this on {}", draws.len());
+            return Err(StoreError::Refused { what });
+        }
+        for (place, (id, need)) in draws.iter().enumerate() {
+            if !self.sequencer.meters.contains_key(id) {
+                let meter = Meter::load(need, self.recorder.store.get(&id.key())?)?;
+                self.sequencer.meters.insert(id.clone(), Held { meter, upto: 0 });
             }
-            if self.sequencer.counters.get(id).is_none_or(|counter| counter.used >= *max) {
+            let held = self.sequencer.meters.get(id);
+            if !held.is_some_and(|held| held.meter.has(need, self.at)) {
                 return Ok(Err(place));
             }
         }
         let portion = self.recorder.portion;
-        for (id, max) in draws {
-            if let Some(counter) = self.sequencer.counters.get_mut(id) {
-                counter.used += 1;
-                if counter.used > counter.reserved {
-                    counter.reserved = counter.used.saturating_add(portion - 1).min(*max);
-                    puts.push(Put::Set(id.key(), counter.reserved.to_be_bytes().to_vec()));
-                    self.must_wait = true;
+        let durable = self.recorder.durable.load(Ordering::Acquire);
+        let next = self.sequencer.next;
+        for (id, need) in draws {
+            if let Some(held) = self.sequencer.meters.get_mut(id) {
+                if let Some(stored) = held.meter.draw(need, self.at, portion) {
+                    puts.push(Put::Set(id.key(), stored));
+                    held.upto = next + 1;
                 }
+                // Whoever draws on a portion waits for it, not only who made it.
+                self.must_wait |= held.upto > durable;
             }
         }
         Ok(Ok(()))

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
+import sys
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from answerable import _core
 from answerable.errors import AccessDenied, InvalidInput
 from answerable.explain import Explanation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Sequence
     from datetime import timedelta
     from pathlib import Path
 
 __all__ = ["Engine", "acting", "carry", "current", "open"]
 
+Kind = Literal["function", "coroutine", "generator", "async_generator"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -108,7 +111,11 @@ class Engine(_core.Engine):
 
 
 class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - used as a verb.
-    """Puts a grant in force for the calls of a block, in this thread or asyncio task."""
+    """Puts a grant in force for the calls of a block, in this thread or asyncio task.
+
+    The same object may be entered again, also at the same time by other threads and tasks: each
+    block ends on its own.
+    """
 
     def __init__(self, grant: _core.Grant) -> None:
         if not isinstance(grant, _core.Grant):
@@ -118,19 +125,19 @@ class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - us
                 hint="engine.accept(token) makes one from its text",
             )
         self._grant = grant
-        self._entered: list[tuple[_core.Authority, Token[_core.Authority | None]]] = []
+        self._entered: dict[int, tuple[_core.Authority, Token[_core.Authority | None]]] = {}
 
     def __enter__(self) -> _core.Grant:
         outer = _authority.get()
-        if outer is not None and _call.get() is not None and not self._grant.extends(outer.grant):
+        nested = outer is not None and self._grant.extends(outer.grant)
+        if _call.get() is not None and not nested:
             raise AccessDenied(
                 "inside a tool only the grant in force, or one below it, may act",
                 code="authority_conflict",
                 hint="delegate from the grant in force instead of acting under another",
             )
-        nested = outer is not None and self._grant.extends(outer.grant)
         authority = _core.Authority(self._grant, outer if nested else None)
-        self._entered.append((authority, _authority.set(authority)))
+        self._entered[id(authority)] = authority, _authority.set(authority)
         return self._grant
 
     def __exit__(
@@ -139,9 +146,20 @@ class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - us
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        authority, token = self._entered.pop()
+        here = _authority.get()
+        entered = self._entered.pop(id(here), None)
+        if entered is None:
+            # Left out of order, or in another context, as generators and fixtures are: what is in
+            # force here belongs to somebody else and stays.
+            _, (authority, _) = self._entered.popitem()
+            authority.end()
+            return
+        authority, token = entered
         authority.end()
-        _authority.reset(token)
+        try:
+            _authority.reset(token)
+        except ValueError:  # Entered in a context that this one is a copy of.
+            _authority.set(None)
 
 
 def current() -> _core.Grant | None:
@@ -150,27 +168,146 @@ def current() -> _core.Grant | None:
     return authority.grant if authority is not None and authority.alive else None
 
 
+class in_force:  # noqa: N801 - used as a phrase: `with in_force(authority, call):`.
+    """Puts an authority and a call in force while a part of a body runs."""
+
+    __slots__ = ("_authority", "_call", "_tokens")
+
+    def __init__(self, authority: _core.Authority | None, call: _core.Call | None) -> None:
+        self._authority = authority
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._tokens = _authority.set(self._authority), _call.set(self._call)
+
+    def __exit__(self, *error: object) -> None:
+        # A body that is closed in another context leaves nothing behind in it.
+        with contextlib.suppress(ValueError):
+            _call.reset(self._tokens[1])
+        with contextlib.suppress(ValueError):
+            _authority.reset(self._tokens[0])
+
+
+def drive(
+    body: Generator[Any, Any, R], authority: _core.Authority | None, call: _core.Call | None
+) -> Generator[Any, Any, R]:
+    """Runs a generator with an authority in force while its body runs, and only then."""
+    sent: Any = None
+    thrown: BaseException | None = None
+    while True:
+        with in_force(authority, call):
+            try:
+                item = body.send(sent) if thrown is None else body.throw(thrown)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+        sent = thrown = None
+        try:
+            sent = yield item
+        except GeneratorExit:
+            with in_force(authority, call):
+                body.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - it goes on into the body.
+            thrown = error
+
+
+async def adrive(
+    body: AsyncGenerator[Any, Any], authority: _core.Authority | None, call: _core.Call | None
+) -> AsyncGenerator[Any, Any]:
+    """As `drive`, for an async generator."""
+    sent: Any = None
+    thrown: BaseException | None = None
+    while True:
+        with in_force(authority, call):
+            try:
+                item = await (body.asend(sent) if thrown is None else body.athrow(thrown))
+            except StopAsyncIteration:
+                return
+        sent = thrown = None
+        try:
+            sent = yield item
+        except GeneratorExit:
+            with in_force(authority, call):
+                await body.aclose()
+            raise
+        except BaseException as error:  # noqa: BLE001 - it goes on into the body.
+            thrown = error
+
+
 def carry(function: Callable[P, R]) -> Callable[P, R]:
     """Takes the authority in force now along, into a thread or an executor.
 
+    Functions, coroutine functions, generators and async generators keep their kind.
+
     Example:
         pool.submit(ans.carry(transfer), "travel-1", 80)
+
+    Raises:
+        InvalidInput: It is nothing that can be called.
     """
+    if not callable(function):
+        raise InvalidInput(f"expected a function, not {type(function).__name__}")
     authority, call = _authority.get(), _call.get()
+    body: Any = function
 
     @functools.wraps(function)
-    def carried(*args: P.args, **kwargs: P.kwargs) -> R:
-        tokens = _authority.set(authority), _call.set(call)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            _authority.reset(tokens[0])
-            _call.reset(tokens[1])
+    def carried(*args: Any, **kwargs: Any) -> Any:
+        with in_force(authority, call):
+            return body(*args, **kwargs)
 
-    return carried
+    @functools.wraps(function)
+    async def carried_async(*args: Any, **kwargs: Any) -> Any:
+        with in_force(authority, call):
+            return await body(*args, **kwargs)
+
+    @functools.wraps(function)
+    def carried_generator(*args: Any, **kwargs: Any) -> Any:
+        with in_force(authority, call):
+            generator = body(*args, **kwargs)
+        return run(generator, authority, call)
+
+    kind = kind_of(function)
+    if kind == "function":
+        return carried
+    if kind == "coroutine":
+        return carried_async  # type: ignore[return-value]
+    run: Any = drive if kind == "generator" else adrive
+    return marked(carried_generator, kind)  # type: ignore[no-any-return]
 
 
-def open(
+def kind_of(function: Any) -> Kind:
+    """Which of the four kinds a callable is; a callable object is what its `__call__` is."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not inspect.isclass(function):
+        function = getattr(type(function), "__call__", function)  # noqa: B004 - its kind matters.
+    if inspect.iscoroutinefunction(function):
+        return "coroutine"
+    if inspect.isasyncgenfunction(function):
+        return "async_generator"
+    return "generator" if inspect.isgeneratorfunction(function) else "function"
+
+
+_FLAGS = {
+    "coroutine": inspect.CO_COROUTINE,
+    "generator": inspect.CO_GENERATOR,
+    "async_generator": inspect.CO_ASYNC_GENERATOR,
+}
+
+
+def marked(function: Any, kind: Kind) -> Any:
+    """Makes a plain function that returns what `kind` says known to `inspect` as that kind."""
+    if kind == "coroutine" and sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    if kind != "function":
+        # The flag on the code is all that `inspect` looks at. It decides nothing at run time: what
+        # makes a generator is in the instructions.
+        code = function.__code__
+        function.__code__ = code.replace(co_flags=code.co_flags | _FLAGS[kind])
+    return function
+
+
+def open(  # noqa: A001 - the public name.
     path: str | Path,
     *,
     durability: str = "before",

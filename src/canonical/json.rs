@@ -31,7 +31,7 @@ pub fn from_json(text: &str) -> Result<Value, String> {
 }
 
 /// The JSON library reads whole numbers beyond 64 bits, and `-0`, as floats: they are refused.
-fn whole_numbers_fit(text: &str) -> Result<(), String> {
+pub(crate) fn whole_numbers_fit(text: &str) -> Result<(), String> {
     let mut rest = text;
     while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
         let from = rest.get(at..).unwrap_or_default();

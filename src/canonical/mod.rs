@@ -9,8 +9,9 @@ mod json;
 mod number;
 
 pub use decode::{DecodeError, decode};
+pub(crate) use json::whole_numbers_fit;
 pub use json::{from_json, to_json};
-pub use number::{Decimal, Int, NumberError, compare as compare_numbers};
+pub use number::{Decimal, Int, NumberError, add as add_numbers, compare as compare_numbers};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
@@ -313,6 +314,32 @@ pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
         number >>= 7;
     }
     out.push(number as u8);
+}
+
+/// The canonical bytes of a map whose values are encoded already, in any order of keys.
+///
+/// The caller answers for each key standing there once.
+#[must_use]
+pub fn encode_map(mut entries: Vec<(&str, std::borrow::Cow<'_, [u8]>)>) -> Vec<u8> {
+    entries.sort_unstable_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+    let size: usize = entries.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
+    let mut out = Vec::with_capacity(size + 8);
+    out.push(tag::MAP);
+    put_varint(&mut out, entries.len() as u64);
+    for (key, value) in entries {
+        put_bytes(&mut out, key.as_bytes());
+        out.extend_from_slice(&value);
+    }
+    out
+}
+
+/// The canonical bytes of text.
+#[must_use]
+pub fn encode_text(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 3);
+    out.push(tag::STR);
+    put_bytes(&mut out, text.as_bytes());
+    out
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -334,3 +334,68 @@ impl Exact {
         })
     }
 }
+
+/// The exact sum of two numbers of any numeric type; `None` if either is no number, or the sum is
+/// beyond what a decimal holds.
+#[must_use]
+pub fn add(a: &super::Value, b: &super::Value) -> Option<Decimal> {
+    let (a, b) = (exact(a)?, exact(b)?);
+    let exponent = a.exponent.min(b.exponent);
+    // The budgets of the types bound both the digits and the distance of the exponents.
+    let (x, y) = (a.scaled(exponent), b.scaled(exponent));
+    let (negative, digits) = match (a.negative == b.negative, compare_digits(&x, &y)) {
+        (true, _) => (a.negative, add_digits(&x, &y)),
+        (false, Ordering::Less) => (b.negative, subtract_digits(&y, &x)),
+        (false, _) => (a.negative, subtract_digits(&x, &y)),
+    };
+    let text: String = digits.iter().rev().map(|digit| char::from(b'0' + digit)).collect();
+    let text = if text.is_empty() { "0" } else { &text };
+    Decimal::new(negative, text, exponent).ok()
+}
+
+impl Exact {
+    /// The digits at a lower exponent, the lowest first.
+    fn scaled(&self, exponent: i64) -> Vec<u8> {
+        let zeros = usize::try_from(self.exponent - exponent).unwrap_or(0);
+        let digits = self.digits.bytes().rev().map(|digit| digit - b'0');
+        if self.digits.is_empty() {
+            return Vec::new();
+        }
+        std::iter::repeat_n(0, zeros).chain(digits).collect()
+    }
+}
+
+fn compare_digits(a: &[u8], b: &[u8]) -> Ordering {
+    let width = a.len().max(b.len());
+    let digit = |n: &[u8], place: usize| n.get(place).copied().unwrap_or(0);
+    (0..width)
+        .rev()
+        .map(|place| digit(a, place).cmp(&digit(b, place)))
+        .find(|o| o.is_ne())
+        .unwrap_or(Ordering::Equal)
+}
+
+fn add_digits(a: &[u8], b: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(a.len().max(b.len()) + 1);
+    let mut carry = 0;
+    for place in 0..a.len().max(b.len()) {
+        let digit = |n: &[u8]| n.get(place).copied().unwrap_or(0);
+        let sum = digit(a) + digit(b) + carry;
+        out.push(sum % 10);
+        carry = sum / 10;
+    }
+    out.push(carry);
+    out
+}
+
+/// `a - b` for `a` not below `b`.
+fn subtract_digits(a: &[u8], b: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(a.len());
+    let mut borrow = 0;
+    for (place, digit) in a.iter().enumerate() {
+        let take = b.get(place).copied().unwrap_or(0) + borrow;
+        borrow = u8::from(*digit < take);
+        out.push(digit + 10 * borrow - take);
+    }
+    out
+}

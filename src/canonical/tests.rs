@@ -148,3 +148,29 @@ fn json_refuses_what_it_would_not_write() {
         Some(&Value::int(1))
     );
 }
+
+#[test]
+fn sums_are_exact() {
+    let decimal = |t: &str| Value::Decimal(Decimal::parse(t).unwrap());
+    let float = |f: f64| Value::float(f).unwrap();
+    let sum = |a: &Value, b: &Value| Value::Decimal(add_numbers(a, b).unwrap());
+    assert_eq!(sum(&decimal("0.1"), &decimal("0.2")), decimal("0.3"));
+    assert_eq!(sum(&Value::int(5), &decimal("-7.25")), decimal("-2.25"));
+    assert_eq!(sum(&Value::int(-5), &Value::int(5)), decimal("0"));
+    assert_eq!(sum(&float(0.5), &Value::int(i64::MAX)), decimal("9223372036854775807.5"));
+    // Ten times the double next to 0.1 is above one by exactly ten times its error.
+    let ten = (0..10).fold(decimal("0"), |total, _| sum(&total, &float(0.1)));
+    assert_eq!(compare_numbers(&ten, &Value::int(1)), Some(Ordering::Greater));
+    assert_eq!(sum(&float(5e-324), &float(-5e-324)), decimal("0"));
+    assert_eq!(add_numbers(&Value::Bool(true), &Value::int(1)), None);
+    assert_eq!(add_numbers(&decimal("1e6200"), &decimal("1e-6200")), None);
+}
+
+proptest! {
+    #[test]
+    fn sums_of_integers_agree_with_the_machine(a in any::<i64>(), b in any::<i64>()) {
+        let sum = add_numbers(&Value::int(a), &Value::int(b)).unwrap();
+        let expected = Decimal::parse(&(i128::from(a) + i128::from(b)).to_string()).unwrap();
+        prop_assert_eq!(sum, expected);
+    }
+}

@@ -6,27 +6,30 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 
+use super::masking::{Masking, Recorded};
 use super::{Durability, Engine};
 use crate::authorizer::{
     AgentFacts, Facts, HumanFacts, Judgement, Standing, authorize, limit_of, limit_reason,
 };
-use crate::canonical::{Digest, Map, Value};
+use crate::canonical::{Digest, Map, Value, compare_numbers, encode_text};
 use crate::chain::Chain;
 use crate::clock::Reading;
 use crate::decision::{Decision, Effect, Reason, code};
-use crate::keys::{KeyError, Owner, random};
+use crate::keys::{KeyError, Owner};
 use crate::principal::{AgentId, EntryId, HumanId, TaskId};
-use crate::recorder::{CounterId, Slot};
+use crate::recorder::{MeterId, Need, Slot, size_of, size_of_text};
 use crate::registry::{Put, State};
 use crate::request::Request;
 use crate::scope::Limit;
 use crate::store::StoreError;
-use crate::trail::entry::{Draft, kind};
+use crate::trail::entry::{Draft, Part, kind};
 
 /// How often a judgement is made again because the state moved, before it is denied.
 const MAX_ROUNDS: usize = 100;
-/// The largest recorded value of one argument or result, in canonical bytes.
+/// The largest recorded value of one argument or result, in bytes of JSON.
 const MAX_RECORDED: usize = 8 * 1024;
+/// The most that a denial's reasons take up, in bytes of JSON.
+const MAX_DETAIL: usize = 12 * 1024;
 /// The largest recorded text of a resource or exception, in bytes.
 const MAX_TEXT: usize = 4 * 1024;
 
@@ -36,18 +39,34 @@ pub struct Bound {
     chain: Chain,
     statements: Vec<Option<String>>,
     owner: Owner,
-    digests: Value,
+    fields: Fields,
     standing: RwLock<Option<(u64, Arc<Standing>)>>,
+}
+
+/// What every decision under a chain repeats, encoded once.
+#[derive(Debug)]
+struct Fields {
+    human: Arc<[u8]>,
+    agent: Arc<[u8]>,
+    task: Arc<[u8]>,
+    chain: Arc<[u8]>,
 }
 
 impl Bound {
     pub(super) fn new(chain: Chain, statements: Vec<Option<String>>) -> Self {
         let digests = chain.hops().iter().map(|hop| Value::bytes(&hop.digest)).collect();
+        let leaf = &chain.leaf().payload;
+        let fields = Fields {
+            human: encode_text(&leaf.human.to_string()).into(),
+            agent: encode_text(&leaf.holder.agent.to_string()).into(),
+            task: encode_text(&leaf.task.id.to_string()).into(),
+            chain: Value::List(digests).encode().into(),
+        };
         Self {
             owner: Owner::human(chain.root().payload.human),
             chain,
             statements,
-            digests: Value::List(digests),
+            fields,
             standing: RwLock::new(None),
         }
     }
@@ -65,17 +84,6 @@ impl Bound {
     }
 }
 
-/// How an argument is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorded {
-    /// As it is.
-    Keep,
-    /// Its type only.
-    Mask,
-    /// Its type and a keyed digest.
-    Digest,
-}
-
 /// One call, as the guard saw it.
 #[derive(Debug)]
 pub struct Call<'a> {
@@ -85,8 +93,8 @@ pub struct Call<'a> {
     pub request: Result<Request, Vec<Reason>>,
     /// Arguments passed by reference, unjudged: name and type, for the record.
     pub by_type: &'a [(Box<str>, String)],
-    /// How arguments are recorded, by name; kept if absent.
-    pub record: &'a [(Box<str>, Recorded)],
+    /// How arguments are recorded.
+    pub masking: &'a Masking,
     /// The chain in force.
     pub bound: Option<&'a Bound>,
     /// Why there is none, or what speaks against it before anything is looked at.
@@ -130,7 +138,7 @@ impl Engine {
         match bound {
             None => Decision::deny(vec![no_authority()]),
             Some(bound) => {
-                let (_, judgement) = self.judge_once(bound, request, &|_| false);
+                let (_, judgement) = self.judge_once(bound, request, &Masking::default());
                 judgement.decision
             }
         }
@@ -153,16 +161,14 @@ impl Engine {
 
     fn judge_recorded(&self, call: &Call<'_>) -> Result<Judged, StoreError> {
         let key = |error: KeyError| StoreError::Unavailable { what: error.to_string() };
-        let id = EntryId::from_bytes(random().map_err(key)?);
-        let salt = random().map_err(key)?;
-        let masked =
-            |name: &str| call.record.iter().any(|(n, how)| &**n == name && *how != Recorded::Keep);
+        let id = EntryId::from_bytes(self.random.take().map_err(key)?);
+        let salt = self.random.take().map_err(key)?;
         for _ in 0..MAX_ROUNDS {
             let (epoch, judgement) = match (&call.against, call.bound, &call.request) {
                 (Some(reason), _, _) => (None, Judgement::deny(reason.clone())),
                 (None, None, _) => (None, Judgement::deny(no_authority())),
                 (None, Some(bound), Ok(request)) => {
-                    let (epoch, judgement) = self.judge_once(bound, request, &masked);
+                    let (epoch, judgement) = self.judge_once(bound, request, call.masking);
                     (Some(epoch), judgement)
                 }
                 (None, Some(_), Err(reasons)) => {
@@ -183,12 +189,7 @@ impl Engine {
     }
 
     /// Judges against the state of one epoch.
-    fn judge_once(
-        &self,
-        bound: &Bound,
-        request: &Request,
-        masked: &dyn Fn(&str) -> bool,
-    ) -> (u64, Judgement) {
+    fn judge_once(&self, bound: &Bound, request: &Request, masking: &Masking) -> (u64, Judgement) {
         let now = match self.clock.read() {
             Reading::Now(now) => now,
             Reading::Behind { now, mark } => {
@@ -202,7 +203,13 @@ impl Engine {
             }
         };
         let (epoch, standing) = self.standing(bound);
-        (epoch, authorize(&bound.chain, &standing, request, masked, now))
+        if bound.chain.authority_id() != self.authority_id {
+            let text = "the chain was made under another authority than this engine's";
+            let reason = Reason::new(code::UNKNOWN_AUTHORITY, text);
+            return (epoch, Judgement::deny(reason.fix("ask this engine's authority for a grant")));
+        }
+        let masked = |name: &str| masking.hides(name, &request.arguments);
+        (epoch, authorize(&bound.chain, &standing, request, &masked, now))
     }
 
     /// What the state says of a chain, remembered until the state changes.
@@ -229,30 +236,7 @@ impl Engine {
         judgement: Judgement,
         draft: Draft,
     ) -> Result<Option<Judged>, StoreError> {
-        let draws: Vec<(CounterId, u64)> = match call.bound {
-            Some(bound) => judgement
-                .draws
-                .iter()
-                .filter_map(|draw| {
-                    let hop = bound.chain.hops().get(draw.hop)?;
-                    let Limit::Calls(max) = limit_of(&bound.chain, draw)? else { return None };
-                    let capability = draw.capability.and_then(|place| u16::try_from(place).ok());
-                    let id = CounterId {
-                        grant: hop.digest,
-                        capability: capability.unwrap_or(u16::MAX),
-                        limit: u16::try_from(draw.limit).ok()?,
-                    };
-                    Some((id, max.get()))
-                })
-                .collect(),
-            None => Vec::new(),
-        };
-        // A limit of a kind that cannot be counted here must never be passed over.
-        if draws.len() != judgement.draws.len() {
-            return Err(StoreError::Unavailable {
-                what: "a limit that cannot be counted".to_owned(),
-            });
-        }
+        let (judgement, draws) = needs(call, judgement);
         let id = draft.id;
         let (judged, ticket) = self.recorder.sequence(|slot| {
             if epoch.is_some_and(|epoch| epoch != self.epoch.load(Ordering::Acquire)) {
@@ -262,10 +246,9 @@ impl Engine {
             let mut decision = judgement.decision;
             if !draws.is_empty()
                 && let Err(place) = slot.draw(&draws, &mut puts)?
-                && let (Some(draw), Some(bound)) = (judgement.draws.get(place), call.bound)
-                && let Some(limit) = limit_of(&bound.chain, draw)
             {
-                decision = Decision::deny(vec![limit_reason(draw, limit)]);
+                let reached = draws.get(place).map(|(id, _)| id);
+                decision = Decision::deny(vec![used_up(reached, &judgement.draws, call)]);
             }
             let owner = match call.bound {
                 Some(bound) => bound.owner.clone(),
@@ -297,20 +280,20 @@ impl Engine {
         let mut draft = draft;
         match call.bound {
             Some(bound) => {
-                let payload = &bound.chain.leaf().payload;
+                let fields = &bound.fields;
                 draft = draft
-                    .with("human", Value::str(&payload.human.to_string()))
-                    .with("agent", Value::str(&payload.holder.agent.to_string()))
-                    .with("task", Value::str(&payload.task.id.to_string()))
-                    .with("chain", bound.digests.clone());
+                    .with("human", Part::Encoded(fields.human.clone()))
+                    .with("agent", Part::Encoded(fields.agent.clone()))
+                    .with("task", Part::Encoded(fields.task.clone()))
+                    .with("chain", Part::Encoded(fields.chain.clone()));
             }
-            None => draft = draft.with("human", Value::str("none")),
+            None => draft = draft.with("human", Part::Word("none")),
         }
         draft = draft
-            .with("effect", Value::str(decision.effect.word()))
+            .with("effect", Part::Word(decision.effect.word()))
             .with("reasons", Value::List(codes))
             .with("policy", Value::str(&decision.policy_version))
-            .with_some("parent", call.parent.map(|entry| Value::str(&entry.to_string())));
+            .with_some("parent", call.parent.map(Part::Entry));
         match &call.request {
             Ok(request) => {
                 draft = draft.with("tool", Value::str(request.tool.as_str()));
@@ -341,6 +324,10 @@ impl Engine {
         if decision.effect != Effect::Allow {
             draft = draft.beside("detail", detail(&decision.reasons), owner);
         }
+        if !Slot::fits(&draft) {
+            // The bounds above leave room; should they ever not, the entry itself must stand.
+            draft.beside.retain(|beside| beside.field == "request");
+        }
         draft
     }
 
@@ -368,36 +355,51 @@ impl Engine {
     fn recorded(&self, arguments: &Map, call: &Call<'_>) -> Value {
         let mut recorded = Map::new();
         let mut room = 3 * MAX_RECORDED;
+        let mut left_out = 0;
         for (name, value) in arguments.iter() {
-            let how = call
-                .record
-                .iter()
-                .find(|(n, _)| &**n == name)
-                .map_or(Recorded::Keep, |(_, how)| *how);
+            // Room is counted as it is taken up in a block.
+            let around = size_of_text(cut(name, 256)) + 128;
+            if around > room {
+                left_out += 1;
+                continue;
+            }
+            room -= around;
             let word = Value::str(value.type_word());
-            let item = match how {
+            let item = match call.masking.how(name) {
                 Recorded::Mask => vec![Value::str("mask"), word],
                 Recorded::Digest => {
                     let digest = self.ring.request_digest(&[name.as_bytes(), &value.encode()]);
                     vec![Value::str("digest"), word, Value::bytes(&digest)]
                 }
                 Recorded::Keep => {
-                    let bytes = value.encode();
-                    if bytes.len() > MAX_RECORDED.min(room) {
+                    let value = call.masking.veil(name, value);
+                    let spent = size_of(&value);
+                    if spent > MAX_RECORDED.min(room) {
+                        let bytes = value.encode();
                         let digest = self.ring.request_digest(&[name.as_bytes(), &bytes]);
                         let size = Value::int(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
                         vec![Value::str("large"), word, size, Value::bytes(&digest)]
                     } else {
-                        room -= bytes.len();
-                        vec![Value::str("keep"), value.clone()]
+                        room -= spent;
+                        vec![Value::str("keep"), value.into_owned()]
                     }
                 }
             };
             recorded.insert(cut(name, 256), Value::List(item));
         }
         for (name, word) in call.by_type {
+            let around = size_of_text(cut(name, 256)) + size_of_text(cut(word, 256)) + 128;
+            if around > room {
+                left_out += 1;
+                continue;
+            }
+            room -= around;
             let item = vec![Value::str("type"), Value::str(cut(word, 256))];
             recorded.insert(cut(name, 256), Value::List(item));
+        }
+        if left_out > 0 {
+            // The request's digest covers them all the same.
+            recorded.insert("", Value::List(vec![Value::str("left_out"), Value::int(left_out)]));
         }
         Value::Map(recorded)
     }
@@ -408,7 +410,7 @@ impl Engine {
         if !judged.must_wait {
             return judged;
         }
-        match self.recorder.wait(judged.upto) {
+        match self.wait(judged.upto) {
             Ok(()) => judged,
             Err(error) => unrecorded(&error),
         }
@@ -416,7 +418,10 @@ impl Engine {
 
     /// Calls `waiter` when a decision's entry is durable, or cannot become so.
     pub fn notify(&self, upto: u64, waiter: crate::recorder::Waiter) {
-        self.recorder.notify(upto, waiter);
+        match self.here() {
+            Ok(()) => self.recorder.notify(upto, waiter),
+            Err(error) => waiter(Err(error)),
+        }
     }
 
     /// Appends the outcome of an allowed call; answers what must be durable before the result is
@@ -450,6 +455,7 @@ impl Engine {
     /// # Errors
     /// The store's.
     pub fn wait(&self, upto: u64) -> Result<(), StoreError> {
+        self.here()?;
         self.recorder.wait(upto)
     }
 
@@ -464,17 +470,17 @@ impl Engine {
             return Err(StoreError::Closed);
         };
         let key = |error: KeyError| StoreError::Unavailable { what: error.to_string() };
-        let id = EntryId::from_bytes(random().map_err(key)?);
-        let mut draft = Draft::new(id, kind::OUTCOME, random().map_err(key)?)
-            .with("decision", Value::str(&decision.to_string()))
+        let id = EntryId::from_bytes(self.random.take().map_err(key)?);
+        let mut draft = Draft::new(id, kind::OUTCOME, self.random.take().map_err(key)?)
+            .with("decision", Part::Entry(decision))
             .with("duration_us", Value::int(duration_us));
         draft = match outcome {
             Outcome::Returned(result) => {
                 let (item, word) = match result {
                     Ok(value) => {
-                        let size = value.encode().len();
-                        if size > MAX_RECORDED {
-                            let size = Value::int(i64::try_from(size).unwrap_or(i64::MAX));
+                        if size_of(value) > MAX_RECORDED {
+                            let size = i64::try_from(value.encode().len()).unwrap_or(i64::MAX);
+                            let size = Value::int(size);
                             (vec![Value::str("large"), size], value.type_word())
                         } else {
                             (vec![Value::str("keep"), value.clone()], value.type_word())
@@ -482,14 +488,14 @@ impl Engine {
                     }
                     Err(word) => (vec![Value::str("type")], cut(word, 256)),
                 };
-                draft.with("status", Value::str("returned")).with("type", Value::str(word)).beside(
+                draft.with("status", Part::Word("returned")).with("type", Value::str(word)).beside(
                     "result",
                     Value::List(item),
                     owner,
                 )
             }
             Outcome::Raised(word, text) => draft
-                .with("status", Value::str("raised"))
+                .with("status", Part::Word("raised"))
                 .with("type", Value::str(cut(word, 256)))
                 .beside("error", Value::str(cut(text, MAX_TEXT)), owner),
         };
@@ -499,6 +505,93 @@ impl Engine {
         })?;
         Ok(ticket.upto)
     }
+}
+
+/// The reason for the limit that was used up.
+fn used_up(
+    reached: Option<&MeterId>,
+    draws: &[crate::authorizer::Draw],
+    call: &Call<'_>,
+) -> Reason {
+    let found = call.bound.zip(reached).and_then(|(bound, id)| {
+        let draw = draws.iter().find(|draw| {
+            let hop = bound.chain.hops().get(draw.hop);
+            hop.is_some_and(|hop| hop.digest == id.grant)
+                && draw.limit == usize::from(id.limit)
+                && draw.capability.map_or(u16::MAX, |place| place as u16) == id.capability
+        })?;
+        Some(limit_reason(draw, limit_of(&bound.chain, draw)?))
+    });
+    found.unwrap_or_else(|| Reason::new(code::LIMIT_REACHED, "a limit is used up"))
+}
+
+/// What an allowed call needs of each limit; a deny where a limit cannot be counted.
+fn needs(call: &Call<'_>, judgement: Judgement) -> (Judgement, Vec<(MeterId, Need)>) {
+    let mut needs = Vec::with_capacity(judgement.draws.len());
+    let (Some(bound), Ok(request)) = (call.bound, &call.request) else {
+        return (judgement, needs);
+    };
+    for draw in &judgement.draws {
+        let of = bound.chain.hops().get(draw.hop).zip(limit_of(&bound.chain, draw));
+        let Some((hop, limit)) = of else {
+            // A limit that is not found must never be passed over.
+            return (Judgement::deny(uncountable(draw.hop, "it is not there")), Vec::new());
+        };
+        let need = match limit {
+            Limit::Calls(max) => Need::Call { max: max.get() },
+            Limit::Rate { calls, per_us } => Need::Rate {
+                max: calls.get(),
+                per: i64::try_from(per_us.get()).unwrap_or(i64::MAX),
+            },
+            Limit::Total(total) => {
+                let name = total.argument();
+                match (argument_at(&request.arguments, name), draw.capability) {
+                    (Some(amount), _) => {
+                        let zero = Value::int(0);
+                        if !compare_numbers(amount, &zero).is_some_and(std::cmp::Ordering::is_ge) {
+                            let why = format!("`{name}` is no number from zero up");
+                            return (Judgement::deny(uncountable(draw.hop, &why)), Vec::new());
+                        }
+                        Need::Amount { amount: amount.clone(), max: total.max().clone() }
+                    }
+                    // Over a whole grant, a tool without the argument adds nothing to the total.
+                    (None, None) => continue,
+                    (None, Some(_)) => {
+                        let why = format!("`{name}` is missing");
+                        return (Judgement::deny(uncountable(draw.hop, &why)), Vec::new());
+                    }
+                }
+            }
+        };
+        let place = |place: usize| u16::try_from(place).unwrap_or(u16::MAX);
+        let capability = draw.capability.map_or(u16::MAX, place);
+        let id = MeterId { grant: hop.digest, capability, limit: place(draw.limit) };
+        needs.push((id, need));
+    }
+    (judgement, needs)
+}
+
+fn uncountable(hop: usize, why: &str) -> Reason {
+    Reason::new(code::LIMIT_UNCOUNTABLE, format!("a limit of hop {hop} cannot be counted: {why}"))
+        .at(hop)
+        .fix("pass the argument that the limit adds up, as a number from zero up")
+}
+
+/// An argument, or with dots a field of one.
+fn argument_at<'a>(arguments: &'a Map, name: &str) -> Option<&'a Value> {
+    if let Some(value) = arguments.get(name) {
+        return Some(value);
+    }
+    let mut parts = name.split('.');
+    let mut value = arguments.get(parts.next()?)?;
+    for part in parts {
+        value = match value {
+            Value::Map(map) => map.get(part)?,
+            Value::Record(record) => record.fields.get(part)?,
+            _ => return None,
+        };
+    }
+    Some(value)
 }
 
 fn unrecorded(error: &StoreError) -> Judged {
@@ -523,6 +616,7 @@ fn no_authority() -> Reason {
 
 /// A denial's reasons as a value: what the entry tells later.
 fn detail(reasons: &[Reason]) -> Value {
+    let mut room = MAX_DETAIL;
     let items = reasons.iter().take(16).map(|reason| {
         let mut map = Map::new();
         map.insert("code", Value::str(&reason.code));
@@ -537,6 +631,13 @@ fn detail(reasons: &[Reason]) -> Value {
             map.insert("fix", Value::str(cut(fix, MAX_TEXT / 4)));
         }
         Value::Map(map)
+    });
+    // The first reason decides, and always fits.
+    let items = items.take_while(|item| {
+        let spent = size_of(item);
+        let fits = spent <= room || room == MAX_DETAIL;
+        room = room.saturating_sub(spent);
+        fits
     });
     Value::List(items.collect())
 }

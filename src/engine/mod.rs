@@ -5,21 +5,23 @@
 
 mod inspect;
 mod judge;
+mod masking;
 mod open;
 mod read;
 mod story;
-
 mod verbs;
+mod words;
 
 pub use inspect::Inspected;
-pub use judge::{Bound, Call, Judged, Outcome, Recorded};
+pub use judge::{Bound, Call, Judged, Outcome};
+pub use masking::{Masking, Recorded, Texts, is_secret};
 pub use open::{MasterSource, Options};
 pub use read::{Exported, Filter, Names};
-pub use story::{Hop, Story, describe, shown};
-
+pub use story::{Hop, Story};
 pub use verbs::{Delegation, NewGrant, TaskChoice};
+pub use words::{describe, shown};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,8 +32,8 @@ use parking_lot::{Mutex, RwLock};
 use crate::canonical::Digest;
 use crate::chain::{Anchors, HopCache, InvalidGrant};
 use crate::clock::Clock;
-use crate::keys::{KeyError, KeyRing, PublicKey, SecretKey};
-use crate::principal::HumanId;
+use crate::keys::{KeyError, KeyRing, PublicKey, RandomPool, SecretKey};
+use crate::principal::{GrantId, HumanId};
 use crate::recorder::Recorder;
 use crate::registry::{Change, RegistryError, Sealer, State};
 use crate::store::{Store, StoreError};
@@ -128,8 +130,10 @@ pub struct Engine {
     durability: Durability,
     max_hops: usize,
     operator: Mutex<Option<HumanId>>,
-    adopted: Mutex<HashSet<Digest>>,
+    /// The grants known since the opening.
+    adopted: Mutex<HashMap<GrantId, Digest>>,
     grants: Mutex<HashMap<Digest, Arc<Entry>>>,
+    random: RandomPool,
     thread: Mutex<Option<JoinHandle<()>>>,
     closed: AtomicBool,
     pid: u32,
@@ -165,13 +169,19 @@ impl Engine {
     /// # Errors
     /// `Closed`, `Forked` or `Unavailable`.
     pub fn check(&self) -> Result<(), StoreError> {
-        if std::process::id() != self.pid {
-            return Err(StoreError::Forked);
-        }
+        self.here()?;
         if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
         self.recorder.check_health()
+    }
+
+    /// Refuses in a forked child.
+    ///
+    /// INVARIANT: asked before any lock is touched; one that a thread held at the fork is never
+    /// released there.
+    fn here(&self) -> Result<(), StoreError> {
+        if std::process::id() == self.pid { Ok(()) } else { Err(StoreError::Forked) }
     }
 
     /// Writes all that was appended, signs a last checkpoint, and lets the store go.
@@ -181,22 +191,27 @@ impl Engine {
     /// # Errors
     /// The store's, if what was appended could not be written.
     pub fn close(&self) -> Result<(), EngineError> {
-        if std::process::id() != self.pid {
+        self.end(true)
+    }
+
+    fn end(&self, join: bool) -> Result<(), EngineError> {
+        if self.here().is_err() {
             // The parent's threads and locks do not exist here: leave everything to the parent.
             return Ok(());
         }
-        let last = if self.check().is_ok() { self.checkpoint().map(|_| ()) } else { Ok(()) };
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let flushed = self.recorder.close();
-        if let Some(thread) = self.thread.lock().take() {
+        let last = match self.recorder.close() {
+            Ok(frontier) => self.sign(&frontier).map(|_| ()),
+            Err(error) => Err(error.into()),
+        };
+        if join && let Some(thread) = self.thread.lock().take() {
             // A panic in the recorder's thread has already stopped everything.
             let _ = thread.join();
         }
         let closed = self.store.close();
         last?;
-        flushed?;
         Ok(closed?)
     }
 
@@ -223,7 +238,14 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if let Err(error) = self.close() {
+        if self.here().is_err() {
+            // The thread it names does not exist in a forked child.
+            std::mem::forget(self.thread.get_mut().take());
+            return;
+        }
+        // Not joined: the last handle may be dropped by the recorder's thread itself, or by one
+        // that holds the interpreter while the recorder's waits for it. It has nothing left to do.
+        if let Err(error) = self.end(false) {
             tracing::error!(error = %error, "the engine could not be closed cleanly");
         }
     }

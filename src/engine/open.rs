@@ -13,7 +13,8 @@ use crate::canonical::Value;
 use crate::chain::{Anchors, HopCache, MAX_HOPS};
 use crate::clock::{Clock, Source};
 use crate::keys::{
-    KeyError, KeyRing, MasterKey, SealKey, SecretKey, check_private_file, write_private_file,
+    KeyError, KeyRing, MasterKey, RandomPool, SealKey, SecretKey, check_private_file,
+    write_private_file,
 };
 use crate::recorder::{Head, Recorder};
 use crate::registry::{Put, Sealer, State, draft};
@@ -23,6 +24,9 @@ use crate::trail::entry::kind;
 
 const AUTHORITY: &[u8] = b"k/authority";
 const CHECKPOINT: &[u8] = b"k/checkpoint";
+/// The file in the store's folder that names the authority, written once it is durable: a store
+/// that lost its records is told from a new one, so that a second authority is never made.
+const MADE: &str = "AUTHORITY";
 /// How much of a limit is reserved at once where calls do not wait for the disk.
 const PORTION: u64 = 16;
 
@@ -89,18 +93,30 @@ impl Engine {
         let store: Arc<dyn Store> =
             Arc::new(SledStore::open(&path, Clock::new(options.clock.clone(), 0).stamp())?);
         let opened = Self::on_store(&path, store.clone(), options);
-        if opened.is_err() {
-            store.close()?;
+        if opened.is_err()
+            && let Err(error) = store.close()
+        {
+            tracing::warn!(%error, "the store could not be closed");
         }
         opened
     }
 
-    fn on_store(
+    /// Opens over a store that is open already; `path` is where the keys beside it lie. For stores
+    /// of other kinds, and for tests.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]. The store stays open.
+    pub fn on_store(
         path: &Path,
         store: Arc<dyn Store>,
         options: Options,
     ) -> Result<Arc<Self>, EngineError> {
         let fresh = store.get(AUTHORITY)?.is_none();
+        let made = read_made(&path.join(MADE))?;
+        if let (true, Some(made)) = (fresh, &made) {
+            let what = format!("the records of its authority {made} are gone");
+            return Err(StoreError::Corrupt { what }.into());
+        }
         let master = match options.master {
             MasterSource::Given(key) => key,
             MasterSource::File => master_file(&key_file(path), fresh)?,
@@ -117,6 +133,12 @@ impl Engine {
             None => SecretKey::generate()?,
         };
         let authority_id = authority.public().id();
+        if let Some(made) = made.as_ref().filter(|made| **made != authority_id) {
+            let what = format!(
+                "the folder is that of the authority {made}, its records are those of {authority_id}"
+            );
+            return Err(StoreError::Corrupt { what }.into());
+        }
         let checkpoint_seed = match store.get(CHECKPOINT)? {
             Some(sealed) => {
                 SecretKey::parse(&ring.agents().open(&sealed, "answerable/v1/checkpoint-key")?)?
@@ -143,6 +165,9 @@ impl Engine {
         if fresh {
             first_leaf(&recorder, &ring, &authority, &checkpoint_seed, &checkpoint_key)?;
         }
+        if made.is_none() {
+            write_private_file(&path.join(MADE), format!("{authority_id}\n").as_bytes())?;
+        }
         let state = State::load(&*store, &Sealer::new(&ring, &*store))?;
         let thread = recorder.start(options.flush)?;
         let engine = Arc::new(Self {
@@ -163,6 +188,7 @@ impl Engine {
             operator: Mutex::new(None),
             adopted: Mutex::default(),
             grants: Mutex::default(),
+            random: RandomPool::default(),
             thread: Mutex::new(Some(thread)),
             closed: AtomicBool::new(false),
             pid: std::process::id(),
@@ -240,6 +266,19 @@ fn wrap_key(path: &Path, master: &MasterKey, fresh: bool) -> Result<SealKey, Eng
     let sealed = sealing.seal(&key.expose_text(), ASSERTION)?;
     write_private_file(path, format!("{}\n", BASE64URL_NOPAD.encode(&sealed)).as_bytes())?;
     Ok(key)
+}
+
+/// The id of the authority that was made in a folder.
+fn read_made(path: &Path) -> Result<Option<String>, StoreError> {
+    let failed = |what: String| StoreError::Unavailable { what: format!("`{MADE}`: {what}") };
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(bytes.get(..bytes.len().min(128)).unwrap_or(&[]));
+            Ok(Some(text.trim().to_owned()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error.to_string())),
+    }
 }
 
 fn wrong_master() -> StoreError {

@@ -18,7 +18,7 @@ use crate::store::{Batch, StoreError};
 use crate::trail::block::Block;
 use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::entry::{Entry, kind};
-use crate::trail::merkle::leaf_hash;
+use crate::trail::merkle::{Frontier, leaf_hash};
 use crate::trail::verify::{Disclosed, Report, Verifier, VerifyError};
 
 /// Signed checkpoints, by size, big-endian.
@@ -266,6 +266,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::each_entry`].
     pub fn grant_entry(&self, digest: &Digest) -> Result<Option<Arc<Entry>>, EngineError> {
+        self.here()?;
         if let Some(entry) = self.grants.lock().get(digest) {
             return Ok(Some(entry.clone()));
         }
@@ -335,10 +336,15 @@ impl Engine {
     pub fn checkpoint(&self) -> Result<SignedCheckpoint, EngineError> {
         self.check()?;
         let frontier = self.recorder.flush()?;
+        self.sign(&frontier)
+    }
+
+    /// Signs a tree's head and keeps the checkpoint.
+    pub(super) fn sign(&self, frontier: &Frontier) -> Result<SignedCheckpoint, EngineError> {
         let signed = self.checkpoint_key.sign(frontier.size(), frontier.root());
         let mut batch = Batch::default();
         batch.put([CHECKPOINT, &frontier.size().to_be_bytes()].concat(), signed.text().as_bytes());
-        self.store.commit(batch)?;
+        self.recorder.commit(batch)?;
         Ok(signed)
     }
 

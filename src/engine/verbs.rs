@@ -6,14 +6,15 @@ use super::{Bound, Engine, EngineError};
 use crate::canonical::Digest;
 use crate::chain::{Chain, UnverifiedChain};
 use crate::clock::Reading;
-use crate::grant::{Grant, Holder, Terms};
+use crate::grant::{Grant, Holder, MAX_STATEMENT_BYTES, Terms};
 use crate::keys::{PublicKey, SecretKey, random};
-use crate::principal::{AgentId, Assurance, EntryId, HumanId, Status, TaskId};
+use crate::principal::{AgentId, Assurance, EntryId, GrantId, HumanId, Status, TaskId};
 use crate::registry::{
     Agent, Human, NewAgent, NewHuman, RegistryError, Sealer, State, Target, grant_entry,
-    grant_id_key, grant_index_key, secret_key, task_index_key,
+    grant_id_key, secret_key, task_index_key,
 };
 use crate::scope::{Limit, Scope};
+use crate::store::StoreError;
 
 /// The task of a new grant.
 #[derive(Debug, Clone)]
@@ -65,6 +66,7 @@ pub struct Delegation {
 impl Engine {
     /// The time, or a refusal where the clock was set back.
     pub(super) fn now(&self) -> Result<i64, EngineError> {
+        self.here()?;
         match self.clock.read() {
             Reading::Now(now) => Ok(now),
             Reading::Behind { .. } => Err(EngineError::ClockBehind),
@@ -92,6 +94,7 @@ impl Engine {
     /// # Errors
     /// As `State::register_human`, and the store's.
     pub fn operator(&self) -> Result<HumanId, EngineError> {
+        self.here()?;
         let mut operator = self.operator.lock();
         if let Some(id) = *operator {
             return Ok(id);
@@ -121,6 +124,7 @@ impl Engine {
     fn by(&self, by: Option<HumanId>) -> Result<HumanId, EngineError> {
         match by {
             Some(by) => {
+                self.here()?;
                 let state = self.state.read();
                 state.human(&by).ok_or_else(|| not_found("human", &by))?;
                 Ok(by)
@@ -253,7 +257,7 @@ impl Engine {
             changes.push(grant_entry(&grant, None, None, Some(by))?);
             Ok(((), changes))
         })?;
-        self.adopted.lock().insert(grant.digest);
+        self.adopted.lock().insert(grant.payload.id, grant.digest);
         let chain = Chain::from_root(grant, self.authority_id.clone());
         Ok(Arc::new(Bound::new(chain, vec![Some(sentence)])))
     }
@@ -336,6 +340,7 @@ impl Engine {
         for (hop, (grant, statement)) in chain.hops().iter().zip(&statements).enumerate() {
             let right = match statement {
                 None => true,
+                Some(text) if text.len() > MAX_STATEMENT_BYTES => false,
                 Some(text) if hop == 0 => grant.task_is(text),
                 Some(text) => grant.statement_is(text),
             };
@@ -352,13 +357,9 @@ impl Engine {
 
     /// Records the grants of a chain that were not recorded before: those delegated offline.
     fn adopt(&self, bound: &Bound) -> Result<(), EngineError> {
-        let is_new = |digest: &Digest| -> Result<bool, EngineError> {
-            let known = self.adopted.lock().contains(digest);
-            Ok(!known && self.store.get(&grant_index_key(digest))?.is_none())
-        };
         let mut unseen = false;
         for grant in bound.chain().hops() {
-            unseen |= is_new(&grant.digest)?;
+            unseen |= self.known_by_id(&grant.payload.id)? != Some(grant.digest);
         }
         if !unseen {
             return Ok(());
@@ -368,14 +369,33 @@ impl Engine {
             let mut changes = Vec::new();
             let mut parent: Option<AgentId> = None;
             for (grant, statement) in hops.iter().zip(bound.statements()) {
-                let stored = self.store.get(&grant_index_key(&grant.digest))?.is_some();
-                if !stored && self.adopted.lock().insert(grant.digest) {
-                    changes.push(grant_entry(grant, parent, statement.as_deref(), None)?);
+                let id = grant.payload.id;
+                match self.known_by_id(&id)? {
+                    Some(known) if known == grant.digest => {}
+                    // A revocation may name the id: it must go on to mean the grant it meant.
+                    Some(_) => {
+                        return Err(RegistryError::Illegal(format!(
+                            "the id {id} belongs to another grant"
+                        )));
+                    }
+                    None => changes.push(grant_entry(grant, parent, statement.as_deref(), None)?),
                 }
                 parent = Some(grant.payload.holder.agent);
             }
+            let mut adopted = self.adopted.lock();
+            adopted.extend(hops.iter().map(|grant| (grant.payload.id, grant.digest)));
             Ok(((), changes))
         })
+    }
+
+    /// The digest of the grant that an id belongs to.
+    fn known_by_id(&self, id: &GrantId) -> Result<Option<Digest>, StoreError> {
+        if let Some(known) = self.adopted.lock().get(id) {
+            return Ok(Some(*known));
+        }
+        let corrupt = |_| StoreError::Corrupt { what: "a grant's id".to_owned() };
+        let stored = self.store.get(&grant_id_key(id))?;
+        stored.map(|digest| digest.try_into().map_err(corrupt)).transpose()
     }
 
     /// The digest of a grant known by its id.
@@ -407,6 +427,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`, or `Invalid` for an account that several issuers know.
     pub fn find_human(&self, text: &str) -> Result<Arc<Human>, EngineError> {
+        self.here()?;
         Ok(self.state.read().find_human(text)?.clone())
     }
 
@@ -415,6 +436,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`.
     pub fn find_agent(&self, text: &str) -> Result<Arc<Agent>, EngineError> {
+        self.here()?;
         Ok(self.state.read().find_agent(text)?.clone())
     }
 }

@@ -1,5 +1,6 @@
 //! The master key: what seals everything else at rest, kept outside the store.
 
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -81,22 +82,33 @@ impl MasterKey {
     }
 }
 
-/// Writes a new file with mode 0600, durable before this returns.
+/// Writes a new file with mode 0600, whole or not at all, durable before this returns. What is
+/// left of an attempt cut short, `.new-<name>`, is written over.
 ///
 /// # Errors
 /// `File` if it exists already or cannot be written.
 pub fn write_private_file(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
     let parent = parent(path);
     check_folder(parent)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| file_error(path, &error))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| file_error(path, &e))?;
-    let folder = fs::File::open(parent).map_err(|error| file_error(parent, &error))?;
-    folder.sync_all().map_err(|error| file_error(parent, &error))
+    if path.symlink_metadata().is_ok() {
+        return Err(file_error(path, &std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let mut name = OsString::from(".new-");
+    name.push(path.file_name().unwrap_or_default());
+    let unfinished = path.with_file_name(name);
+    let written = (|| {
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        fs::File::open(parent)?.sync_all()
+    })();
+    written.map_err(|error| file_error(path, &error))
 }
 
 /// Checks that a file is a plain one, ours, closed to others, in a folder that only we can change.

@@ -63,6 +63,36 @@ pub fn random<const N: usize>() -> Result<[u8; N], KeyError> {
     Ok(bytes)
 }
 
+/// Random bytes for ids and salts, fetched from the operating system by the page: a system call
+/// for each would be felt. Each byte is given out once.
+#[derive(Default)]
+pub struct RandomPool(parking_lot::Mutex<Vec<u8>>);
+
+impl RandomPool {
+    const PAGE: usize = 4_096;
+
+    /// The next random bytes.
+    ///
+    /// # Errors
+    /// `Random` if the operating system gives none.
+    pub fn take<const N: usize>(&self) -> Result<[u8; N], KeyError> {
+        let mut page = self.0.lock();
+        if page.len() < N {
+            page.resize(Self::PAGE.max(N), 0);
+            if let Err(error) = getrandom::fill(&mut page) {
+                page.clear();
+                return Err(KeyError::Random(error.to_string()));
+            }
+        }
+        let rest = page.len() - N;
+        let mut bytes = [0; N];
+        for (byte, from) in bytes.iter_mut().zip(page.drain(rest..)) {
+            *byte = from;
+        }
+        Ok(bytes)
+    }
+}
+
 /// An Ed25519 public key: canonical and not of small order.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PublicKey([u8; 32]);

@@ -19,13 +19,16 @@ use crate::engine::{Durability, Engine as Core, MasterSource, NewGrant, Options,
 use crate::keys::MasterKey;
 use crate::principal::{Assurance, HumanId, TaskId};
 use crate::registry::{NewHuman, Target};
+use crate::store::StoreError;
 
-/// The engine that was opened last: what a call falls back on where nothing else says.
-static LAST: Mutex<Weak<Core>> = Mutex::new(Weak::new());
+/// The engines in the order of opening: what a call falls back on where nothing else says.
+static OPENED: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
 
-/// The engine that was opened last and is still there.
+/// The engine that was opened last and is still open.
 pub(super) fn last() -> Option<Arc<Core>> {
-    LAST.lock().upgrade()
+    let opened: Vec<Arc<Core>> = OPENED.lock().iter().rev().filter_map(Weak::upgrade).collect();
+    let closed = |core: &Core| matches!(core.check(), Err(StoreError::Closed | StoreError::Forked));
+    opened.into_iter().find(|core| !closed(core))
 }
 
 /// One engine: one authority, one tenant, one store.
@@ -78,7 +81,10 @@ impl Engine {
             max_hops,
         };
         let core = enter(py, || Core::open(&path, options))?;
-        *LAST.lock() = Arc::downgrade(&core);
+        let mut opened = OPENED.lock();
+        opened.retain(|known| known.strong_count() > 0);
+        opened.push(Arc::downgrade(&core));
+        drop(opened);
         Ok(Self { core, frozen })
     }
 

@@ -12,6 +12,9 @@ use crate::scope::Scope;
 use crate::store::{Store, StoreError};
 use crate::trail::entry::kind;
 
+/// The largest ceiling, in bytes of its JSON: as large as a grant may be.
+const MAX_CEILING_BYTES: usize = 16 * 1024;
+
 const PREFIX: &[u8] = b"a/";
 const SECRET: &[u8] = b"k/agent/";
 
@@ -127,6 +130,12 @@ impl State {
         }
         if new.ttl <= 0 {
             return Err(RegistryError::Invalid("an agent's ttl must be above zero".to_owned()));
+        }
+        let size = super::records::json(&new.ceiling)?.len();
+        if size > MAX_CEILING_BYTES {
+            return Err(RegistryError::Invalid(format!(
+                "the ceiling takes {size} bytes; at most {MAX_CEILING_BYTES} are recorded; use wider patterns"
+            )));
         }
         let expires_at = at.checked_add(new.ttl).ok_or_else(|| {
             RegistryError::Invalid("an agent's ttl must end before the year 10000".to_owned())

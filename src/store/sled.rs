@@ -11,14 +11,19 @@
 //!   remains are removed first. A snapshot may also run ahead of the log it sums up: the log is
 //!   synced before it is read;
 //! - its worker threads do not survive a fork, for any store of the process: a child gets
-//!   [`StoreError::Forked`], from `open` too.
+//!   [`StoreError::Forked`], from `open` too;
+//! - after a failed write its `flush` may wait for ever, and its `Drop` panics when it cannot sync:
+//!   the one is waited for from outside, the other is caught.
 
 use std::fs::{self, File};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 use std::time::Duration;
 
 use ::sled::{Config, Db, IVec};
@@ -42,6 +47,8 @@ const LOCK_TEXT: &str = "could not acquire lock";
 /// sled lets go of its lock some time after the handle is dropped.
 const ATTEMPTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(25);
+/// How many pauses a write may take, 30 s together.
+const PATIENCE: u32 = 1200;
 /// How many entries a scan reads before it passes them on.
 const PAGE: usize = 64;
 
@@ -146,7 +153,7 @@ impl SledStore {
             return Ok(());
         }
         let covered = self.applied.load(Ordering::Acquire);
-        let done = calm(|| open.db.flush()).and_then(|_| {
+        let done = flush(&open.db).and_then(|()| {
             open.data.sync_data().map_err(|error| unavailable("sync its data", &error))
         });
         match done {
@@ -263,9 +270,7 @@ impl Open {
     /// Drops sled first, which writes what is left, and frees the folder after it.
     fn end(self) {
         let Self { db, data, folder } = self;
-        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
-            tracing::error!("the store could not be closed in order");
-        }
+        discard(db);
         drop(data);
         folder.release();
     }
@@ -369,16 +374,59 @@ fn open_locked(path: &Path, folder: &Folder) -> Result<(Db, File), StoreError> {
         other => other,
     })?;
 
-    for name in folder.names()? {
-        if name.to_string_lossy().starts_with(SNAPSHOT) {
-            folder::tighten(&path.join(&name)).map_err(failed("protect a snapshot"))?;
+    let settled = (|| {
+        for name in folder.names()? {
+            if name.to_string_lossy().starts_with(SNAPSHOT) {
+                folder::tighten(&path.join(&name)).map_err(failed("protect a snapshot"))?;
+            }
+        }
+        flush(&db)?;
+        data.sync_all().map_err(failed("sync its data"))?;
+        folder::sync_folder(&blobs).map_err(failed("sync its folder"))?;
+        folder.sync()
+    })();
+    match settled {
+        Ok(()) => Ok((db, data)),
+        Err(error) => {
+            discard(db);
+            Err(error)
         }
     }
-    calm(|| db.flush())?;
-    data.sync_all().map_err(failed("sync its data"))?;
-    folder::sync_folder(&blobs).map_err(failed("sync its folder"))?;
-    folder.sync()?;
-    Ok((db, data))
+}
+
+/// Drops a sled handle: it writes what is left, and panics if it cannot.
+fn discard(db: Db) {
+    if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+        tracing::error!("the store could not be closed in order");
+    }
+}
+
+/// sled's `flush`, which after a failed write may wait for ever: so one of its threads waits in
+/// our place, and we look at what it waits for.
+fn flush(db: &Db) -> Result<(), StoreError> {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut flushed = pin!(db.flush_async());
+    for _ in 0..PATIENCE {
+        if let Poll::Ready(done) = calm(|| Ok(flushed.as_mut().poll(&mut context)))? {
+            return calm(|| done.map(drop));
+        }
+        std::thread::park_timeout(PAUSE);
+        if let Err(error) = calm(|| db.context.global_error()) {
+            // A second flush sees the error at once, and wakes the thread that waits.
+            let _ = calm(|| db.flush());
+            return Err(error);
+        }
+    }
+    Err(StoreError::Unavailable { what: "its data could not be written in time".to_owned() })
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
 }
 
 /// Runs a call into sled; neither its errors nor its panics pass as they are.

@@ -17,7 +17,7 @@ fn conf_is_what_sled_writes() {
 
 #[test]
 fn twenty_entries_of_the_largest_size_fit_a_page() {
-    assert!(20 * (super::super::MAX_KEY + super::super::MAX_VALUE + 64) < SEGMENT / 4);
+    const { assert!(20 * (super::super::MAX_KEY + super::super::MAX_VALUE + 64) < SEGMENT / 4) }
 }
 
 #[test]

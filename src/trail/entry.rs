@@ -5,8 +5,11 @@
 //! salt derived from the entry's.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use crate::canonical::{Digest, Map, Salt, Value, commitment, decode, field_salt};
+use crate::canonical::{
+    Digest, Map, Salt, Value, commitment, decode, encode_map, encode_text, field_salt,
+};
 use crate::keys::Owner;
 use crate::principal::EntryId;
 
@@ -42,6 +45,36 @@ pub struct Beside {
     pub owner: Owner,
 }
 
+/// The value of a leaf's key, before it is encoded.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// A value.
+    Value(Value),
+    /// Text that is known beforehand.
+    Word(&'static str),
+    /// An entry's id.
+    Entry(EntryId),
+    /// What was encoded before, such as the ids of a chain.
+    Encoded(Arc<[u8]>),
+}
+
+impl Part {
+    fn encoded(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Value(value) => value.encode().into(),
+            Self::Word(word) => encode_text(word).into(),
+            Self::Entry(id) => encode_text(&id.to_string()).into(),
+            Self::Encoded(bytes) => Cow::Borrowed(bytes),
+        }
+    }
+}
+
+impl From<Value> for Part {
+    fn from(value: Value) -> Self {
+        Self::Value(value)
+    }
+}
+
 /// An entry before it has its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
@@ -50,7 +83,7 @@ pub struct Draft {
     /// Its kind.
     pub kind: Cow<'static, str>,
     /// The leaf's own keys, without the common ones.
-    pub fields: Vec<(Cow<'static, str>, Value)>,
+    pub fields: Vec<(&'static str, Part)>,
     /// The values beside it.
     pub beside: Vec<Beside>,
     /// Where the salts come from; never stored as such.
@@ -61,19 +94,20 @@ impl Draft {
     /// A draft of an entry.
     #[must_use]
     pub fn new(id: EntryId, kind: &'static str, salt: Salt) -> Self {
-        Self { id, kind: kind.into(), fields: Vec::new(), beside: Vec::new(), salt }
+        let (fields, beside) = (Vec::with_capacity(12), Vec::with_capacity(4));
+        Self { id, kind: kind.into(), fields, beside, salt }
     }
 
     /// Sets a key of the leaf.
     #[must_use]
-    pub fn with(mut self, key: &'static str, value: Value) -> Self {
-        self.fields.push((key.into(), value));
+    pub fn with(mut self, key: &'static str, value: impl Into<Part>) -> Self {
+        self.fields.push((key, value.into()));
         self
     }
 
     /// Sets a key of the leaf, if there is a value.
     #[must_use]
-    pub fn with_some(self, key: &'static str, value: Option<Value>) -> Self {
+    pub fn with_some(self, key: &'static str, value: Option<impl Into<Part>>) -> Self {
         match value {
             Some(value) => self.with(key, value),
             None => self,
@@ -90,24 +124,27 @@ impl Draft {
     /// The leaf's bytes, now that its time is known.
     #[must_use]
     pub fn leaf(&self, at: i64) -> Vec<u8> {
-        let mut map = Map::new();
-        map.insert("v", Value::int(LEAF_FORMAT));
-        map.insert("kind", Value::str(&self.kind));
-        map.insert("id", Value::str(&self.id.to_string()));
-        map.insert("at", Value::Datetime(at));
-        for (key, value) in &self.fields {
-            map.insert(key, value.clone());
-        }
+        let mut parts: Vec<(&str, Cow<'_, [u8]>)> = Vec::with_capacity(self.fields.len() + 5);
+        parts.push(("v", Value::int(LEAF_FORMAT).encode().into()));
+        parts.push(("kind", encode_text(&self.kind).into()));
+        parts.push(("id", encode_text(&self.id.to_string()).into()));
+        parts.push(("at", Value::Datetime(at).encode().into()));
+        parts.extend(self.fields.iter().map(|(key, part)| (*key, part.encoded())));
         if !self.beside.is_empty() {
             let mut commitments = Map::new();
-            for beside in &self.beside {
-                let salt = self.salt_of(&beside.owner, &beside.field);
-                let digest = commitment(&salt, &beside.field, &beside.value);
-                commitments.insert(&beside.field, Value::bytes(&digest));
+            let mut salt: Option<(&Owner, Salt)> = None;
+            for Beside { field, value, owner } in &self.beside {
+                let of_owner = match salt {
+                    Some((known, salt)) if known == owner => salt,
+                    _ => self.owner_salt(owner),
+                };
+                salt = Some((owner, of_owner));
+                let digest = commitment(&field_salt(&of_owner, field), field, value);
+                commitments.insert(field, Value::bytes(&digest));
             }
-            map.insert("commitments", Value::Map(commitments));
+            parts.push(("commitments", Value::Map(commitments).encode().into()));
         }
-        Value::Map(map).encode()
+        encode_map(parts)
     }
 
     /// The salt of all values under one owner: another for each, so that what is erased for one
@@ -115,10 +152,6 @@ impl Draft {
     #[must_use]
     pub fn owner_salt(&self, owner: &Owner) -> Salt {
         field_salt(&self.salt, owner.text())
-    }
-
-    fn salt_of(&self, owner: &Owner, field: &str) -> Salt {
-        field_salt(&self.owner_salt(owner), field)
     }
 }
 

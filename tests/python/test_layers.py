@@ -25,8 +25,8 @@ RUST_ROWS = [
 ]
 PYTHON_ROWS = [
     ["_core", "errors"],
-    ["explain", "context", "guard"],
-    ["integrations", "analysis", "net", "console", "cli"],
+    ["explain", "context", "wrappers", "guard"],
+    ["integrations", "analysis", "net", "console", "cli", "testing"],
 ]
 
 # What only one place may name, and where.

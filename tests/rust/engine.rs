@@ -12,8 +12,8 @@ use std::sync::Arc;
 use answerable::canonical::{Map, Value};
 use answerable::decision::Effect;
 use answerable::engine::{
-    Bound, Call, Delegation, Engine, EngineError, Filter, Judged, NewGrant, Options, Outcome,
-    TaskChoice,
+    Bound, Call, Delegation, Engine, EngineError, Filter, Judged, Masking, NewGrant, Options,
+    Outcome, TaskChoice,
 };
 use answerable::principal::Assurance;
 use answerable::registry::{Agent, Human, NewHuman, Target};
@@ -92,7 +92,7 @@ impl World {
             tool: "pay.transfer",
             request: Ok(request),
             by_type: &[],
-            record: &[],
+            masking: &Masking::default(),
             bound,
             against: None,
             parent: None,
@@ -206,4 +206,32 @@ fn nothing_is_granted_beyond_ceiling_or_term() {
         by: None,
     });
     assert!(long.unwrap_err().to_string().contains("outlive"));
+}
+
+#[test]
+fn the_verifier_checks_every_grant_anew() {
+    let world = world(Options::default());
+    let grant = world.grant(WIDE).unwrap();
+    world.delegate(&grant, NARROW).unwrap();
+    let mut export = Vec::new();
+    world.engine.export(&mut export).unwrap();
+    let authority = world.engine.authority();
+    let verify = |text: &str| {
+        answerable::trail::verify::verify(text.as_bytes(), &authority, &[], &mut |_, _| {})
+    };
+    let text = String::from_utf8(export).unwrap();
+    let report = verify(&text).unwrap();
+    assert_eq!((report.grants_verified, report.grants_unverified), (2, 0));
+    // Another grant's token shown beside the leaf: the commitment differs and the grant does not
+    // hold; with the token withheld there is only less to verify.
+    let lines: Vec<&str> = text.lines().collect();
+    let grants: Vec<&&str> =
+        lines.iter().filter(|line| line.contains(r#""kind":"grant""#)).collect();
+    let token = |line: &str| {
+        let at = line.find("v4.public.").unwrap();
+        line[at..].split('"').next().unwrap().to_owned()
+    };
+    let swapped = text.replace(&token(grants[1]), &token(grants[0]));
+    let error = verify(&swapped).unwrap_err().to_string();
+    assert!(error.contains("value"), "{error}");
 }

@@ -20,7 +20,7 @@ mod powercut;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use answerable::store::{Batch, SledStore, Store, StoreError};
@@ -36,9 +36,14 @@ fn seed() -> u64 {
 
 // ------------------------------------------------------------------ what is written and checked
 
-fn filled(length: u64, seed: u64) -> Vec<u8> {
+fn filled(length: usize, seed: u64) -> Vec<u8> {
     let mut dice = Dice(seed);
-    (0..length).map(|_| dice.next() as u8).collect()
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend_from_slice(&dice.next().to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
 }
 
 /// Batch `number`, the same whoever makes it: entries of its own, entries that others overwrite,
@@ -59,7 +64,7 @@ fn entries(number: u64) -> impl Iterator<Item = (String, Vec<u8>)> {
     (0..1 + number % 9).map(move |index| {
         let length = match (number * 31 + index * 17) % 29 {
             0 => 60_000,
-            other => other * 60,
+            other => other as usize * 60,
         };
         (format!("b/{number:08}/{index}"), filled(length, number << 8 | index))
     })
@@ -155,6 +160,10 @@ fn write(path: &Path, count: Option<u64>, abort_at: Option<u64>) {
                 assert_eq!(result.unwrap_err().code(), "store_unavailable");
             }
             let _ = store.close();
+            // The failed handle holds nothing back, in this process either.
+            if let Err(again) = open() {
+                assert_eq!(again.code(), "store_unavailable", "{again}");
+            }
             return println!("FAILED {}", error.code());
         }
         acks.write_all(format!("{number}\n").as_bytes()).unwrap();
@@ -162,10 +171,10 @@ fn write(path: &Path, count: Option<u64>, abort_at: Option<u64>) {
             std::process::abort();
         }
         if number % 100 == 60 {
-            if number % 200 == 60 {
-                if let Err(error) = store.close() {
-                    return println!("FAILED {}", error.code());
-                }
+            // By turns closed and only dropped.
+            let closed = if number % 200 == 60 { store.close() } else { Ok(()) };
+            if let Err(error) = closed {
+                return println!("FAILED {}", error.code());
             }
             drop(store);
             store = match open() {
@@ -207,22 +216,28 @@ fn run(job: &str, path: &Path) -> Command {
 fn checked(path: &Path, acked: u64) -> Result<u64, String> {
     let mut command = run("check", path);
     command.env("STORE_FAULTS_ACKED", acked.to_string()).stderr(Stdio::null());
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let until = Instant::now() + Duration::from_secs(60);
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > until {
-            child.kill().unwrap();
-            return Err("open: hangs".to_owned());
-        }
-        std::thread::sleep(Duration::from_millis(3));
-    }
-    let output = child.wait_with_output().unwrap();
+    let Some(output) = output(&mut command) else { return Err("open: hangs".to_owned()) };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if let Some(fault) = said(&text, "FAULT ") {
         return Err(fault);
     }
     let last = said(&text, "FINE ").ok_or_else(|| format!("open: died ({})", output.status))?;
     Ok(last.parse().unwrap())
+}
+
+/// What a command said; `None` if it had to be killed after a minute.
+fn output(command: &mut Command) -> Option<Output> {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > until {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Some(child.wait_with_output().unwrap())
 }
 
 /// What follows `word`; the test runner prints its own words on the same line.
@@ -243,7 +258,15 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::of(tempfile::tempdir().unwrap())
+    }
+
+    /// In memory where there is such a folder: for what a model keeps, not a disk.
+    fn quick() -> Self {
+        Self::of(tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap()))
+    }
+
+    fn of(dir: tempfile::TempDir) -> Self {
         let root = dir.path().canonicalize().unwrap();
         Self { dir, root }
     }
@@ -261,7 +284,7 @@ fn a_killed_process_loses_nothing_acknowledged() {
     let place = Place::new();
     let mut dice = Dice(seed());
     let kills = if full() { 60 } else { 30 };
-    let longest = if full() { 300 } else { 120 };
+    let longest = if full() { 300 } else { 180 };
     let (mut acked, mut round) = (0, 0);
     let mut store = place.at("store 0");
     let mut total = 0;
@@ -353,7 +376,7 @@ fn cut(
 
 #[test]
 fn a_power_cut_loses_nothing_acknowledged() {
-    let place = Place::new();
+    let place = Place::quick();
     let recording = record(&place, if full() { 1500 } else { 300 });
     let cuts = if full() { 200 } else { 20 };
     for survival in [Survival::Nothing, Survival::Prefix, Survival::Subset] {
@@ -365,7 +388,7 @@ fn a_power_cut_loses_nothing_acknowledged() {
 #[test]
 fn a_failing_call_is_reported_and_loses_nothing_acknowledged() {
     let mut dice = Dice(seed());
-    let place = Place::new();
+    let place = Place::quick();
     let points = if full() { 240 } else { 18 };
     let mut reported = 0;
     for point in 0..points {
@@ -383,7 +406,7 @@ fn a_failing_call_is_reported_and_loses_nothing_acknowledged() {
         if point % 2 == 1 {
             command.env("POWERCUT_STICKY", "1");
         }
-        let output = command.output().unwrap();
+        let output = output(&mut command).unwrap_or_else(|| panic!("{kind} at call {at}: hangs"));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let place = format!("{kind} at call {at}");
         assert!(output.status.success(), "{place}: {output:?}");

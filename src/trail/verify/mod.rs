@@ -7,6 +7,7 @@
 
 mod bytes;
 mod export;
+mod grants;
 mod json;
 mod note;
 mod order;
@@ -18,10 +19,12 @@ pub use export::{MAX_LINE_BYTES, verify};
 pub use report::{Code, Fault, MAX_FAULTS, Place, Report, VerifyError};
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD, HEXLOWER};
 use sha2::{Digest as _, Sha256};
 
+use crate::grant::Grant;
 use crate::keys::PublicKey;
 use note::{Note, NoteKey};
 use order::{Order, Step};
@@ -84,6 +87,8 @@ pub struct Verifier {
     report: Report,
     leaves: Vec<Hash>,
     ids: HashMap<[u8; 16], Seen>,
+    /// The verified grants that may be delegated from.
+    grants: HashMap<[u8; 32], Arc<Grant>>,
     order: Order,
     last_at: i64,
     /// Each checkpoint key with how many leaves come before it, and when it was stated.
@@ -105,6 +110,7 @@ impl Verifier {
             report: Report { origin, ..Report::default() },
             leaves: Vec::new(),
             ids: HashMap::new(),
+            grants: HashMap::new(),
             order: Order::default(),
             last_at: i64::MIN,
             keys: Vec::new(),
@@ -165,9 +171,9 @@ impl Verifier {
                 _ => self.fault(Code::BadLeaf, place.clone(), "`effect` is not allow, deny or ask"),
             },
             Some("outcome") => self.outcome(&place, get("decision")),
-            // GRANTS: `check_grant(&mut self, place, fields, values)` is to be called from here: the
-            // signature of the grant's statement, and that it is within its parent. Until it is,
-            // a grant's leaf is hashed, counted and compared with its commitments, no more.
+            Some("grant") => {
+                self.grant_leaf(&place, &|key| get(key).map(<[u8]>::to_vec), values);
+            }
             _ => {}
         }
         if before == 0 && kind != Some("key") {

@@ -80,6 +80,10 @@ codes! {
     OutcomeNotAllowed = "outcome_not_allowed",
     /// A second outcome of one decision.
     SecondOutcome = "second_outcome",
+    /// A grant's token does not verify, or is not within the grant above it.
+    GrantInvalid = "grant_invalid",
+    /// A grant's leaf says something else than its token.
+    GrantMismatch = "grant_mismatch",
 }
 
 /// Where a fault is, as far as it is known.
@@ -168,6 +172,10 @@ pub struct Report {
     pub disclosed: u64,
     /// How many committed values were not disclosed: withheld or erased.
     pub withheld: u64,
+    /// How many grants were verified: signature, narrowing, and what their leaf says of them.
+    pub grants_verified: u64,
+    /// How many could not be, because their token or one above it is not shown.
+    pub grants_unverified: u64,
     /// How many decisions that allowed have no outcome.
     pub decisions_without_outcome: u64,
     /// How many faults there are; at most [`MAX_FAULTS`] of them are kept.

@@ -1,0 +1,126 @@
+"""What a governed call costs from Python: medians over rounds that take turns, in microseconds.
+
+Run by `make bench`; `--smoke` takes a second and only shows that it runs. Machines are shared and
+noisy: read the ratios. `burst` fits the recorder's queue and shows what the caller pays; `sustained`
+is as fast as one core can also pack, seal and hash what was recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import answerable as ans
+
+SCOPE = ans.allow("pay.transfer", resource="account/travel-*", where={"amount": ans.at_most(500)})
+
+
+def transfer(account: str, amount: int) -> str:
+    return "ok"
+
+
+@functools.wraps(transfer)
+def wrapped(*args: object, **kwargs: object) -> str:
+    """The least that any decorator costs."""
+    return transfer(*args, **kwargs)  # type: ignore[arg-type]
+
+
+def per_call(call: Callable[[], object], count: int) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    return (time.perf_counter() - start) / count * 1e6
+
+
+def denied(tool: Callable[[str, int], str]) -> None:
+    try:
+        tool("travel-1", 501)
+    except ans.AccessDenied:
+        return
+    raise SystemExit("a call beyond the grant was allowed")
+
+
+def governed(engine: ans.Engine) -> tuple[ans.Grant, Callable[[str, int], str]]:
+    alice = engine.humans.register("alice@example.com", name="Alice")
+    planner = engine.agents.issue(
+        "planner", owner=alice, purpose="bench", ceiling=ans.allow("pay.*"), ttl="8h"
+    )
+    grant = engine.grant(alice, planner, task="Measure", ttl="4h", scope=SCOPE)
+    return grant, ans.tool("pay.transfer", resource="account/{account}", engine=engine)(transfer)
+
+
+def show(rows: dict[str, list[float]], base: str) -> None:
+    least = statistics.median(rows[base])
+    print(f"{'':44}{'median µs':>10}{'least':>9}{'most':>9}{'ratio':>9}")
+    for name, times in rows.items():
+        middle = statistics.median(times)
+        print(f"{name:44}{middle:10.2f}{min(times):9.2f}{max(times):9.2f}{middle / least:9.1f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--smoke", action="store_true")
+    rounds, burst, durable = (2, 50, 5) if parser.parse_args().smoke else (15, 1_500, 60)
+    rows: dict[str, list[float]] = {}
+
+    def note(name: str, time_per_call: float) -> None:
+        rows.setdefault(name, []).append(time_per_call)
+
+    with tempfile.TemporaryDirectory() as folder:
+        relaxed = ans.open(Path(folder) / "relaxed", durability="relaxed", flush_ms=200)
+        before = ans.open(Path(folder) / "before")
+        grant, tool = governed(relaxed)
+        grant_before, tool_before = governed(before)
+        pause = 0.0 if rounds < 5 else 0.3
+        for _ in range(rounds):
+            note("plain function", per_call(lambda: transfer("travel-1", 80), burst))
+            note("functools.wraps around it", per_call(lambda: wrapped("travel-1", 80), burst))
+            with relaxed.acting(grant):
+                call = functools.partial(tool, "travel-1", 80)
+                relaxed.trail.checkpoint()  # Empties the queue.
+                note("allowed, relaxed, burst", per_call(call, burst))
+                time.sleep(pause)
+                note("denied, relaxed, burst", per_call(lambda: denied(tool), burst // 2))
+                time.sleep(pause)
+                note("allowed, relaxed, sustained", per_call(call, burst * 8))
+                check = functools.partial(
+                    relaxed.check,
+                    "pay.transfer",
+                    resource="account/travel-1",
+                    arguments={"amount": 80},
+                    grant=grant,
+                )
+                note("engine.check, nothing recorded", per_call(check, burst))
+            with before.acting(grant_before):
+                call = functools.partial(tool_before, "travel-1", 80)
+                note("allowed, before: on disk first", per_call(call, durable))
+
+        async def many() -> float:
+            aio = ans.tool("pay.later", engine=before)(_later)
+            start = time.perf_counter()
+            await asyncio.gather(*(aio(number) for number in range(durable * 4)))
+            return (time.perf_counter() - start) / (durable * 4) * 1e6
+
+        wide = before.grant(
+            "alice@example.com", "planner", task="Measure", ttl="1h", scope=ans.allow("pay.later")
+        )
+        for _ in range(rounds):
+            with before.acting(wide):
+                note("allowed, before, gathered coroutines", asyncio.run(many()))
+        relaxed.close()
+        before.close()
+    show(rows, "plain function")
+
+
+async def _later(number: int) -> int:
+    return number
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+//! Grants in the trail: each token that is shown is verified anew, under the key that must have
+//! signed it and within the grant above it, and compared with what its leaf says.
+
+use std::sync::Arc;
+
+use super::{Code, Disclosed, Place, Verifier, bytes};
+use crate::grant::{Grant, check_link};
+
+impl Verifier {
+    /// Verifies a grant's leaf. Without its token, or that of a grant above it, only the leaf
+    /// itself can be checked: it is counted and no fault.
+    pub(super) fn grant_leaf(
+        &mut self,
+        place: &Place,
+        get: &dyn Fn(&str) -> Option<Vec<u8>>,
+        values: &[Disclosed<'_>],
+    ) {
+        let digest = |key: &str| {
+            let held = get(key)?;
+            <[u8; 32]>::try_from(bytes::raw(&held)?).ok()
+        };
+        let Some(stated) = digest("digest") else {
+            self.fault(Code::BadLeaf, place.clone(), "`digest` is not 32 bytes");
+            return;
+        };
+        let shown = values.iter().find(|value| value.field == "token");
+        let Some(token) = shown.and_then(|value| bytes::text(value.value)) else {
+            self.report.grants_unverified += 1;
+            return;
+        };
+        let authority_id = self.authority.id();
+        let (verified, parent) = match digest("parent") {
+            None => (Grant::verify(token, &self.authority, &authority_id, true), None),
+            Some(above) => {
+                let Some(parent) = self.grants.get(&above).cloned() else {
+                    self.report.grants_unverified += 1;
+                    return;
+                };
+                let key = parent.payload.holder.key;
+                (Grant::verify(token, &key, &authority_id, false), Some(parent))
+            }
+        };
+        let within = verified.and_then(|grant| {
+            if let Some(parent) = &parent {
+                check_link(parent, &grant.payload)?;
+            }
+            Ok(grant)
+        });
+        let grant = match within {
+            Ok(grant) => grant,
+            Err(error) => {
+                let what = format!("the grant does not hold: {}: {error}", error.code());
+                self.fault(Code::GrantInvalid, place.clone(), &what);
+                return;
+            }
+        };
+        let payload = &grant.payload;
+        let text = |key: &str| {
+            let held = get(key)?;
+            bytes::text(&held).map(str::to_owned)
+        };
+        let same = grant.digest == stated
+            && text("grant") == Some(payload.id.to_string())
+            && text("human") == Some(payload.human.to_string())
+            && text("agent") == Some(payload.holder.agent.to_string())
+            && text("task") == Some(payload.task.id.to_string())
+            && get("depth").as_deref().and_then(bytes::integer) == Some(payload.depth.into())
+            && get("from").as_deref().and_then(bytes::micros) == Some(payload.iat)
+            && get("until").as_deref().and_then(bytes::micros) == Some(payload.exp);
+        if !same {
+            let what = "the leaf says something else than the grant that was signed";
+            self.fault(Code::GrantMismatch, place.clone(), what);
+            return;
+        }
+        self.report.grants_verified += 1;
+        if payload.max_depth > payload.depth {
+            // Only what may be delegated from is needed again.
+            self.grants.insert(grant.digest, Arc::new(grant));
+        }
+    }
+}
