@@ -1275,6 +1275,7 @@ class Tool:
         receiver: bool = False,
         wait: bool = True,
         against: tuple[str, str] | None = None,
+        defaulted: Sequence[str] = ...,
     ) -> tuple[Call, tuple[Any, ...], dict[str, Any]]:
         """Judges a call and records the decision; answers the arguments to pass on.
 
@@ -1298,6 +1299,9 @@ class Call:
         self, upto: int | None, done: Callable[[BaseException | None], object]
     ) -> None:
         """Calls `done` from another thread when the entry is durable, or cannot become so."""
+
+    def wait(self, upto: int | None = None) -> BaseException | None:
+        """Waits until the entry is durable; answers why it could not become so, else None."""
 
     def settle(self, error: BaseException | None = None) -> None:
         """Raises the denial that a pending call turned out to be, if it is one."""
