@@ -7,11 +7,14 @@ started in it and still runs.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import inspect
+import os
 import sys
 from contextvars import ContextVar, Token
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
@@ -22,7 +25,6 @@ from answerable.explain import Explanation
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Sequence
     from datetime import timedelta
-    from pathlib import Path
 
 __all__ = ["Engine", "acting", "carry", "current", "open"]
 
@@ -336,7 +338,7 @@ def open(  # noqa: A001 - the public name.
         StoreError: The store is damaged or newer than this version.
         InvalidInput: The key is missing or can be read by others.
     """
-    return Engine(
+    engine = Engine(
         path,
         durability=durability,
         flush_ms=flush_ms,
@@ -344,12 +346,12 @@ def open(  # noqa: A001 - the public name.
         clock=clock,
         max_hops=max_hops,
     )
+    _folders.add(os.path.realpath(engine.path))
+    return engine
 
 
 def _master_key(given: bytes | str | Callable[[], bytes | str] | None) -> bytes | str | None:
     if given is None:
-        import os
-
         return os.environ.get("ANSWERABLE_MASTER_KEY")
     if given == "keyring":
         return _from_keyring()
@@ -374,3 +376,37 @@ def _from_keyring() -> str:
         stored = f"k4.local.{encoded}"
         keyring.set_password("answerable", "master-key", stored)
     return stored
+
+
+# The folders of the stores that this process has opened.
+_folders: set[str] = set()
+
+
+def _close_all() -> None:
+    """Writes what was appended and lets every store go, before threads and modules end."""
+    failed = _core.close_all()
+    if failed is not None:
+        import logging
+
+        logging.getLogger("answerable").error("not everything could be written: %s", failed)
+
+
+def _let_go() -> None:
+    """In a forked child: closes the inherited files of the parent's stores.
+
+    The child can use none of them, and would keep the stores locked after the parent has closed
+    them or is gone. Whoever works through an open engine here is told `EngineClosed`.
+    """
+    if not _folders:
+        return
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if str(Path(os.readlink(f"/proc/self/fd/{name}")).parent) in _folders:
+                    os.close(int(name))
+    _folders.clear()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

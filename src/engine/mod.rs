@@ -180,7 +180,10 @@ impl Engine {
     ///
     /// INVARIANT: asked before any lock is touched; one that a thread held at the fork is never
     /// released there.
-    fn here(&self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// `Forked`.
+    pub fn here(&self) -> Result<(), StoreError> {
         if std::process::id() == self.pid { Ok(()) } else { Err(StoreError::Forked) }
     }
 

@@ -31,6 +31,23 @@ pub(super) fn last() -> Option<Arc<Core>> {
     opened.into_iter().find(|core| !closed(core))
 }
 
+/// Closes every engine: called when the interpreter exits, while threads still run.
+///
+/// Answers what could not be written, if anything. In a forked child it does nothing.
+#[pyfunction]
+pub(super) fn close_all(py: Python<'_>) -> Option<String> {
+    let open: Vec<Arc<Core>> = OPENED.lock().drain(..).filter_map(|core| core.upgrade()).collect();
+    // The last handles are dropped here, without holding the interpreter.
+    py.detach(|| {
+        let mut failed = None;
+        for core in &open {
+            failed = core.close().err().or(failed);
+        }
+        drop(open);
+        failed.map(|error| error.to_string())
+    })
+}
+
 /// One engine: one authority, one tenant, one store.
 #[pyclass(frozen, subclass, weakref, module = "answerable._core", name = "Engine")]
 pub(super) struct Engine {
@@ -302,8 +319,9 @@ impl Humans {
     }
 
     /// All humans, oldest first.
-    fn list(&self) -> Vec<Human> {
-        self.0.humans().into_iter().map(Human).collect()
+    fn list(&self, py: Python<'_>) -> PyResult<Vec<Human>> {
+        enter(py, || Ok(self.0.here()?))?;
+        Ok(self.0.humans().into_iter().map(Human).collect())
     }
 }
 
@@ -362,6 +380,7 @@ impl Agents {
             let hint = "active, suspended or retired";
             return Err(errors::invalid(py, "there is no such status", hint));
         }
+        enter(py, || Ok(self.0.here()?))?;
         let agents = self.0.agents().into_iter();
         Ok(agents
             .filter(|a| status.is_none_or(|word| a.status.word() == word))

@@ -19,7 +19,7 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::engine::{Agents, Engine, Humans, Tasks};
+    use super::engine::{Agents, Engine, Humans, Tasks, close_all};
     #[pymodule_export]
     use super::entries::{Entries, Entry};
     #[pymodule_export]

@@ -50,7 +50,8 @@ impl Call {
     fn when_durable(&self, upto: Option<u64>, done: Py<PyAny>) {
         let upto = upto.unwrap_or(self.judged.upto);
         let told = move |result: Result<(), StoreError>| {
-            Python::attach(|py| {
+            // An interpreter that is going away has nobody who waits.
+            let _ = Python::try_attach(|py| {
                 let argument = match &result {
                     Ok(()) => py.None(),
                     Err(error) => errors::store(py, error).into_value(py).into_any(),
@@ -76,7 +77,9 @@ impl Call {
     #[pyo3(signature = (error=None))]
     fn settle(&self, py: Python<'_>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         if let Some(error) = error {
-            let reason = Reason::new(code::STORE_UNAVAILABLE, error.to_string());
+            let closed = error.is_instance(errors::class(py, "EngineClosed")?.as_any())?;
+            let code = if closed { code::ENGINE_CLOSED } else { code::STORE_UNAVAILABLE };
+            let reason = Reason::new(code, error.to_string());
             let decision = crate::decision::Decision::deny(vec![reason]);
             let denied = denied_for(py, &self.tool, &decision, None);
             denied.set_cause(py, Some(PyErr::from_value(error)));
