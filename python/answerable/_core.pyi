@@ -50,6 +50,7 @@ __all__ = [
     "at_most",
     "between",
     "calls",
+    "close_all",
     "contains",
     "each",
     "email_at",
@@ -1222,6 +1223,9 @@ def shown(text: str, most: int = 200) -> str:
         >>> shown("a\x1b[31mb")
         'a\\u{1b}[31mb'
     """
+
+def close_all() -> str | None:
+    """Closes every engine of this process, at its exit; answers what could not be written."""
 
 # ------------------------------------------------------------------------- the guard's own doorway
 
