@@ -9,8 +9,8 @@ use std::fs::File;
 use std::hint::black_box;
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use answerable::authorizer::{AgentFacts, Facts, HumanFacts, Standing, authorize};
@@ -243,7 +243,7 @@ fn recorded(budget: Duration) {
                 tool: "pay.transfer",
                 request: Ok(request()),
                 by_type: &[],
-                record: &[],
+                masking: &answerable::engine::Masking::default(),
                 bound: Some(&bound),
                 against: None,
                 parent: None,
@@ -342,37 +342,46 @@ fn durable(budget: Duration) {
 
 /// A file with group commit and nothing else: whoever comes first writes for all that wait.
 struct Raw {
-    queue: Mutex<(Vec<u8>, u64)>,
+    state: Mutex<Queue>,
+    written: Condvar,
     file: Mutex<File>,
-    durable: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    appended: u64,
+    durable: u64,
+    writing: bool,
 }
 
 impl Raw {
     fn new(path: &Path) -> Self {
         let file = Mutex::new(File::create(path).unwrap());
-        Self { queue: Mutex::default(), file, durable: AtomicU64::new(0) }
+        Self { state: Mutex::default(), written: Condvar::new(), file }
     }
 
     fn append(&self, bytes: &[u8]) {
-        let upto = {
-            let mut queue = self.queue.lock().unwrap();
-            queue.0.extend_from_slice(bytes);
-            queue.1 += 1;
-            queue.1
-        };
-        if self.durable.load(Ordering::Acquire) >= upto {
+        let mut state = self.state.lock().unwrap();
+        state.bytes.extend_from_slice(bytes);
+        state.appended += 1;
+        let own = state.appended;
+        while state.durable < own && state.writing {
+            state = self.written.wait(state).unwrap();
+        }
+        if state.durable >= own {
             return;
         }
+        state.writing = true;
+        let (bytes, upto) = (std::mem::take(&mut state.bytes), state.appended);
+        drop(state);
         let mut file = self.file.lock().unwrap();
-        if self.durable.load(Ordering::Acquire) >= upto {
-            return;
-        }
-        let (bytes, upto) = {
-            let mut queue = self.queue.lock().unwrap();
-            (std::mem::take(&mut queue.0), queue.1)
-        };
         file.write_all(&bytes).unwrap();
         file.sync_data().unwrap();
-        self.durable.store(upto, Ordering::Release);
+        drop(file);
+        let mut state = self.state.lock().unwrap();
+        (state.durable, state.writing) = (upto, false);
+        drop(state);
+        self.written.notify_all();
     }
 }

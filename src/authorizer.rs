@@ -10,7 +10,7 @@ use crate::decision::{Decision, Effect, Reason, code};
 use crate::keys::PublicKey;
 use crate::principal::{AgentId, HumanId, Overlap, Status, TaskId};
 use crate::request::{Request, ToolName, shorten};
-use crate::scope::{Limit, Refusal, Scope, ToolPattern};
+use crate::scope::{Limit, Refusal, RefusalCode, Scope, ToolPattern};
 
 /// How far a grant's start may lie ahead of the clock, in microseconds.
 const SKEW: i64 = 30 * crate::clock::MICROS;
@@ -429,12 +429,19 @@ fn reason_of(
     standing: &Standing,
     masked: &dyn Fn(&str) -> bool,
 ) -> Reason {
-    let hidden = refusal
-        .argument
-        .as_deref()
-        .is_some_and(|name| masked(name.split_once('.').map_or(name, |(argument, _)| argument)));
-    let text = if hidden { refusal.clone().masked().to_string() } else { refusal.to_string() };
-    let text = format!("{text} (grant of `{}`)", standing.name(hop));
+    let mut refusal = refusal.clone();
+    let shows_values =
+        !matches!(refusal.code, RefusalCode::ArgumentNotNamed | RefusalCode::DottedKey);
+    if let Some(name) = refusal.argument.clone()
+        && shows_values
+        && masked(&name)
+    {
+        // What is allowed for a secret may be the secret itself.
+        refusal = refusal.masked();
+        refusal.allowed = "(masked)".into();
+        refusal.fix = format!("give `{name}` as the grant says").into();
+    }
+    let text = format!("{refusal} (grant of `{}`)", standing.name(hop));
     let reason =
         Reason::new(refusal.code.as_str(), text).at(hop).allowing(refusal.allowed.to_string());
     let fix = &refusal.fix;

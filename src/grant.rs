@@ -3,146 +3,28 @@
 //! A root grant is signed by the authority for a human; every other by the agent that delegates.
 //! `docs/formats.md`, section "Grants", is normative for the payload.
 
+mod error;
+mod wire;
+
+pub use error::GrantError;
+use wire::{base64url, base64url_option, seconds};
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use data_encoding::BASE64URL_NOPAD;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::canonical::{Digest, digest, whole_numbers_fit};
-use crate::clock::{parse_seconds, render_seconds};
+use crate::clock::render_seconds;
 use crate::keys::{self, KeyError, PublicKey, SecretKey, random};
 use crate::principal::{AgentId, Assurance, GrantId, HumanId, TaskId};
-use crate::scope::{Limit, MAX_LIMITS, NotWithin, Scope};
+use crate::scope::{Limit, MAX_LIMITS, Scope};
 
 /// The payload format that this version writes and reads.
 pub const FORMAT: u8 = 1;
 /// The longest task or statement, in bytes.
 pub const MAX_STATEMENT_BYTES: usize = 4 * 1024;
-
-/// Why a grant was refused. The code is stable.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GrantError {
-    /// Not a token of the accepted form, or a payload with missing, unknown or repeated fields.
-    #[error("the grant cannot be read: {0}")]
-    Malformed(String),
-    /// Over a size or hop budget.
-    #[error("the grant is too large: {0}")]
-    TooLarge(String),
-    /// A format newer than this version reads.
-    #[error("the grant has format {0}; this version reads format {FORMAT}: upgrade answerable")]
-    NewerFormat(u64),
-    /// The signature does not verify under the key that must have signed.
-    #[error("the signature does not verify under the key of {0}")]
-    Signature(&'static str),
-    /// The root grant names an authority that is not trusted here.
-    #[error("the root grant was signed by `{0}`, which is no authority trusted here")]
-    UnknownAuthority(String),
-    /// The holder's key is weak.
-    #[error("the holder's key is refused: {0}")]
-    HolderKey(KeyError),
-    /// The parent's digest is another one.
-    #[error("the grant was not made under this parent: it cites another one")]
-    ParentMismatch,
-    /// Another human than the root's.
-    #[error("the grant names another human than its parent")]
-    HumanChanged,
-    /// Another assurance than the root's.
-    #[error("the grant states another assurance of the human than its parent")]
-    AssuranceChanged,
-    /// Another task than the root's.
-    #[error("the grant names another task than its parent")]
-    TaskChanged,
-    /// Starts before, or ends after, its parent.
-    #[error(
-        "the grant lasts from {from} to {until}, beyond its parent's {parent_from} to {parent_until}"
-    )]
-    TimeExtended {
-        /// Its start.
-        from: String,
-        /// Its end.
-        until: String,
-        /// The parent's start.
-        parent_from: String,
-        /// The parent's end.
-        parent_until: String,
-    },
-    /// Ends before it starts.
-    #[error("the grant ends at {until}, not after its start at {from}")]
-    TimeReversed {
-        /// Its start.
-        from: String,
-        /// Its end.
-        until: String,
-    },
-    /// A depth that does not follow its parent's.
-    #[error("the grant states depth {depth}, expected {expected}")]
-    DepthMismatch {
-        /// What it states.
-        depth: u8,
-        /// What its place in the chain says.
-        expected: u8,
-    },
-    /// Deeper than the chain allows.
-    #[error("the parent allows no delegation to depth {depth}: its maximum is {max_depth}")]
-    TooDeep {
-        /// The depth asked.
-        depth: u8,
-        /// The parent's maximum.
-        max_depth: u8,
-    },
-    /// A maximum depth above its parent's.
-    #[error("the grant raises the maximum depth to {max_depth}, above its parent's {parent}")]
-    DepthRaised {
-        /// Its own.
-        max_depth: u8,
-        /// The parent's.
-        parent: u8,
-    },
-    /// A scope beyond its parent's.
-    #[error("the scope is not within its parent's: {0}")]
-    ScopeWidened(NotWithin),
-    /// A limit above its parent's.
-    #[error("the limit {limit} is above its parent's {parent}")]
-    LimitRaised {
-        /// Its own.
-        limit: String,
-        /// The parent's.
-        parent: String,
-    },
-    /// A key could not be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-}
-
-impl GrantError {
-    /// The stable slug.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "malformed",
-            Self::TooLarge(_) => "too_large",
-            Self::NewerFormat(_) => "newer_format",
-            Self::Signature(_) => "signature",
-            Self::UnknownAuthority(_) => "unknown_authority",
-            Self::HolderKey(_) => "holder_key",
-            Self::ParentMismatch => "parent_mismatch",
-            Self::HumanChanged => "human_changed",
-            Self::AssuranceChanged => "assurance_changed",
-            Self::TaskChanged => "task_changed",
-            Self::TimeExtended { .. } => "time_extended",
-            Self::TimeReversed { .. } => "time_reversed",
-            Self::DepthMismatch { .. } => "depth_mismatch",
-            Self::TooDeep { .. } => "too_deep",
-            Self::DepthRaised { .. } => "depth_raised",
-            Self::ScopeWidened(_) => "scope_widened",
-            Self::LimitRaised { .. } => "limit_raised",
-            Self::Key(_) => "key",
-        }
-    }
-}
 
 /// The task a chain was issued for, as it stands in every hop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -556,63 +438,4 @@ fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Re
 fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
     T::deserialize(de::value::CowStrDeserializer::new(text))
-}
-
-mod seconds {
-    use super::{Deserialize, Deserializer, Serializer, de, parse_seconds, render_seconds};
-
-    pub(super) fn serialize<S: Serializer>(micros: &i64, serializer: S) -> Result<S::Ok, S::Error> {
-        match render_seconds(*micros) {
-            Some(text) => serializer.serialize_str(&text),
-            None => Err(serde::ser::Error::custom("a time outside the years 0 to 9999")),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        parse_seconds(&text)
-            .ok_or_else(|| de::Error::custom("a time is not of the form 2026-11-24T08:00:00Z"))
-    }
-}
-
-mod base64url {
-    use super::{BASE64URL_NOPAD, Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer, const N: usize>(
-        bytes: &[u8; N],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64URL_NOPAD.encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
-        deserializer: D,
-    ) -> Result<[u8; N], D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
-        bytes
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| de::Error::custom(format!("expected {N} bytes in base64url")))
-    }
-}
-
-mod base64url_option {
-    use super::{Deserializer, Serializer, base64url};
-
-    pub(super) fn serialize<S: Serializer, const N: usize>(
-        bytes: &Option<[u8; N]>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match bytes {
-            Some(bytes) => base64url::serialize(bytes, serializer),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
-        deserializer: D,
-    ) -> Result<Option<[u8; N]>, D::Error> {
-        // Present means bytes: `null` is refused, so that absence has one spelling.
-        base64url::deserialize(deserializer).map(Some)
-    }
 }

@@ -125,12 +125,25 @@ pub struct Recorder {
     authority_id: String,
     sequencer: Mutex<Sequencer>,
     wake: Condvar,
+    /// Whether somebody writes now.
+    writing: Mutex<bool>,
+    written: Condvar,
     writer: Mutex<Writer>,
     durable: AtomicU64,
     healthy: AtomicBool,
     failure: Mutex<Option<String>>,
     /// How much of a limit is made durable at once where calls do not wait; 1 where they do.
     portion: u64,
+}
+
+/// The turn to write, given on when dropped, however the writing ended.
+struct Turn<'a>(&'a Recorder);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.writing.lock() = false;
+        self.0.written.notify_all();
+    }
 }
 
 /// What the holder of the sequencing lock may do.
@@ -177,6 +190,8 @@ impl Recorder {
                 closing: false,
             }),
             wake: Condvar::new(),
+            writing: Mutex::new(false),
+            written: Condvar::new(),
             writer: Mutex::new(Writer::new(head.frontier)),
             durable: AtomicU64::new(size),
             healthy: AtomicBool::new(true),
@@ -263,11 +278,23 @@ impl Recorder {
         if self.durable.load(Ordering::Acquire) >= upto {
             return Ok(());
         }
-        let mut writer = self.writer.lock();
-        if self.durable.load(Ordering::Acquire) >= upto {
-            return Ok(());
+        // Whoever finds nobody writing writes for all; the others sleep until all are told at once.
+        // A queue for the lock would wake them one by one, each to find little to write.
+        let mut writing = self.writing.lock();
+        loop {
+            if self.durable.load(Ordering::Acquire) >= upto {
+                return Ok(());
+            }
+            self.check_health()?;
+            if !*writing {
+                break;
+            }
+            self.written.wait(&mut writing);
         }
-        self.check_health()?;
+        *writing = true;
+        drop(writing);
+        let turn = Turn(self);
+        let mut writer = self.writer.lock();
         let (queue, first) = {
             let mut sequencer = self.sequencer.lock();
             (std::mem::take(&mut sequencer.queue), self.durable.load(Ordering::Acquire))
@@ -277,6 +304,7 @@ impl Recorder {
             self.fail(error);
         }
         drop(writer);
+        drop(turn);
         self.tell_waiters();
         written
     }

@@ -50,6 +50,7 @@ __all__ = [
     "at_most",
     "between",
     "calls",
+    "close_all",
     "contains",
     "each",
     "email_at",
@@ -601,7 +602,7 @@ def under(text: str) -> Caveat:
 def in_network(text: str) -> Caveat:
     """An IP address in this network, such as `"10.0.0.0/8"`."""
 
-def length(min: int = 0, max: int | None = None) -> Caveat:  # noqa: A002 - the public face's own.
+def length(min: int | None = None, max: int | None = None) -> Caveat:  # noqa: A002 - the public face's own.
     """So many code points, bytes, items or entries, both bounds included."""
 
 def each(caveat: Caveat) -> Caveat:
@@ -1189,6 +1190,9 @@ class Report:
     def decisions_without_outcome(self) -> int:
         """How many allowed calls have no outcome."""
 
+def close_all() -> str | None:
+    """Closes every open engine; answers what could not be written, if anything."""
+
 def verify(
     path: _Path,
     authority: str,
@@ -1222,6 +1226,9 @@ def shown(text: str, most: int = 200) -> str:
         >>> shown("a\x1b[31mb")
         'a\\u{1b}[31mb'
     """
+
+def close_all() -> str | None:
+    """Closes every engine of this process, at its exit; answers what could not be written."""
 
 # ------------------------------------------------------------------------- the guard's own doorway
 
@@ -1275,6 +1282,7 @@ class Tool:
         receiver: bool = False,
         wait: bool = True,
         against: tuple[str, str] | None = None,
+        defaulted: Sequence[str] = ...,
     ) -> tuple[Call, tuple[Any, ...], dict[str, Any]]:
         """Judges a call and records the decision; answers the arguments to pass on.
 
@@ -1298,6 +1306,9 @@ class Call:
         self, upto: int | None, done: Callable[[BaseException | None], object]
     ) -> None:
         """Calls `done` from another thread when the entry is durable, or cannot become so."""
+
+    def wait(self, upto: int | None = None) -> BaseException | None:
+        """Waits until the entry is durable; answers why it could not become so, else None."""
 
     def settle(self, error: BaseException | None = None) -> None:
         """Raises the denial that a pending call turned out to be, if it is one."""

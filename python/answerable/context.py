@@ -7,27 +7,35 @@ started in it and still runs.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
+import inspect
+import os
+import sys
 from contextvars import ContextVar, Token
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from answerable import _core
 from answerable.errors import AccessDenied, InvalidInput
 from answerable.explain import Explanation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Sequence
     from datetime import timedelta
-    from pathlib import Path
 
 __all__ = ["Engine", "acting", "cancelled", "carry", "current", "open"]
 
+Kind = Literal["function", "coroutine", "generator", "async_generator"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _authority: ContextVar[_core.Authority | None] = ContextVar("answerable_authority", default=None)
+_left: ContextVar[tuple[tuple[_core.Authority, _core.Authority | None], ...]] = ContextVar(
+    "answerable_left", default=()
+)
 _call: ContextVar[_core.Call | None] = ContextVar("answerable_call", default=None)
 
 
@@ -108,7 +116,11 @@ class Engine(_core.Engine):
 
 
 class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - used as a verb.
-    """Puts a grant in force for the calls of a block, in this thread or asyncio task."""
+    """Puts a grant in force for the calls of a block, in this thread or asyncio task.
+
+    The same object may be entered again, also at the same time by other threads and tasks: each
+    block ends on its own.
+    """
 
     def __init__(self, grant: _core.Grant) -> None:
         if not isinstance(grant, _core.Grant):
@@ -118,19 +130,19 @@ class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - us
                 hint="engine.accept(token) makes one from its text",
             )
         self._grant = grant
-        self._entered: list[tuple[_core.Authority, Token[_core.Authority | None]]] = []
+        self._entered: dict[int, tuple[_core.Authority, Token[_core.Authority | None]]] = {}
 
     def __enter__(self) -> _core.Grant:
         outer = _authority.get()
-        if outer is not None and _call.get() is not None and not self._grant.extends(outer.grant):
+        nested = outer is not None and self._grant.extends(outer.grant)
+        if _call.get() is not None and not nested:
             raise AccessDenied(
                 "inside a tool only the grant in force, or one below it, may act",
                 code="authority_conflict",
                 hint="delegate from the grant in force instead of acting under another",
             )
-        nested = outer is not None and self._grant.extends(outer.grant)
         authority = _core.Authority(self._grant, outer if nested else None)
-        self._entered.append((authority, _authority.set(authority)))
+        self._entered[id(authority)] = authority, _authority.set(authority)
         return self._grant
 
     def __exit__(
@@ -139,9 +151,25 @@ class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - us
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        authority, token = self._entered.pop()
+        here = _authority.get()
+        entered = self._entered.pop(id(here), None)
+        if entered is None:
+            # Left out of order, or in another context, as generators and fixtures are: what is in
+            # force here belongs to somebody else and stays, and what ended does not come back.
+            _, (authority, token) = self._entered.popitem()
+            authority.end()
+            before = None if token.old_value is Token.MISSING else token.old_value
+            _left.set((*_left.get()[-15:], (authority, before)))
+            return
+        authority, token = entered
         authority.end()
-        _authority.reset(token)
+        try:
+            _authority.reset(token)
+        except ValueError:  # Entered in a context that this one is a copy of.
+            _authority.set(None)
+        left = {id(gone): before for gone, before in _left.get()}
+        while id(here := _authority.get()) in left:
+            _authority.set(left.pop(id(here)))
 
 
 def current() -> _core.Grant | None:
@@ -169,24 +197,143 @@ def cancelled() -> bool:
     return call.cancelled or (authority is not None and not authority.alive)
 
 
+class in_force:  # noqa: N801 - used as a phrase: `with in_force(authority, call):`.
+    """Puts an authority and a call in force while a part of a body runs."""
+
+    __slots__ = ("_authority", "_call", "_tokens")
+
+    def __init__(self, authority: _core.Authority | None, call: _core.Call | None) -> None:
+        self._authority = authority
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._tokens = _authority.set(self._authority), _call.set(self._call)
+
+    def __exit__(self, *error: object) -> None:
+        # A body that is closed in another context leaves nothing behind in it.
+        with contextlib.suppress(ValueError):
+            _call.reset(self._tokens[1])
+        with contextlib.suppress(ValueError):
+            _authority.reset(self._tokens[0])
+
+
+def drive(
+    body: Generator[Any, Any, R], authority: _core.Authority | None, call: _core.Call | None
+) -> Generator[Any, Any, R]:
+    """Runs a generator with an authority in force while its body runs, and only then."""
+    sent: Any = None
+    thrown: BaseException | None = None
+    while True:
+        with in_force(authority, call):
+            try:
+                item = body.send(sent) if thrown is None else body.throw(thrown)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+        sent = thrown = None
+        try:
+            sent = yield item
+        except GeneratorExit:
+            with in_force(authority, call):
+                body.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - it goes on into the body.
+            thrown = error
+
+
+async def adrive(
+    body: AsyncGenerator[Any, Any], authority: _core.Authority | None, call: _core.Call | None
+) -> AsyncGenerator[Any, Any]:
+    """As `drive`, for an async generator."""
+    sent: Any = None
+    thrown: BaseException | None = None
+    while True:
+        with in_force(authority, call):
+            try:
+                item = await (body.asend(sent) if thrown is None else body.athrow(thrown))
+            except StopAsyncIteration:
+                return
+        sent = thrown = None
+        try:
+            sent = yield item
+        except GeneratorExit:
+            with in_force(authority, call):
+                await body.aclose()
+            raise
+        except BaseException as error:  # noqa: BLE001 - it goes on into the body.
+            thrown = error
+
+
 def carry(function: Callable[P, R]) -> Callable[P, R]:
     """Takes the authority in force now along, into a thread or an executor.
 
+    Functions, coroutine functions, generators and async generators keep their kind.
+
     Example:
         pool.submit(ans.carry(transfer), "travel-1", 80)
+
+    Raises:
+        InvalidInput: It is nothing that can be called.
     """
+    if not callable(function):
+        raise InvalidInput(f"expected a function, not {type(function).__name__}")
     authority, call = _authority.get(), _call.get()
+    body: Any = function
 
     @functools.wraps(function)
-    def carried(*args: P.args, **kwargs: P.kwargs) -> R:
-        tokens = _authority.set(authority), _call.set(call)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            _authority.reset(tokens[0])
-            _call.reset(tokens[1])
+    def carried(*args: Any, **kwargs: Any) -> Any:
+        with in_force(authority, call):
+            return body(*args, **kwargs)
 
-    return carried
+    @functools.wraps(function)
+    async def carried_async(*args: Any, **kwargs: Any) -> Any:
+        with in_force(authority, call):
+            return await body(*args, **kwargs)
+
+    @functools.wraps(function)
+    def carried_generator(*args: Any, **kwargs: Any) -> Any:
+        with in_force(authority, call):
+            generator = body(*args, **kwargs)
+        return run(generator, authority, call)
+
+    kind = kind_of(function)
+    if kind == "function":
+        return carried
+    if kind == "coroutine":
+        return carried_async  # type: ignore[return-value]
+    run: Any = drive if kind == "generator" else adrive
+    return marked(carried_generator, kind)  # type: ignore[no-any-return]
+
+
+def kind_of(function: Any) -> Kind:
+    """Which of the four kinds a callable is; a callable object is what its `__call__` is."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not inspect.isclass(function):
+        function = getattr(type(function), "__call__", function)  # noqa: B004 - its kind matters.
+    if inspect.iscoroutinefunction(function):
+        return "coroutine"
+    if inspect.isasyncgenfunction(function):
+        return "async_generator"
+    return "generator" if inspect.isgeneratorfunction(function) else "function"
+
+
+_FLAGS = {
+    "coroutine": inspect.CO_COROUTINE,
+    "generator": inspect.CO_GENERATOR,
+    "async_generator": inspect.CO_ASYNC_GENERATOR,
+}
+
+
+def marked(function: Any, kind: Kind) -> Any:
+    """Makes a plain function that returns what `kind` says known to `inspect` as that kind."""
+    if kind == "coroutine" and sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    if kind != "function":
+        # The flag on the code is all that `inspect` looks at. It decides nothing at run time: what
+        # makes a generator is in the instructions.
+        code = function.__code__
+        function.__code__ = code.replace(co_flags=code.co_flags | _FLAGS[kind])
+    return function
 
 
 def open(
@@ -218,7 +365,7 @@ def open(
         StoreError: The store is damaged or newer than this version.
         InvalidInput: The key is missing or can be read by others.
     """
-    return Engine(
+    engine = Engine(
         path,
         durability=durability,
         flush_ms=flush_ms,
@@ -226,12 +373,12 @@ def open(
         clock=clock,
         max_hops=max_hops,
     )
+    _folders.add(os.path.realpath(engine.path))
+    return engine
 
 
 def _master_key(given: bytes | str | Callable[[], bytes | str] | None) -> bytes | str | None:
     if given is None:
-        import os
-
         return os.environ.get("ANSWERABLE_MASTER_KEY")
     if given == "keyring":
         return _from_keyring()
@@ -256,3 +403,37 @@ def _from_keyring() -> str:
         stored = f"k4.local.{encoded}"
         keyring.set_password("answerable", "master-key", stored)
     return stored
+
+
+# The folders of the stores that this process has opened.
+_folders: set[str] = set()
+
+
+def _close_all() -> None:
+    """Writes what was appended and lets every store go, before threads and modules end."""
+    failed = _core.close_all()
+    if failed is not None:
+        import logging
+
+        logging.getLogger("answerable").error("not everything could be written: %s", failed)
+
+
+def _let_go() -> None:
+    """In a forked child: closes the inherited files of the parent's stores.
+
+    The child can use none of them, and would keep the stores locked after the parent has closed
+    them or is gone. Whoever works through an open engine here is told `EngineClosed`.
+    """
+    if not _folders:
+        return
+    with contextlib.suppress(OSError):
+        for link in list(Path("/proc/self/fd").iterdir()):
+            with contextlib.suppress(OSError):
+                if str(link.readlink().parent) in _folders:
+                    os.close(int(link.name))
+    _folders.clear()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

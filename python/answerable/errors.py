@@ -5,10 +5,10 @@ that would help). The hint is shown as a note below the traceback, never inside 
 
 Example:
     >>> try:
-    ...     raise NotFound("no agent `booker`", code="agent_not_found", hint="issue it first")
+    ...     raise NotFound("no agent `booker`", code="not_found", hint="issue it first")
     ... except Error as error:
     ...     error.code, str(error), error.hint
-    ('agent_not_found', 'no agent `booker`', 'issue it first')
+    ('not_found', 'no agent `booker`', 'issue it first')
 """
 
 from __future__ import annotations

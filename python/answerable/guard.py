@@ -1,26 +1,26 @@
 """The guard: binds a call, has it judged and recorded, runs the tool once, records its end.
 
-A real Python function comes out of the decorator, one wrapper each for functions and coroutine
-functions, so that frameworks see the signature, name and kind of the tool itself. Before the body
-runs a guarded call raises `AccessDenied` and nothing else.
+A real Python function comes out of the decorator, of the same kind as what went in, so that
+frameworks see the signature, name and kind of the tool itself. Before the body runs a guarded call
+raises `AccessDenied` and nothing else.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import functools
+import gc
 import inspect
-import sys
 import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from answerable import _core
-from answerable.context import _authority, _call
+from answerable.context import _authority, _call, in_force
 from answerable.errors import InvalidInput
+from answerable.wrappers import begin_async, finish_async, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
 __all__ = ["governed", "tool"]
@@ -28,7 +28,7 @@ __all__ = ["governed", "tool"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_tools: dict[str, tuple[str, str]] = {}
+_tools: dict[str, tuple[str, str, weakref.ref[Any]]] = {}
 
 
 def tool(
@@ -66,27 +66,38 @@ def tool(
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        if not callable(function):
-            raise InvalidInput(f"expected a function, not {type(function).__name__}")
+        body: Any = function
+        if isinstance(body, (staticmethod, classmethod)):
+            return type(body)(decorate(body.__func__))  # type: ignore[return-value]
+        if inspect.isclass(body) or not callable(body):
+            raise InvalidInput(
+                f"expected a function, not {'a class' if inspect.isclass(body) else type(body)}",
+                hint="decorate the methods of a class; one that is called as its `__call__`",
+            )
         spec = _spec(
             name,
-            function,
+            body,
             resource=resource,
             record=record,
             dangerous=dangerous,
             pass_through=pass_through,
             engine=engine,
         )
-        _register(name, function)
-        wrap = _async_wrapper if inspect.iscoroutinefunction(function) else _sync_wrapper
-        wrapper = wrap(spec, function)
-        wrapper.__answerable__ = spec
+        wrapper = wrapped(spec, body)
+        _register(name, wrapper)
         return wrapper  # type: ignore[no-any-return]
 
     return decorate
 
 
 def _spec(name: str, function: Callable[..., Any], **facts: Any) -> _core.Tool:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"the arguments of {_described(function)} cannot be read: it states no signature",
+            hint="wrap it in a function that names its arguments",
+        ) from error
     parameters = [
         (
             parameter.name,
@@ -94,18 +105,30 @@ def _spec(name: str, function: Callable[..., Any], **facts: Any) -> _core.Tool:
             parameter.default is not inspect.Parameter.empty,
             parameter.default,
         )
-        for parameter in inspect.signature(function).parameters.values()
+        for parameter in signature.parameters.values()
     ]
-    pass_through = facts.pop("pass_through")
-    if isinstance(pass_through, str):
-        raise InvalidInput(f"pass_through is a list of names: write [`{pass_through}`]")
-    passed = list(pass_through)
+    record, pass_through = facts.pop("record"), facts.pop("pass_through")
+    if record is not None and not isinstance(record, Mapping):
+        raise InvalidInput(f"record is a dict of names and ways, not {type(record).__name__}")
+    if isinstance(pass_through, (str, bytes)):
+        raise InvalidInput("pass_through is a list of names, not one text")
+    try:
+        passed = list(pass_through)
+    except TypeError as error:
+        raise InvalidInput("pass_through is a list of names") from error
     known = {name for name, *_ in parameters}
-    for names, what in ((passed, "pass_through"), (facts["record"] or {}, "record")):
-        unknown = [name for name in names if name not in known and name != "return"]
-        if unknown and not any(kind == 4 for _, kind, *_ in parameters):
-            raise InvalidInput(f"{what} names `{unknown[0]}`, which is no argument of the function")
-    record = facts.pop("record")
+    for names, what in ((passed, "pass_through"), (list(record or ()), "record")):
+        for given in names:
+            if not isinstance(given, str):
+                raise InvalidInput(f"{what} names arguments by text, not {type(given).__name__}")
+            first = given.split(".", 1)[0] if what == "record" else given
+            open_ended = any(kind == inspect.Parameter.VAR_KEYWORD for _, kind, *_ in parameters)
+            if first not in known and first != "return" and not open_ended:
+                raise InvalidInput(f"{what} names `{given}`, which is no argument of the function")
+    engine = facts["engine"]
+    if engine is not None and not isinstance(engine, _core.Engine):
+        raise InvalidInput(f"expected an engine, not {type(engine).__name__}")
+    facts["dangerous"] = bool(facts["dangerous"])
     return _core.Tool(
         name,
         parameters=parameters,
@@ -115,155 +138,23 @@ def _spec(name: str, function: Callable[..., Any], **facts: Any) -> _core.Tool:
     )
 
 
-def _register(name: str, function: Callable[..., Any]) -> None:
+def _register(name: str, wrapper: Any) -> None:
     """One function a name. The same function again replaces itself: notebooks do that."""
-    here = (
-        getattr(function, "__module__", "") or "",
-        getattr(function, "__qualname__", type(function).__qualname__),
-    )
-    known = _tools.setdefault(name, here)
-    if known != here:
-        raise InvalidInput(
-            f"the tool name `{name}` belongs to {known[0]}.{known[1]} already",
-            code="invalid_input",
-            hint="give each tool its own name; names from outside get a prefix of their own",
-        )
+    module, qualname = wrapper.__module__ or "", wrapper.__qualname__
+    known = _tools.get(name)
+    if known is not None and known[:2] != (module, qualname) and known[2]() is not None:
+        gc.collect()  # One that nobody can call any more does not hold its name.
+        if known[2]() is not None:
+            raise InvalidInput(
+                f"the tool name `{name}` belongs to {known[0]}.{known[1]} already",
+                hint="give each tool its own name; names from outside get a prefix of their own",
+            )
+    _tools[name] = module, qualname, weakref.ref(wrapper)
 
 
-def _sync_wrapper(spec: _core.Tool, function: Callable[..., Any]) -> Any:
-    begin, get_authority, get_call = spec.begin, _authority.get, _call.get
-    enter, leave = _call.set, _call.reset
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        receiver = bool(args) and is_receiver(args[0])
-        call, args, kwargs = begin(get_authority(), get_call(), args, kwargs, receiver=receiver)
-        token = enter(call)
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            call.raised(error)
-            raise
-        finally:
-            leave(token)
-        call.returned(result)
-        return result
-
-    is_receiver = _receiver_test(wrapper)
-    return wrapper
-
-
-def _async_wrapper(spec: _core.Tool, function: Callable[..., Any]) -> Any:
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        # Authority is captured when the call is made, and judged when the body starts.
-        receiver = bool(args) and is_receiver(args[0])
-        return run(_authority.get(), _call.get(), receiver, args, kwargs)
-
-    async def run(
-        authority: _core.Authority | None,
-        parent: _core.Call | None,
-        receiver: bool,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        call, args, kwargs = await _begin(spec, authority, parent, args, kwargs, receiver=receiver)
-        tokens = _authority.set(authority), _call.set(call)
-        try:
-            result = await function(*args, **kwargs)
-        except BaseException as error:
-            await _finish(call, call.raised(error, wait=False))
-            raise
-        finally:
-            _call.reset(tokens[1])
-            _authority.reset(tokens[0])
-        await _finish(call, call.returned(result, wait=False))
-        return result
-
-    is_receiver = _receiver_test(wrapper)
-    return _mark_coroutine_function(wrapper)
-
-
-async def _begin(
-    spec: _core.Tool,
-    authority: _core.Authority | None,
-    parent: _core.Call | None,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    *,
-    receiver: bool = False,
-    against: tuple[str, str] | None = None,
-) -> tuple[_core.Call, tuple[Any, ...], dict[str, Any]]:
-    """As `Tool.begin`, without blocking the loop while the entry becomes durable."""
-    call, args, kwargs = spec.begin(
-        authority, parent, args, kwargs, receiver=receiver, wait=False, against=against
-    )
-    if call.pending:
-        call.settle(await _durable(call, None))
-    return call, args, kwargs
-
-
-async def _finish(call: _core.Call, upto: int | None) -> None:
-    if upto is not None:
-        error = await _durable(call, upto)
-        if error is not None:
-            raise error
-
-
-async def _durable(call: _core.Call, upto: int | None) -> BaseException | None:
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[BaseException | None] = loop.create_future()
-
-    def settle(error: BaseException | None) -> None:
-        if not future.done():
-            future.set_result(error)
-
-    call.when_durable(upto, lambda error: loop.call_soon_threadsafe(settle, error))
-    return await future
-
-
-def _receiver_test(wrapper: Callable[..., Any]) -> Callable[[Any], bool]:
-    """Whether a first argument is the instance or class that the wrapper was found on.
-
-    Only what the descriptor bound is left out of judgement, never an argument by its name: the
-    wrapper must stand in the class of the instance, or in the class itself.
-    """
-    known: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
-    name = wrapper.__name__
-
-    def holds(owner: type) -> bool:
-        return any(_leads_to(vars(base).get(name), wrapper) for base in owner.__mro__)
-
-    def is_receiver(first: Any) -> bool:
-        kind = type(first)
-        answer = known.get(kind)
-        if answer is None:
-            answer = known[kind] = holds(kind)
-        return answer or (isinstance(first, type) and holds(first))
-
-    return is_receiver
-
-
-def _leads_to(found: Any, wrapper: Callable[..., Any]) -> bool:
-    for _ in range(32):
-        if found is wrapper:
-            return True
-        found = getattr(found, "__func__", None) or getattr(found, "__wrapped__", None)
-        if found is None:
-            return False
-    return False
-
-
-if sys.version_info >= (3, 12):
-    _mark_coroutine_function = inspect.markcoroutinefunction
-else:
-
-    def _mark_coroutine_function(function: Any) -> Any:
-        # Before 3.12 the flag on the code is all that inspect looks at. It decides nothing at run
-        # time: what makes a coroutine is in the code itself.
-        code = function.__code__
-        function.__code__ = code.replace(co_flags=code.co_flags | inspect.CO_COROUTINE)
-        return function
+def _described(function: Any) -> str:
+    name = getattr(function, "__qualname__", None)
+    return f"`{name}`" if isinstance(name, str) else f"a {type(function).__name__}"
 
 
 class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncContextManager[Any]):  # noqa: N801 - used as a verb.
@@ -276,6 +167,8 @@ class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncC
         engine: The engine to ask, as for `tool`.
         by_reference: What goes along unjudged, by name: recorded by its type.
         against: A code and a sentence: the call is denied for it, whatever the grant says.
+        defaulted: Arguments that nobody gave, by name: they stand at the tool's own default.
+        record: How arguments are recorded, as for `tool`.
 
     Example:
         with governed("invoice.read", {"path": path}) as call:
@@ -294,6 +187,8 @@ class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncC
         engine: _core.Engine | None = None,
         by_reference: Mapping[str, Any] | None = None,
         against: tuple[str, str] | None = None,
+        defaulted: Iterable[str] = (),
+        record: Mapping[str, str] | None = None,
     ) -> None:
         passed = dict(by_reference or {})
         self._spec = _core.Tool(
@@ -305,19 +200,18 @@ class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncC
             ],
             pass_through=list(passed),
             engine=engine,
+            record=dict(record) if record else None,
             strict=False,
         )
         self._given = {**arguments, **passed}
-        self._against = against
+        self._facts: dict[str, Any] = {"against": against, "defaulted": list(defaulted)}
         self._authority = _authority.get()
         self._parent = _call.get()
         self.result = None
 
     def __enter__(self) -> governed:
         return self._entered(
-            *self._spec.begin(
-                self._authority, self._parent, (), self._given, against=self._against
-            )
+            *self._spec.begin(self._authority, self._parent, (), self._given, **self._facts)
         )
 
     def __exit__(
@@ -326,7 +220,7 @@ class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncC
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _call.reset(self._token)
+        self._block.__exit__()
         if error is None:
             self._begun.returned(self.result)
         else:
@@ -334,8 +228,8 @@ class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncC
 
     async def __aenter__(self) -> governed:
         return self._entered(
-            *await _begin(
-                self._spec, self._authority, self._parent, (), self._given, against=self._against
+            *await begin_async(
+                self._spec, self._authority, self._parent, (), self._given, **self._facts
             )
         )
 
@@ -345,12 +239,12 @@ class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncC
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _call.reset(self._token)
+        self._block.__exit__()
         begun = self._begun
         if error is None:
-            await _finish(begun, begun.returned(self.result, wait=False))
+            await finish_async(begun, begun.returned(self.result, wait=False))
         else:
-            await _finish(begun, begun.raised(error, wait=False))
+            await finish_async(begun, begun.raised(error, wait=False))
 
     @property
     def entry(self) -> str | None:
@@ -360,5 +254,6 @@ class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncC
     def _entered(self, call: _core.Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> governed:
         self._begun = call
         self.arguments = kwargs
-        self._token = _call.set(call)
+        self._block = in_force(self._authority, call)
+        self._block.__enter__()
         return self

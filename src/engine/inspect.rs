@@ -1,6 +1,6 @@
 //! A chain told: who gave what to whom, until when, and what speaks against it now.
 
-use super::story::{describe, narrowed};
+use super::words::{describe, narrowed};
 use super::{Engine, EngineError, Hop};
 use crate::authorizer::Standing;
 use crate::chain::UnverifiedChain;

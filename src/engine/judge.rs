@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 
+use super::masking::{Masking, Recorded};
 use super::{Durability, Engine};
 use crate::authorizer::{Judgement, Standing, authorize, limit_of, limit_reason};
 use crate::canonical::{Digest, Map, Value, compare_numbers, encode_text};
@@ -81,17 +82,6 @@ impl Bound {
     }
 }
 
-/// How an argument is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorded {
-    /// As it is.
-    Keep,
-    /// Its type only.
-    Mask,
-    /// Its type and a keyed digest.
-    Digest,
-}
-
 /// One call, as the guard saw it.
 #[derive(Debug)]
 pub struct Call<'a> {
@@ -101,8 +91,8 @@ pub struct Call<'a> {
     pub request: Result<Request, Vec<Reason>>,
     /// Arguments passed by reference, unjudged: name and type, for the record.
     pub by_type: &'a [(Box<str>, String)],
-    /// How arguments are recorded, by name; kept if absent.
-    pub record: &'a [(Box<str>, Recorded)],
+    /// How arguments are recorded.
+    pub masking: &'a Masking,
     /// The chain in force.
     pub bound: Option<&'a Bound>,
     /// Why there is none, or what speaks against it before anything is looked at.
@@ -156,7 +146,7 @@ impl Engine {
         match bound {
             None => Decision::deny(vec![no_authority()]),
             Some(bound) => {
-                let (_, judgement) = self.judge_once(bound, request, &|_| false);
+                let (_, judgement) = self.judge_once(bound, request, &Masking::default());
                 judgement.decision
             }
         }
@@ -181,14 +171,12 @@ impl Engine {
         let key = |error: KeyError| StoreError::Unavailable { what: error.to_string() };
         let id = EntryId::from_bytes(self.random.take().map_err(key)?);
         let salt = self.random.take().map_err(key)?;
-        let masked =
-            |name: &str| call.record.iter().any(|(n, how)| &**n == name && *how != Recorded::Keep);
         for _ in 0..MAX_ROUNDS {
             let (epoch, judgement) = match (&call.against, call.bound, &call.request) {
                 (Some(reason), _, _) => (None, Judgement::deny(reason.clone())),
                 (None, None, _) => (None, Judgement::deny(no_authority())),
                 (None, Some(bound), Ok(request)) => {
-                    let (epoch, judgement) = self.judge_once(bound, request, &masked);
+                    let (epoch, judgement) = self.judge_once(bound, request, call.masking);
                     (Some(epoch), judgement)
                 }
                 (None, Some(_), Err(reasons)) => {
@@ -209,12 +197,7 @@ impl Engine {
     }
 
     /// Judges against the state of one epoch.
-    fn judge_once(
-        &self,
-        bound: &Bound,
-        request: &Request,
-        masked: &dyn Fn(&str) -> bool,
-    ) -> (u64, Judgement) {
+    fn judge_once(&self, bound: &Bound, request: &Request, masking: &Masking) -> (u64, Judgement) {
         let now = match self.clock.read() {
             Reading::Now(now) => now,
             Reading::Behind { now, mark } => {
@@ -233,7 +216,8 @@ impl Engine {
             let reason = Reason::new(code::UNKNOWN_AUTHORITY, text);
             return (epoch, Judgement::deny(reason.fix("ask this engine's authority for a grant")));
         }
-        (epoch, authorize(&bound.chain, &standing, request, masked, now))
+        let masked = |name: &str| masking.hides(name, &request.arguments);
+        (epoch, authorize(&bound.chain, &standing, request, &masked, now))
     }
 
     /// What the state says of a chain, remembered until the state changes.
@@ -392,11 +376,6 @@ impl Engine {
         let mut room = 3 * MAX_RECORDED;
         let mut left_out = 0;
         for (name, value) in arguments.iter() {
-            let how = call
-                .record
-                .iter()
-                .find(|(n, _)| &**n == name)
-                .map_or(Recorded::Keep, |(_, how)| *how);
             // Room is counted as it is taken up in a block.
             let around = size_of_text(cut(name, 256)) + 128;
             if around > room {
@@ -405,14 +384,15 @@ impl Engine {
             }
             room -= around;
             let word = Value::str(value.type_word());
-            let item = match how {
+            let item = match call.masking.how(name) {
                 Recorded::Mask => vec![Value::str("mask"), word],
                 Recorded::Digest => {
                     let digest = self.ring.request_digest(&[name.as_bytes(), &value.encode()]);
                     vec![Value::str("digest"), word, Value::bytes(&digest)]
                 }
                 Recorded::Keep => {
-                    let spent = size_of(value);
+                    let value = call.masking.veil(name, value);
+                    let spent = size_of(&value);
                     if spent > MAX_RECORDED.min(room) {
                         let bytes = value.encode();
                         let digest = self.ring.request_digest(&[name.as_bytes(), &bytes]);
@@ -420,7 +400,7 @@ impl Engine {
                         vec![Value::str("large"), word, size, Value::bytes(&digest)]
                     } else {
                         room -= spent;
-                        vec![Value::str("keep"), value.clone()]
+                        vec![Value::str("keep"), value.into_owned()]
                     }
                 }
             };

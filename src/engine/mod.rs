@@ -7,19 +7,23 @@ mod facts;
 mod inspect;
 mod judge;
 mod keys;
+mod masking;
 mod open;
 mod read;
+mod review;
 mod story;
-
 mod verbs;
+mod words;
 
 pub use inspect::Inspected;
-pub use judge::{Bound, Call, Judged, Outcome, Recorded};
+pub use judge::{Bound, Call, Judged, Outcome};
+pub use masking::{Masking, Recorded, Texts, is_secret};
 pub use open::{MasterSource, Options};
 pub use read::{Exported, Filter, Names};
-pub use story::{Hop, Story, describe, shown};
-
+pub use review::{Finding, Review, Severity, Spans, Used};
+pub use story::{Hop, Story};
 pub use verbs::{Delegation, Departure, NewGrant, Revoked, Task, TaskChoice};
+pub use words::{describe, shown};
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -180,7 +184,10 @@ impl Engine {
     ///
     /// INVARIANT: asked before any lock is touched; one that a thread held at the fork is never
     /// released there.
-    fn here(&self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// `Forked`.
+    pub fn here(&self) -> Result<(), StoreError> {
         if std::process::id() == self.pid { Ok(()) } else { Err(StoreError::Forked) }
     }
 

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use super::words::{describe, narrowed, shown};
 use super::{Engine, EngineError};
 use crate::canonical::{Map, Value, to_json};
 use crate::clock::render_instant;
 use crate::decision::{Reason, code};
-use crate::request::{Request, Resource, ToolName, is_hidden};
-use crate::scope::{Capability, Scope};
+use crate::request::{Request, Resource, ToolName};
+use crate::scope::Scope;
 use crate::trail::entry::{Entry, kind};
 
 /// One agent on the chain of a call.
@@ -278,31 +279,6 @@ impl Story {
     }
 }
 
-/// A capability in words.
-#[must_use]
-pub fn describe(capability: &Capability) -> String {
-    let mut text = capability.tool().as_str().to_owned();
-    if let Some(patterns) = capability.resource() {
-        let patterns: Vec<&str> = patterns.iter().map(|pattern| pattern.as_str()).collect();
-        let _ = match patterns.as_slice() {
-            [] => write!(text, " on nothing"),
-            patterns => write!(text, " on {}", patterns.join(" or ")),
-        };
-    }
-    if let Some(caveats) = capability.where_() {
-        let caveats: Vec<String> =
-            caveats.iter().map(|(name, caveat)| format!("{name} {caveat}")).collect();
-        let _ = match caveats.as_slice() {
-            [] => write!(text, " without arguments"),
-            caveats => write!(text, " where {}", caveats.join(" and ")),
-        };
-    }
-    for limit in capability.limits() {
-        let _ = write!(text, ", {limit}");
-    }
-    text
-}
-
 /// What an entry still tells of the request that was judged.
 struct Recorded {
     request: Request,
@@ -376,28 +352,6 @@ fn refuses(reasons: &[Reason], hop: usize) -> bool {
     })
 }
 
-/// What a child scope leaves out of its parent, a line a difference.
-pub(super) fn narrowed(parent: &Scope, child: &Scope) -> Vec<String> {
-    let fits = |child: &Capability, parent: &Capability| {
-        let one = |c: &Capability| Scope::new(vec![c.clone()]).ok();
-        matches!((one(child), one(parent)), (Some(c), Some(p)) if c.within(&p).is_ok())
-    };
-    let mut lines = Vec::new();
-    for above in parent.capabilities() {
-        let below: Vec<&Capability> =
-            child.capabilities().iter().filter(|below| fits(below, above)).collect();
-        if below.is_empty() {
-            lines.push(format!("{} was not passed on", describe(above)));
-        }
-        for below in below {
-            if below != above {
-                lines.push(format!("{} became {}", describe(above), describe(below)));
-            }
-        }
-    }
-    lines
-}
-
 fn arguments(entry: &Entry) -> Vec<(String, String)> {
     let Some(Value::Map(recorded)) = entry.value("arguments") else { return Vec::new() };
     recorded.iter().map(|(name, item)| (name.to_owned(), argument(item))).collect()
@@ -463,22 +417,4 @@ fn outcome_words(outcome: &Entry) -> String {
             format!("raised {word} after {took} µs: {text}")
         }
     }
-}
-
-/// Text for a terminal: control, format and bidirectional characters escaped, shortened.
-#[must_use]
-pub fn shown(text: &str, most: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(most));
-    for (count, c) in text.chars().enumerate() {
-        if count >= most {
-            out.push('…');
-            break;
-        }
-        if is_hidden(c) {
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }

@@ -133,3 +133,17 @@ fn a_key_file_that_others_can_read_or_replace_is_refused() {
     assert!(MasterKey::load(&path).unwrap_err().to_string().contains("backup"));
     assert!(MasterKey::from_bytes(&[5; 32]).is_err());
 }
+
+#[test]
+fn a_key_file_appears_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.key");
+    // What an attempt cut short leaves behind stands in nobody's way.
+    fs::write(dir.path().join(".new-store.key"), "k4.loc").unwrap();
+    MasterKey::create(&path).unwrap();
+    assert!(MasterKey::load(&path).is_ok());
+    assert!(!dir.path().join(".new-store.key").exists());
+    let before = fs::read(&path).unwrap();
+    assert!(MasterKey::create(&path).is_err());
+    assert_eq!(fs::read(&path).unwrap(), before);
+}

@@ -13,20 +13,43 @@ use super::endings::{self, Halt, Revocation};
 use super::guard::bind_named;
 use super::lifecycle::{Agents, Humans, Tasks};
 use super::people::{Grant, agent_id, human_id, text_of};
+use super::review::Review;
 use super::trail::Trail;
 use super::values::{Decision, limits_of, scope_of};
 use super::{convert, enter, errors};
 use crate::clock::Source;
-use crate::engine::{Durability, Engine as Core, MasterSource, NewGrant, Options, TaskChoice};
+use crate::engine::{
+    Durability, Engine as Core, MasterSource, NewGrant, Options, Spans, TaskChoice,
+};
 use crate::keys::MasterKey;
 use crate::principal::{HumanId, TaskId};
+use crate::store::StoreError;
 
-/// The engine that was opened last: what a call falls back on where nothing else says.
-static LAST: Mutex<Weak<Core>> = Mutex::new(Weak::new());
+/// The engines in the order of opening: what a call falls back on where nothing else says.
+static OPENED: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
 
-/// The engine that was opened last and is still there.
+/// The engine that was opened last and is still open.
 pub(super) fn last() -> Option<Arc<Core>> {
-    LAST.lock().upgrade()
+    let opened: Vec<Arc<Core>> = OPENED.lock().iter().rev().filter_map(Weak::upgrade).collect();
+    let closed = |core: &Core| matches!(core.check(), Err(StoreError::Closed | StoreError::Forked));
+    opened.into_iter().find(|core| !closed(core))
+}
+
+/// Closes every engine: called when the interpreter exits, while threads still run.
+///
+/// Answers what could not be written, if anything. In a forked child it does nothing.
+#[pyfunction]
+pub(super) fn close_all(py: Python<'_>) -> Option<String> {
+    let open: Vec<Arc<Core>> = OPENED.lock().drain(..).filter_map(|core| core.upgrade()).collect();
+    // The last handles are dropped here, without holding the interpreter.
+    py.detach(|| {
+        let mut failed = None;
+        for core in &open {
+            failed = core.close().err().or(failed);
+        }
+        drop(open);
+        failed.map(|error| error.to_string())
+    })
 }
 
 /// One engine: one authority, one tenant, one store.
@@ -79,7 +102,10 @@ impl Engine {
             max_hops,
         };
         let core = enter(py, || Core::open(&path, options))?;
-        *LAST.lock() = Arc::downgrade(&core);
+        let mut opened = OPENED.lock();
+        opened.retain(|known| known.strong_count() > 0);
+        opened.push(Arc::downgrade(&core));
+        drop(opened);
         Ok(Self { core, frozen })
     }
 
@@ -236,15 +262,39 @@ impl Engine {
         Ok(enter(py, || self.core.unhalt(&target, reason, by))?.to_string())
     }
 
+    /// Looks through all agents and grants, and how they were used; reads the whole trail.
+    #[pyo3(signature = (*, dormant=None, recent=None))]
+    fn review(
+        &self,
+        py: Python<'_>,
+        dormant: Option<&Bound<'_, PyAny>>,
+        recent: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Review> {
+        let span = |given: Option<&Bound<'_, PyAny>>, usual: i64| match given.map(convert::duration)
+        {
+            None => Ok(usual),
+            Some(Ok(span)) if span > 0 => Ok(span),
+            Some(Ok(_)) => Err(errors::invalid(py, "a span of time is above zero", "")),
+            Some(Err(why)) => Err(errors::invalid(py, &why, "")),
+        };
+        let usual = Spans::default();
+        let spans =
+            Spans { dormant: span(dormant, usual.dormant)?, recent: span(recent, usual.recent)? };
+        let inner = enter(py, || self.core.review(spans))?;
+        Ok(Review { inner, core: self.core.clone() })
+    }
+
     /// The halts in force.
-    fn halts(&self) -> Vec<Halt> {
-        self.core.halts().into_iter().map(Halt).collect()
+    fn halts(&self, py: Python<'_>) -> PyResult<Vec<Halt>> {
+        enter(py, || Ok(self.core.here()?))?;
+        Ok(self.core.halts().into_iter().map(Halt).collect())
     }
 
     /// The authority's key that signs now, as PASERK text; `authority` until it is rotated.
     #[getter]
-    fn signing_key(&self) -> String {
-        self.core.signing_key().paserk()
+    fn signing_key(&self, py: Python<'_>) -> PyResult<String> {
+        enter(py, || Ok(self.core.here()?))?;
+        Ok(self.core.signing_key().paserk())
     }
 
     /// Gives the authority another key, named by the present one; answers the entry's id.

@@ -58,8 +58,9 @@ impl Humans {
     }
 
     /// All humans, oldest first.
-    fn list(&self) -> Vec<Human> {
-        self.0.humans().into_iter().map(Human).collect()
+    fn list(&self, py: Python<'_>) -> PyResult<Vec<Human>> {
+        enter(py, || Ok(self.0.here()?))?;
+        Ok(self.0.humans().into_iter().map(Human).collect())
     }
 }
 
@@ -212,6 +213,7 @@ impl Agents {
             return Err(errors::invalid(py, "there is no such status", hint));
         }
         let owner = owner.map(|owner| human_id(py, &self.0, owner)).transpose()?;
+        enter(py, || Ok(self.0.here()?))?;
         let agents = self.0.agents().into_iter();
         Ok(agents
             .filter(|agent| status.is_none_or(|word| agent.status.word() == word))

@@ -8,6 +8,7 @@ mod errors;
 mod guard;
 mod lifecycle;
 mod people;
+mod review;
 mod story;
 mod trail;
 mod values;
@@ -23,7 +24,7 @@ mod _core {
     #[pymodule_export]
     use super::endings::{Halt, Offboarding, OffboardingItem, Revocation, verify_offboarding};
     #[pymodule_export]
-    use super::engine::Engine;
+    use super::engine::{Engine, close_all};
     #[pymodule_export]
     use super::entries::{Entries, Entry};
     #[pymodule_export]
@@ -32,6 +33,8 @@ mod _core {
     use super::lifecycle::{Agents, Humans, Task, Tasks};
     #[pymodule_export]
     use super::people::{Agent, Grant, Human, SecretKey};
+    #[pymodule_export]
+    use super::review::{AgentUse, Finding, Review};
     #[pymodule_export]
     use super::story::{Chain, Hop, Story, shown};
     #[pymodule_export]

@@ -76,6 +76,10 @@ impl Agent {
         let uri = engine.agent_uri(&agent.id);
         Self(agent, uri)
     }
+
+    pub(super) fn of(agent: Arc<registry::Agent>, uri: String) -> Self {
+        Self(agent, uri)
+    }
 }
 
 #[pymethods]

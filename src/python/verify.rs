@@ -113,8 +113,9 @@ pub(super) struct Report {
 impl Report {
     fn __str__(&self) -> String {
         let (size, checkpoints, disclosed) = (self.size, self.checkpoints, self.disclosed);
+        let plural = if checkpoints == 1 { "" } else { "s" };
         let mut text = format!(
-            "verified: {size} entries under {checkpoints} checkpoints, {disclosed} values as committed"
+            "verified: {size} entries, {checkpoints} checkpoint{plural}, {disclosed} values as committed"
         );
         let mut note = |count: u64, what: &str| {
             if count > 0 {

@@ -146,6 +146,12 @@ impl State {
         self.agents.get(id)
     }
 
+    /// The agent that a key belongs to, or did once.
+    #[must_use]
+    pub fn key_of(&self, key: &PublicKey) -> Option<AgentId> {
+        self.keys.get(key).copied()
+    }
+
     /// All humans, oldest first.
     #[must_use]
     pub fn humans(&self) -> Vec<Arc<Human>> {

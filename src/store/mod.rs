@@ -229,7 +229,7 @@ pub enum StoreError {
     Closed,
     /// It was opened before this process was forked.
     #[error(
-        "the store was opened before this process was forked: open it after the fork, or start workers with `spawn` or `forkserver`"
+        "a store was opened before this process was forked: open stores only after the fork, or start workers with `spawn` or `forkserver`"
     )]
     Forked,
 }

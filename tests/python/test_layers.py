@@ -25,8 +25,8 @@ RUST_ROWS = [
 ]
 PYTHON_ROWS = [
     ["_core", "errors"],
-    ["explain", "context", "guard"],
-    ["integrations", "analysis", "net", "console", "cli"],
+    ["explain", "context", "wrappers", "guard"],
+    ["integrations", "analysis", "net", "console", "cli", "testing"],
 ]
 
 # What only one place may name, and where.
@@ -51,7 +51,8 @@ def place(file: Path, root: Path) -> str:
 
 
 def rust_files() -> list[Path]:
-    return [f for f in sorted(SOURCES.rglob("*.rs")) if f.name != "tests.rs"]
+    files = sorted(SOURCES.rglob("*.rs"))
+    return [f for f in files if not f.name.endswith("tests.rs") and f.parent.name != "tests"]
 
 
 def rust_code(text: str) -> str:

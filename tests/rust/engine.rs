@@ -12,8 +12,8 @@ use std::sync::Arc;
 use answerable::canonical::{Map, Value};
 use answerable::decision::Effect;
 use answerable::engine::{
-    Bound, Call, Delegation, Engine, EngineError, Filter, Judged, NewGrant, Options, Outcome,
-    TaskChoice,
+    Bound, Call, Delegation, Engine, EngineError, Filter, Judged, Masking, NewGrant, Options,
+    Outcome, TaskChoice,
 };
 use answerable::principal::Assurance;
 use answerable::registry::{Agent, Human, NewHuman, Target};
@@ -80,6 +80,10 @@ impl World {
     }
 
     fn call(&self, bound: Option<&Bound>, account: &str, amount: i64) -> Judged {
+        self.engine.await_decision(self.judge(bound, account, amount))
+    }
+
+    fn judge(&self, bound: Option<&Bound>, account: &str, amount: i64) -> Judged {
         let mut arguments = Map::new();
         arguments.insert("account", Value::str(account));
         arguments.insert("amount", Value::int(amount));
@@ -92,13 +96,12 @@ impl World {
             tool: "pay.transfer",
             request: Ok(request),
             by_type: &[],
-            record: &[],
+            masking: &Masking::default(),
             bound,
             against: None,
             parent: None,
         };
-        let judged = self.engine.judge(&call);
-        self.engine.await_decision(judged)
+        self.engine.judge(&call)
     }
 
     fn code(&self, bound: Option<&Bound>, account: &str, amount: i64) -> String {
@@ -234,4 +237,65 @@ fn the_verifier_checks_every_grant_anew() {
     let swapped = text.replace(&token(grants[1]), &token(grants[0]));
     let error = verify(&swapped).unwrap_err().to_string();
     assert!(error.contains("value"), "{error}");
+}
+
+#[test]
+fn many_calls_that_draw_on_many_limits_are_written_together() {
+    let world = world(Options::default());
+    let limits = |from: u64| {
+        let rates = (0..15)
+            .map(|n| format!(r#"{{"rate":{{"calls":1000,"per_us":{}}}}}"#, 1_000_000 * (from + n)));
+        rates.chain([r#"{"calls":1000}"#.to_owned()]).collect::<Vec<_>>().join(",")
+    };
+    let json = format!(r#"[{{"tool":"pay.transfer","limits":[{}]}}]"#, limits(60));
+    let grant = world.engine.grant(NewGrant {
+        human: world.alice.id,
+        agent: world.planner.id,
+        task: TaskChoice::New("Pay many".to_owned()),
+        scope: scope(&json),
+        limits: serde_json::from_str(&format!("[{}]", limits(600))).unwrap(),
+        ttl: HOUR,
+        further_hops: 0,
+        by: None,
+    });
+    let grant = grant.unwrap();
+    let judged: Vec<Judged> = (0..200).map(|_| world.judge(Some(&grant), "travel-1", 1)).collect();
+    for judged in judged {
+        let judged = world.engine.await_decision(judged);
+        assert_eq!(judged.decision.effect, Effect::Allow, "{judged:?}");
+    }
+    world.engine.close().unwrap();
+}
+
+#[test]
+fn the_last_checkpoint_covers_the_last_entry() {
+    let world = world(Options::default());
+    let grant = world.grant(WIDE).unwrap();
+    world.call(Some(&grant), "travel-1", 1);
+    world.engine.close().unwrap();
+    let path = world.folder.path().join("store");
+    let engine = Engine::open(&path, Options::default()).unwrap();
+    let newest = engine.checkpoints().unwrap().last().unwrap().claimed().size;
+    assert_eq!(newest, engine.size().unwrap());
+}
+
+#[test]
+fn an_engine_may_be_dropped_by_its_own_recorder() {
+    let world = world(Options::default());
+    let grant = world.grant(WIDE).unwrap();
+    let judged = world.judge(Some(&grant), "travel-1", 1);
+    let (told, heard) = std::sync::mpsc::channel();
+    let World { engine, folder, .. } = world;
+    let last = engine.clone();
+    engine.notify(
+        judged.upto,
+        Box::new(move |durable| {
+            drop(last);
+            told.send(durable).unwrap();
+        }),
+    );
+    drop(engine);
+    assert_eq!(heard.recv_timeout(std::time::Duration::from_secs(20)), Ok(Ok(())));
+    // The store was let go.
+    Engine::open(&folder.path().join("store"), Options::default()).unwrap();
 }

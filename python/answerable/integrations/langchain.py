@@ -18,9 +18,8 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from answerable.errors import AccessDenied, InvalidInput
 from answerable.guard import governed
-
-from answerable.errors import AccessDenied
 
 try:
     from langchain.agents.middleware import AgentMiddleware
@@ -49,8 +48,12 @@ class AnswerableMiddleware(AgentMiddleware[Any, Any, Any]):
             `{"read_invoice": "invoice.read"}`. A tool that is not listed goes by its own name.
         resources: Resource templates by LangChain's name, for the same tools:
             `{"read_invoice": "invoice/{number}"}`.
+        record: How their arguments are recorded, as for `ans.tool`: `{"login": {"pin": "mask"}}`.
         on_denied: `"message"` tells the model and lets the run go on; `"raise"` ends the run with
             `AccessDenied`.
+
+    Raises:
+        InvalidInput: An option, name, template or `record` that cannot be.
     """
 
     def __init__(
@@ -59,15 +62,26 @@ class AnswerableMiddleware(AgentMiddleware[Any, Any, Any]):
         *,
         tools: Mapping[str, str] | None = None,
         resources: Mapping[str, str] | None = None,
+        record: Mapping[str, Mapping[str, str]] | None = None,
         on_denied: Literal["message", "raise"] = "message",
     ) -> None:
         super().__init__()
         if on_denied not in ("message", "raise"):
-            raise ValueError(f'on_denied is "message" or "raise", not `{on_denied}`')
+            raise InvalidInput(f'on_denied is "message" or "raise", not `{on_denied}`')
         self._engine = engine
         self._names = dict(tools or {})
         self._resources = dict(resources or {})
+        self._record = {name: dict(ways) for name, ways in (record or {}).items()}
         self._on_denied = on_denied
+        for name in {*self._names, *self._resources, *self._record}:
+            # What is misspelt is told here and not at the first call.
+            governed(
+                self._names.get(name, name),
+                {},
+                resource=self._resources.get(name),
+                engine=engine,
+                record=self._record.get(name),
+            )
 
     def wrap_tool_call(
         self,
@@ -76,6 +90,9 @@ class AnswerableMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ToolMessage | Command[Any]:
         """Runs one call under the guard. Called by LangChain."""
         try:
+            if request.tool is None:
+                with self._unknown(request):
+                    pass
             return handler(self._guarded(request))
         except AccessDenied as denied:
             return self._refusal(request, denied)
@@ -88,22 +105,27 @@ class AnswerableMiddleware(AgentMiddleware[Any, Any, Any]):
         """Runs one call under the guard without blocking the loop. Called by LangChain."""
         try:
             if request.tool is None:
-                await self._arefuse_unknown(request)
+                async with self._unknown(request):
+                    pass
             return await handler(self._guarded(request))
         except AccessDenied as denied:
             return self._refusal(request, denied)
 
+    def _unknown(self, request: ToolCallRequest) -> governed:
+        """Entering it denies the call, whatever the grant says: there is no body to run."""
+        name = request.tool_call["name"]
+        against = "unknown_tool", f"there is no tool `{name[:80]}`"
+        return governed(name, request.tool_call["args"], engine=self._engine, against=against)
+
     def _guarded(self, request: ToolCallRequest) -> ToolCallRequest:
         tool = request.tool
         if tool is None:
-            self._refuse_unknown(request)
-        else:
-            sync_open, async_open = _undecorated(tool)
-            if sync_open or async_open:
-                given = frozenset(request.tool_call["args"])
-                copy = self._governed(tool, given, sync_open, async_open)
-                return request.override(tool=copy)
-        return request
+            raise AccessDenied("there is no such tool", code="unknown_tool")
+        sync_open, async_open = _undecorated(tool)
+        if not (sync_open or async_open):
+            return request
+        given = frozenset(request.tool_call["args"])
+        return request.override(tool=self._governed(tool, given, sync_open, async_open))
 
     def _governed(
         self, tool: BaseTool, given: frozenset[str], sync_open: bool, async_open: bool
@@ -114,23 +136,34 @@ class AnswerableMiddleware(AgentMiddleware[Any, Any, Any]):
         only there do the judged arguments equal those that the body receives: `"80"` arrives as 80.
         """
         judged = frozenset(_argument_names(tool)) | given
-        ask = functools.partial(
-            governed,
-            self._names.get(tool.name, tool.name),
-            resource=self._resources.get(tool.name),
-            engine=self._engine,
-        )
+
+        def ask(kwargs: dict[str, Any]) -> governed:
+            return governed(
+                self._names.get(tool.name, tool.name),
+                {name: value for name, value in kwargs.items() if name in judged},
+                resource=self._resources.get(tool.name),
+                engine=self._engine,
+                by_reference={
+                    name: value
+                    for name, value in kwargs.items()
+                    if name not in judged and name not in _PLUMBING
+                },
+                defaulted=_left_at_default(tool, kwargs, given),
+                record=self._record.get(tool.name),
+            )
 
         @functools.wraps(tool._run)
-        def run(**kwargs: Any) -> Any:
-            with ask(_only(kwargs, judged)) as call:
-                call.result = tool._run(**{**kwargs, **call.arguments})
+        def run(*args: Any, **kwargs: Any) -> Any:
+            named = _by_name(tool, args, kwargs)
+            with ask(named) as call:
+                call.result = tool._run(**{**named, **call.arguments})
                 return call.result
 
         @functools.wraps(tool._arun)
-        async def arun(**kwargs: Any) -> Any:
-            async with ask(_only(kwargs, judged)) as call:
-                call.result = await tool._arun(**{**kwargs, **call.arguments})
+        async def arun(*args: Any, **kwargs: Any) -> Any:
+            named = _by_name(tool, args, kwargs)
+            async with ask(named) as call:
+                call.result = await tool._arun(**{**named, **call.arguments})
                 return call.result
 
         # On the instance and past pydantic: a subclass would lose the tool's own type and state.
@@ -141,16 +174,6 @@ class AnswerableMiddleware(AgentMiddleware[Any, Any, Any]):
             object.__setattr__(copy, "_arun", arun)
         return copy
 
-    def _refuse_unknown(self, request: ToolCallRequest) -> None:
-        name = request.tool_call["name"]
-        with governed(name, dict(request.tool_call["args"]), engine=self._engine) as call:
-            raise _unknown(name, call)
-
-    async def _arefuse_unknown(self, request: ToolCallRequest) -> None:
-        name = request.tool_call["name"]
-        async with governed(name, dict(request.tool_call["args"]), engine=self._engine) as call:
-            raise _unknown(name, call)
-
     def _refusal(self, request: ToolCallRequest, denied: AccessDenied) -> ToolMessage:
         if self._on_denied == "raise":
             raise denied
@@ -158,6 +181,10 @@ class AnswerableMiddleware(AgentMiddleware[Any, Any, Any]):
         return ToolMessage(
             str(denied), tool_call_id=call["id"] or "", name=call["name"], status="error"
         )
+
+
+# What LangChain hands to its own `_run` and `_arun`, besides a tool's arguments.
+_PLUMBING = frozenset({"config", "run_manager"})
 
 
 def _undecorated(tool: BaseTool) -> tuple[bool, bool]:
@@ -177,15 +204,29 @@ def _argument_names(tool: BaseTool) -> list[str]:
     return list(get_fields(schema))
 
 
-def _only(arguments: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name in names}
+def _by_name(tool: BaseTool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """All arguments by name: a tool of one text gets it by place."""
+    names = [name for name in _argument_names(tool) if name not in kwargs]
+    return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
-def _unknown(name: str, call: Any) -> AccessDenied:
-    """For a scope wide enough to cover a tool that does not exist: there is no body to run."""
-    return AccessDenied(
-        f"there is no tool `{name}`",
-        code="unknown_tool",
-        hint="call one of the tools that the agent was given",
-        decision=getattr(call, "decision", None),
-    )
+def _left_at_default(
+    tool: BaseTool, kwargs: dict[str, Any], given: frozenset[str]
+) -> frozenset[str]:
+    """The arguments that LangChain filled in because the model left them out.
+
+    Only what is certainly so: a field with an alias may have been given under it, and a validator
+    may have made a value of another argument.
+    """
+    schema = tool.args_schema
+    if schema is None or isinstance(schema, dict):
+        return frozenset()
+    left = set()
+    for name, field in get_fields(schema).items():
+        alias = getattr(field, "validation_alias", None) or getattr(field, "alias", None)
+        if name in given or name not in kwargs or alias not in (None, name):
+            continue
+        value, default = kwargs[name], getattr(field, "default", None)
+        if type(value) is type(default) and value == default:
+            left.add(name)
+    return frozenset(left)

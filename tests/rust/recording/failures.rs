@@ -159,6 +159,7 @@ fn a_closed_engine_allows_nothing() {
                         return allowed;
                     }
                     allowed += 1;
+                    std::thread::sleep(Duration::from_micros(200));
                 }
             });
             std::thread::sleep(Duration::from_millis(20));

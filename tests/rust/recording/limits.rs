@@ -170,7 +170,7 @@ fn calls_until_killed() {
 
 #[test]
 fn kills_never_raise_a_limit() {
-    const MOST: usize = 500;
+    const MOST: usize = 250;
     for mode in [Durability::Before, Durability::Relaxed] {
         let folder = tempfile::tempdir().unwrap();
         let engine = open_folder(&folder.path().join("store"), mode);
@@ -206,7 +206,7 @@ fn kills_never_raise_a_limit() {
                     break true;
                 }
                 // Killed in the midst of its calls, each time after some more.
-                if runs() > before + 20 * (kills % 4) + 3 && kills < 5 {
+                if runs() > before + 20 * (kills % 4) + 3 && kills < 4 {
                     child.kill().unwrap();
                     child.wait().unwrap();
                     break false;

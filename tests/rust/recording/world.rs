@@ -184,7 +184,7 @@ pub(crate) fn judge(engine: &Engine, bound: &Bound, arguments: Map) -> Judged {
     engine.judge(&Call {
         tool: "pay.transfer",
         request: Ok(request),
-        record: &[],
+        masking: &answerable::engine::Masking::default(),
         bound: Some(bound),
         against: None,
         parent: None,

@@ -4,6 +4,8 @@
 //! same reads: what is judged is what is passed on. Types are exact; what has no canonical form is
 //! refused by name.
 
+mod records;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -11,13 +13,18 @@ use pyo3::types::{
     PyBool, PyBytes, PyDelta, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType,
 };
 
-use crate::canonical::{Decimal, EnumMember, Int, MAX_DEPTH, Map, Record, Value};
+use self::records::{dataclass, model, own, qualified};
+use crate::canonical::{Decimal, EnumMember, Int, MAX_DEPTH, Map, Value};
 use crate::clock::{MICROS, parse_duration};
 
 /// How many values one argument may hold in all.
 const MAX_NODES: usize = 100_000;
 /// How many bytes of text and bytes one call's arguments may hold in all.
 const MAX_BYTES: usize = 1024 * 1024;
+
+/// The first and last instant that Python can show in UTC, in microseconds.
+const FIRST: i64 = -62_135_596_800_000_000;
+const LAST: i64 = 253_402_300_799_999_999;
 
 /// What is left to spend on one call's arguments.
 #[derive(Debug)]
@@ -38,6 +45,14 @@ impl Budget {
         Self { nodes: 2_000, bytes: 8 * 1024 }
     }
 
+    /// Refuses a container that cannot fit, before it is copied.
+    fn admit(&self, items: usize) -> Result<(), String> {
+        if items > self.nodes {
+            return Err("it holds more than 100,000 values".to_owned());
+        }
+        Ok(())
+    }
+
     fn spend(&mut self, bytes: usize) -> Result<(), String> {
         self.nodes = self.nodes.checked_sub(1).ok_or("it holds more than 100,000 values")?;
         self.bytes = self.bytes.checked_sub(bytes).ok_or("it holds more than 1 MiB")?;
@@ -51,6 +66,7 @@ struct Types {
     datetime: Py<PyType>,
     uuid: Py<PyType>,
     enumeration: Py<PyType>,
+    cached: Py<PyType>,
     epoch: Py<PyAny>,
     microsecond: Py<PyAny>,
 }
@@ -68,6 +84,11 @@ fn types(py: Python<'_>) -> PyResult<&Types> {
             decimal: py.import("decimal")?.getattr("Decimal")?.cast_into::<PyType>()?.unbind(),
             uuid: py.import("uuid")?.getattr("UUID")?.cast_into::<PyType>()?.unbind(),
             enumeration: py.import("enum")?.getattr("Enum")?.cast_into::<PyType>()?.unbind(),
+            cached: py
+                .import("functools")?
+                .getattr("cached_property")?
+                .cast_into::<PyType>()?
+                .unbind(),
             epoch: class.call1((1970, 1, 1, 0, 0, 0, 0, utc))?.unbind(),
             microsecond: datetime.getattr("timedelta")?.call((), Some(&one))?.unbind(),
             datetime: class.cast_into::<PyType>()?.unbind(),
@@ -125,6 +146,7 @@ fn read<'py>(
         return Ok((value.ok_or("NaN and infinities cannot be judged")?, same));
     }
     if let Ok(list) = object.cast_exact::<PyList>() {
+        budget.admit(list.len())?;
         // One atomic copy first: nobody can change it between judging and passing on.
         let items = list.to_tuple();
         let (values, copies) = read_items(&items, budget, depth)?;
@@ -132,11 +154,13 @@ fn read<'py>(
         return Ok((Value::List(values), copy.into_any()));
     }
     if let Ok(dict) = object.cast_exact::<PyDict>() {
+        budget.admit(dict.len())?;
         let copy = dict.copy().map_err(|error| error.to_string())?;
         let (map, copy) = read_dict(&copy, budget, depth)?;
         return Ok((Value::Map(map), copy.into_any()));
     }
     if let Ok(tuple) = object.cast_exact::<PyTuple>() {
+        budget.admit(tuple.len())?;
         let (values, copies) = read_items(tuple, budget, depth)?;
         let copy = PyTuple::new(object.py(), copies).map_err(|error| error.to_string())?;
         return Ok((Value::Tuple(values), copy.into_any()));
@@ -223,8 +247,9 @@ fn read_rare<'py>(
 ) -> Result<(Value, Bound<'py, PyAny>), String> {
     let py = object.py();
     let types = types(py).map_err(|error| error.to_string())?;
+    // The type itself, never `__class__`, which an object may state as it likes.
     let kind = object.get_type();
-    let wrong = |error: PyErr| format!("a {} cannot be read: {error}", type_name(object));
+    let wrong = |error: PyErr| unreadable(object, &error);
     if kind.is(&types.decimal) {
         budget.spend(0)?;
         return Ok((decimal(object).map_err(wrong)??, object.clone()));
@@ -236,7 +261,11 @@ fn read_rare<'py>(
         }
         let since = object.sub(types.epoch.bind(py)).map_err(wrong)?;
         let micros = since.floor_div(types.microsecond.bind(py)).map_err(wrong)?;
-        return Ok((Value::Datetime(micros.extract().map_err(wrong)?), object.clone()));
+        let micros = micros.extract().map_err(wrong)?;
+        if !(FIRST..=LAST).contains(&micros) {
+            return Err("a datetime outside the years 1 to 9999 of UTC cannot be judged".to_owned());
+        }
+        return Ok((Value::Datetime(micros), object.clone()));
     }
     if kind.is(&types.uuid) {
         budget.spend(0)?;
@@ -245,7 +274,7 @@ fn read_rare<'py>(
         let bytes = bytes.try_into().map_err(|_| "a UUID has 16 bytes".to_owned())?;
         return Ok((Value::Uuid(bytes), object.clone()));
     }
-    if object.is_instance(types.enumeration.bind(py)).map_err(wrong)? {
+    if kind.is_subclass(types.enumeration.bind(py)).map_err(wrong)? {
         let name = object.getattr(intern!(py, "_name_")).map_err(wrong)?;
         let name: String = name
             .extract()
@@ -256,13 +285,43 @@ fn read_rare<'py>(
         let member = EnumMember { type_name: type_name.into(), name: name.into(), value };
         return Ok((Value::Enum(Box::new(member)), object.clone()));
     }
-    if let Ok(fields) = kind.getattr(intern!(py, "__dataclass_fields__")) {
+    if let Some(fields) = own(&kind, intern!(py, "__dataclass_fields__"))? {
         return dataclass(object, &fields, budget, depth);
     }
-    if kind.hasattr(intern!(py, "__pydantic_fields__")).unwrap_or(false) {
-        return model(object, budget, depth);
+    let marker = intern!(py, "__pydantic_fields__");
+    if own(&kind, marker)?.is_some() {
+        let fields = kind.getattr(marker).map_err(wrong)?;
+        return model(object, &fields, budget, depth);
     }
-    Err(format!("a value of type {} has no canonical form", type_name(object)))
+    Err(format!("a value of type {} has no canonical form{}", type_name(object), advice(object)))
+}
+
+/// What to pass instead of a value whose type only resembles one that can be judged.
+fn advice(object: &Bound<'_, PyAny>) -> &'static str {
+    // These look at the type itself.
+    if object.is_instance_of::<PyDict>() {
+        "; types are exact: pass dict(…) of it"
+    } else if object.is_instance_of::<PyList>() {
+        "; types are exact: pass list(…) of it"
+    } else if object.is_instance_of::<PyTuple>() {
+        "; types are exact: pass tuple(…) of it"
+    } else if object.is_instance_of::<PyString>() {
+        "; types are exact: pass str(…) of it"
+    } else if object.is_instance_of::<PyInt>() {
+        "; types are exact: pass int(…) of it"
+    } else if object.is_instance_of::<PyFloat>() {
+        "; types are exact: pass float(…) of it"
+    } else if object.is_instance_of::<PyBytes>() {
+        "; types are exact: pass bytes(…) of it"
+    } else {
+        ""
+    }
+}
+
+/// An error's type only: its text may hold values.
+fn unreadable(object: &Bound<'_, PyAny>, error: &PyErr) -> String {
+    let raised = type_name(error.value(object.py()).as_any());
+    format!("a {} cannot be read: it raised {raised}", type_name(object))
 }
 
 fn decimal(object: &Bound<'_, PyAny>) -> PyResult<Result<Value, String>> {
@@ -275,80 +334,17 @@ fn decimal(object: &Bound<'_, PyAny>) -> PyResult<Result<Value, String>> {
     Ok(Decimal::new(sign == 1, &digits, exponent).map(Value::Decimal).map_err(|e| e.to_string()))
 }
 
-/// A dataclass: its fields, and a new instance made of their copies.
-fn dataclass<'py>(
-    object: &Bound<'py, PyAny>,
-    fields: &Bound<'py, PyAny>,
-    budget: &mut Budget,
-    depth: usize,
-) -> Result<(Value, Bound<'py, PyAny>), String> {
-    let py = object.py();
-    let kind = object.get_type();
-    let wrong = |error: PyErr| format!("a {} cannot be read: {error}", type_name(object));
-    let base = py.get_type::<PyAny>();
-    let copy = base.call_method1(intern!(py, "__new__"), (&kind,)).map_err(wrong)?;
-    let fields =
-        fields.cast::<PyDict>().map_err(|error| error.to_string())?.copy().map_err(wrong)?;
-    let mut entries = Vec::new();
-    for (name, field) in fields.iter() {
-        let marker = field.getattr(intern!(py, "_field_type")).map_err(wrong)?;
-        if marker.to_string() != "_FIELD" {
-            continue;
-        }
-        let text: String = name.extract().map_err(wrong)?;
-        let item =
-            object.getattr(name.cast::<PyString>().map_err(|e| e.to_string())?).map_err(wrong)?;
-        let (value, item) = read(&item, budget, depth + 1)
-            .map_err(|why| within(&format!(".{}", short(&text)), &why))?;
-        base.call_method1(intern!(py, "__setattr__"), (&copy, &name, item)).map_err(wrong)?;
-        entries.push((text.into(), value));
-    }
-    if let Ok(extra) = object.getattr(intern!(py, "__dict__"))
-        && let Ok(extra) = extra.cast::<PyDict>()
-        && extra.len() > entries.len()
-    {
-        return Err(format!("a {} holds attributes that are no fields", type_name(object)));
-    }
-    let fields =
-        Map::from_entries(entries).map_err(|key| format!("the field `{key}` occurs twice"))?;
-    let type_name = qualified(&kind).map_err(wrong)?.into();
-    Ok((Value::Record(Box::new(Record { type_name, fields })), copy))
-}
-
-/// A pydantic model: its fields and extras, and a copy made of theirs.
-fn model<'py>(
-    object: &Bound<'py, PyAny>,
-    budget: &mut Budget,
-    depth: usize,
-) -> Result<(Value, Bound<'py, PyAny>), String> {
-    let py = object.py();
-    let wrong = |error: PyErr| format!("a {} cannot be read: {error}", type_name(object));
-    let fields = object.getattr(intern!(py, "__dict__")).map_err(wrong)?;
-    let fields =
-        fields.cast::<PyDict>().map_err(|error| error.to_string())?.copy().map_err(wrong)?;
-    if let Ok(extra) = object.getattr(intern!(py, "__pydantic_extra__"))
-        && let Ok(extra) = extra.cast::<PyDict>()
-    {
-        fields.update(extra.as_mapping()).map_err(wrong)?;
-    }
-    let (map, copies) = read_dict(&fields, budget, depth)?;
-    let kwargs = PyDict::new(py);
-    kwargs.set_item("update", copies).map_err(wrong)?;
-    let copy = object.call_method(intern!(py, "model_copy"), (), Some(&kwargs)).map_err(wrong)?;
-    let type_name = qualified(&object.get_type()).map_err(wrong)?.into();
-    Ok((Value::Record(Box::new(Record { type_name, fields: map })), copy))
-}
-
-fn qualified(kind: &Bound<'_, PyType>) -> PyResult<String> {
-    Ok(format!("{}.{}", kind.module()?, kind.qualname()?))
-}
-
 /// The name of an object's type, as messages and records use it.
 pub(super) fn type_name(object: &Bound<'_, PyAny>) -> String {
     let kind = object.get_type();
     match (kind.module(), kind.qualname()) {
-        (Ok(module), Ok(name)) if module == "builtins" => format!("{name}"),
-        (Ok(module), Ok(name)) => format!("{module}.{name}"),
+        (Ok(module), Ok(name)) => {
+            let (module, name) = (module.to_string_lossy(), name.to_string_lossy());
+            match &*module {
+                "builtins" => crate::engine::shown(&name, 120),
+                _ => crate::engine::shown(&format!("{module}.{name}"), 120),
+            }
+        }
         _ => "an unknown type".to_owned(),
     }
 }

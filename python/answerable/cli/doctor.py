@@ -1,0 +1,134 @@
+"""Whether a store is well: its files, its key, its holder, its record, the clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from answerable.cli.run import Run, command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from answerable.context import Engine
+
+CLOCK = timedelta(seconds=60)
+
+
+class Finding(NamedTuple):
+    """What one check found."""
+
+    check: str
+    state: str  # ok, warn or bad
+    found: str
+    hint: str = ""
+
+
+@command("doctor")
+def doctor(run: Run) -> int:
+    """Check the store: format, modes, key, holder, checkpoint, trail, clock."""
+    from answerable.errors import Error, StoreError
+
+    findings = list(_files(run.store))
+    code = 0
+    if findings[0].state == "ok":
+        try:
+            findings += _opened(run.engine)
+        except Error as error:
+            findings.append(Finding("opens", "bad", str(error), error.hint))
+            code = 3 if isinstance(error, StoreError) or error.code == "key" else 1
+    else:
+        code = 3
+    run.out.table([finding._asdict() for finding in findings], ["check", "state", "found", "hint"])
+    return code or int(any(finding.state == "bad" for finding in findings))
+
+
+def _files(store: Path) -> Iterator[Finding]:
+    """What can be seen without opening it."""
+    try:
+        text = (store / "FORMAT").read_text("utf-8", errors="replace")[:64].strip()
+    except FileNotFoundError:
+        yield Finding(
+            "store", "bad", f"there is none in {store}", "make one with `answerable init`"
+        )
+        return
+    except OSError as error:
+        yield Finding("store", "bad", f"{store}: {error.strerror}", "run this as the store's owner")
+        return
+    yield Finding("store", "ok", f"{text} in {store.absolute()}")
+    yield _modes(store)
+    yield _key(store)
+    yield _holder(store)
+
+
+def _modes(store: Path) -> Finding:
+    open_ = [
+        str(path.relative_to(store.parent))
+        for path in (store, *store.rglob("*"))
+        if not path.is_symlink() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    ]
+    if not open_:
+        return Finding("modes", "ok", "nobody else can read or change its files")
+    more = f" and {len(open_) - 3} more" if len(open_) > 3 else ""
+    found = f"others have access to {', '.join(open_[:3])}{more}"
+    return Finding("modes", "bad", found, f"chmod -R go= {store}")
+
+
+def _key(store: Path) -> Finding:
+    if os.environ.get("ANSWERABLE_MASTER_KEY"):
+        return Finding("key", "ok", "from ANSWERABLE_MASTER_KEY")
+    path = store.absolute().with_name(store.absolute().name + ".key")
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        hint = "restore it from a backup, or set ANSWERABLE_MASTER_KEY"
+        return Finding("key", "bad", f"{path} is not there", hint)
+    if stat.S_IMODE(mode) & 0o077:
+        found = f"{path} has mode {stat.S_IMODE(mode):04o}"
+        return Finding("key", "bad", found, "chmod 600 it, and replace it if others may have it")
+    return Finding("key", "ok", f"{path}, for its owner alone")
+
+
+def _holder(store: Path) -> Finding:
+    try:
+        told = json.loads((store / "holder.json").read_bytes()[:4096])
+        pid, host = int(told["pid"]), str(told["host"])
+        since = datetime.fromtimestamp(int(told["started"]) / 1e6, UTC)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return Finding("holder", "ok", "no process says that it holds the store")
+    found = f"process {pid} on {host} said so at {since:%Y-%m-%d %H:%M:%S} UTC"
+    if host == os.uname().nodename and not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
+        return Finding("holder", "warn", f"{found}, and is gone", "it ended without closing")
+    return Finding("holder", "ok", found)
+
+
+def _opened(engine: Engine) -> Iterator[Finding]:
+    from answerable.errors import TrailCorrupted
+
+    yield Finding("authority", "ok", engine.authority)
+    # Before `verify`, which signs a new one.
+    checkpoints, size = engine.trail.checkpoints(), len(engine.trail)
+    if checkpoints:
+        last = checkpoints[-1].size
+        yield Finding("checkpoint", "ok", f"the newest covers {last} of {size} entries")
+    else:
+        hint = "answerable trail checkpoint --out FILE"
+        yield Finding("checkpoint", "warn", f"none over {size} entries", hint)
+    try:
+        yield Finding("trail", "ok", str(engine.trail.verify()))
+    except TrailCorrupted as corrupted:
+        hint = "keep the store as it is; answerable trail verify shows every fault"
+        yield Finding("trail", "bad", str(corrupted), hint)
+    yield _clock(engine.trail.get(size - 1).at)
+
+
+def _clock(newest: Any) -> Finding:
+    behind = newest - datetime.now(UTC)
+    if behind > CLOCK:
+        found = f"{behind.total_seconds():.0f} s behind the newest entry"
+        return Finding("clock", "bad", found, "set it right: nothing is allowed until then")
+    return Finding("clock", "ok", "not behind the newest entry")

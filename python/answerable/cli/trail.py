@@ -1,0 +1,262 @@
+"""The trail on the command line: show, tell, verify, checkpoint, export."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from answerable.cli.run import Argument, Run, UsageError, command
+
+if TYPE_CHECKING:
+    from answerable import _core
+
+NEWEST = 30
+
+FILTERS = (
+    Argument("--human", help="who is accountable, by id or account; `none` for nobody"),
+    Argument("--agent", help="who acted, by id or name"),
+    Argument("--via", metavar="AGENT", help="an agent anywhere on the chain"),
+    Argument("--tool", metavar="PATTERN", help="the tool"),
+    Argument("--resource", metavar="PATTERN", help="the resource"),
+    Argument("--task", metavar="ID", help="the task"),
+    Argument("--effect", choices=["allow", "deny", "ask"], help="what was decided"),
+    Argument("--reason", metavar="CODE", help="a reason's code, such as caveat_failed"),
+    Argument("--kind", help="the kind of entry, such as decision or grant"),
+    Argument("--since", metavar="WHEN", help="not before: 24h, or 2026-01-31T09:00:00Z"),
+    Argument("--until", metavar="WHEN", help="before"),
+)
+
+
+@command(
+    "trail show",
+    *FILTERS,
+    Argument("-n", "--newest", type=int, default=NEWEST, metavar="N", help="how many"),
+    Argument("--all", action="store_true", help="all of them"),
+)
+def show(run: Run) -> None:
+    """Show entries, by their filters; the newest unless all are asked for."""
+    args = run.args
+    if args.newest < 1:
+        raise UsageError("--newest is a number above zero")
+    names = ("human", "agent", "via", "tool", "resource", "task", "effect", "reason", "kind")
+    given = {name: getattr(args, name) for name in (*names, "since", "until")}
+    entries = run.engine.trail.entries(**given)
+    found = entries if args.all else entries[-args.newest :]
+    if run.out.json:
+        for entry in found:
+            run.out.raw_json(entry.json())
+        return
+    wide = run.out.width is None or run.out.width >= 130
+    columns = ["#", "time", "who", "what", "decided", "reasons"]
+    run.out.table(map(row, found), [*columns, "id"] if wide else columns)
+    if len(found) < len(entries):
+        run.out.note(f"the newest {len(found)} of {len(entries)}; --all shows every one")
+
+
+@command(
+    "trail story",
+    Argument("entry", help="an entry's id, or its number in `trail show`"),
+)
+def story(run: Run) -> None:
+    """Tell one call: who, through which agents, what and where, and why."""
+    told = run.engine.trail.story(entry_of(run.args.entry))
+    if run.out.json:
+        run.out.document(story_record(told))
+        return
+    text = told.text(time=run.out.time)
+    head, _, rest = text.partition("\n")
+    run.out.text(head, colour={"allow": "32", "deny": "31"}.get(told.effect, "33"))
+    run.out.text(rest)
+
+
+@command(
+    "trail explain",
+    Argument("entry", help="an entry's id, or its number in `trail show`"),
+)
+def explain(run: Run) -> None:
+    """Say why a call was allowed or not, and the smallest fix."""
+    told = run.engine.explain(run.engine.trail.get(entry_of(run.args.entry)))
+    record = {name: getattr(told, name) for name in told.__slots__}
+    run.out.sentence(told.for_operator, record)
+
+
+@command(
+    "trail verify",
+    Argument("file", nargs="?", help="a file that `trail export` wrote; the live trail without it"),
+    Argument("--authority", metavar="KEY", help="the authority's public key; the store's without"),
+    Argument(
+        "--since",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a checkpoint that left the machine earlier; may be repeated",
+    ),
+)
+def verify(run: Run) -> int:
+    """Verify the store's trail, or an exported file."""
+    from answerable._core import verify as verify_file
+    from answerable.errors import TrailCorrupted
+
+    args = run.args
+    since = [Path(file) for file in args.since]
+    if args.file is None and args.authority is not None:
+        raise UsageError("--authority goes with a file: the live trail is under the store's own")
+    try:
+        if args.file is None:
+            report = run.engine.trail.verify(since=since)
+        else:
+            authority = args.authority or run.engine.authority
+            report = verify_file(Path(args.file), authority, since=since, progress=progress())
+    except TrailCorrupted as corrupted:
+        return tell_faults(run, corrupted)
+    run.out.sentence(str(report), {"ok": True, **report_record(report)})
+    if not since:
+        run.out.note("without --since, a cut tail or a rolled-back store cannot be seen")
+    return 0
+
+
+@command(
+    "trail checkpoint",
+    Argument("--out", metavar="FILE", help="write it there"),
+)
+def checkpoint(run: Run) -> None:
+    """Sign the trail's head; keep it outside this machine."""
+    signed = run.engine.trail.checkpoint()
+    if run.args.out is not None:
+        Path(run.args.out).write_text(signed.text, encoding="utf-8")
+    record = {
+        "origin": signed.origin,
+        "size": signed.size,
+        "root": signed.root,
+        "text": signed.text,
+        "file": run.args.out,
+    }
+    if run.args.out is not None:
+        run.done(f"{signed.size} entries under a checkpoint in {run.args.out}", record)
+    else:
+        run.done(signed.text.rstrip("\n"), record)
+
+
+@command(
+    "trail export",
+    Argument("file", help="a new file"),
+    Argument("--force", action="store_true", help="replace the file if it is there"),
+)
+def export(run: Run) -> None:
+    """Write the whole trail into a file that anybody can verify."""
+    file = Path(run.args.file)
+    if file.exists() and not run.args.force:
+        raise UsageError(f"{file} is there already", "--force replaces it")
+    engine = run.engine
+    written = engine.trail.export(file)
+    record = {"file": str(file), "entries": written, "authority": engine.authority}
+    run.done(f"{written} entries in {file}, under the authority {engine.authority}", record)
+
+
+def entry_of(text: str) -> str | int:
+    """An entry's id or its place."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
+
+
+def row(entry: _core.Entry) -> dict[str, Any]:
+    """An entry as a table's row."""
+    decision = entry.kind == "decision"
+    via = " → ".join(entry.via)
+    who = entry.human_name or entry.leaf.get("by") or ""
+    if entry.human == "none":
+        who = "(nobody)"
+    what = entry.kind
+    if decision:
+        what = entry.tool or "(invalid name)"
+        if entry.resource is not None:
+            what += f" on {entry.resource}"
+    else:
+        what = " ".join(str(part) for part in (entry.kind, entry.leaf.get("action")) if part)
+        if entry.agent_name:
+            what += f" {entry.agent_name}"
+    return {
+        "#": entry.index,
+        "time": entry.at,
+        "who": f"{who} → {via}" if via else who,
+        "what": what,
+        "decided": entry.effect,
+        "reasons": entry.reasons or entry.outcome,
+        "id": entry.id,
+    }
+
+
+def story_record(told: _core.Story) -> dict[str, Any]:
+    """A story's facts."""
+    return {
+        "entry": told.entry,
+        "index": told.index,
+        "at": told.at,
+        "headline": told.headline,
+        "human": told.human,
+        "human_name": told.human_name,
+        "assurance": told.assurance,
+        "task": told.task,
+        "tool": told.tool,
+        "resource": told.resource,
+        "arguments": told.arguments,
+        "effect": told.effect,
+        "policy": told.policy,
+        "outcome": told.outcome,
+        "parent": told.parent,
+        "reasons": [
+            {"code": r.code, "hop": r.hop, "message": r.message, "allowed": r.allowed, "fix": r.fix}
+            for r in told.reasons
+        ],
+        "via": [
+            {
+                "agent": hop.agent,
+                "name": hop.name,
+                "grant": hop.grant,
+                "until": hop.until,
+                "statement": hop.statement,
+                "scope": hop.scope,
+                "limits": hop.limits,
+                "narrowed": hop.narrowed,
+                "allowed_by": hop.allowed_by,
+                "closest": hop.closest,
+            }
+            for hop in told.via
+        ],
+    }
+
+
+def report_record(report: _core.Report) -> dict[str, Any]:
+    """A report's facts."""
+    names = (
+        "size", "root", "origin", "checkpoints", "since_agreed", "kinds", "unknown_kinds",
+        "newest_checkpoint_size", "unanchored", "disclosed", "withheld",
+        "decisions_without_outcome",
+    )  # fmt: skip
+    return {name: getattr(report, name) for name in names}
+
+
+def tell_faults(run: Run, corrupted: Any) -> int:
+    """Faults as a table; as JSON one document."""
+    names = ("code", "place", "what", "expected", "found", "line", "index", "through", "entry")
+    faults = [
+        {name: getattr(fault, name) for name in (*names, "field")} for fault in corrupted.faults
+    ]
+    if run.out.json:
+        run.out.document({"ok": False, "faults": faults})
+    else:
+        run.out.text(str(corrupted).partition("; the first")[0], colour="31")
+        run.out.table(faults, ["code", "place", "what", "expected", "found"])
+    return 1
+
+
+def progress() -> Any:
+    """Shows on a terminal how far a verification is."""
+    if not sys.stderr.isatty():
+        return None
+
+    def tell(done: int, of: int) -> None:
+        end = "\r" if done < of else "\r\x1b[K"
+        print(f"  {done} of {of} entries", end=end, file=sys.stderr, flush=True)
+
+    return tell

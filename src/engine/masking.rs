@@ -1,0 +1,400 @@
+//! What must not be shown: arguments masked by declaration or by their name, and nested fields.
+
+use std::borrow::Cow;
+
+use data_encoding::HEXLOWER;
+
+use crate::canonical::{Map, Value, to_json};
+
+/// The shortest text of a masked value that is looked for in results and exceptions.
+const MIN_TEXT: usize = 3;
+/// What stands where a masked text stood.
+const STAND_IN: &str = "(masked)";
+
+/// Words that make a name a secret's.
+const WORDS: [&str; 19] = [
+    "accesskey",
+    "apikey",
+    "apikeys",
+    "authorization",
+    "credential",
+    "credentials",
+    "passcode",
+    "passphrase",
+    "passphrases",
+    "passwd",
+    "password",
+    "passwords",
+    "privatekey",
+    "pwd",
+    "secret",
+    "secretkey",
+    "secrets",
+    "token",
+    "tokens",
+];
+/// Two words that do so where one follows the other.
+const PAIRS: [(&str, &str); 10] = [
+    ("access", "key"),
+    ("access", "keys"),
+    ("api", "key"),
+    ("api", "keys"),
+    ("encryption", "key"),
+    ("pass", "phrase"),
+    ("pass", "word"),
+    ("private", "key"),
+    ("private", "keys"),
+    ("signing", "key"),
+];
+
+/// How an argument is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// As it is.
+    Keep,
+    /// Its type only.
+    Mask,
+    /// Its type and a keyed digest.
+    Digest,
+}
+
+/// How the arguments of a tool are recorded: as declared, else by their names.
+#[derive(Debug, Clone, Default)]
+pub struct Masking(Vec<(Box<str>, Recorded)>);
+
+impl Masking {
+    /// What is declared, by name; with dots for nested fields.
+    #[must_use]
+    pub fn new(declared: Vec<(Box<str>, Recorded)>) -> Self {
+        Self(declared)
+    }
+
+    /// How an argument is recorded.
+    #[must_use]
+    pub fn how(&self, name: &str) -> Recorded {
+        self.how_at(name, name)
+    }
+
+    fn how_at(&self, path: &str, name: &str) -> Recorded {
+        match self.0.iter().find(|(declared, _)| **declared == *path) {
+            Some((_, how)) => *how,
+            None if is_secret(name) => Recorded::Mask,
+            None => Recorded::Keep,
+        }
+    }
+
+    /// A value as it is recorded: nested secrets replaced by `["mask", type]`.
+    #[must_use]
+    pub fn veil<'a>(&self, path: &str, value: &'a Value) -> Cow<'a, Value> {
+        self.veiled(path, value).map_or(Cow::Borrowed(value), Cow::Owned)
+    }
+
+    fn veiled(&self, path: &str, value: &Value) -> Option<Value> {
+        match value {
+            Value::Map(map) => self.veiled_map(path, map).map(Value::Map),
+            Value::Record(record) => {
+                let fields = self.veiled_map(path, &record.fields)?;
+                let mut record = record.clone();
+                record.fields = fields;
+                Some(Value::Record(record))
+            }
+            Value::List(items) => self.veiled_items(path, items).map(Value::List),
+            Value::Tuple(items) => self.veiled_items(path, items).map(Value::Tuple),
+            _ => None,
+        }
+    }
+
+    fn veiled_map(&self, path: &str, map: &Map) -> Option<Map> {
+        let mut changed: Option<Map> = None;
+        for (key, item) in map.iter() {
+            let below = format!("{path}.{key}");
+            let veiled = match self.how_at(&below, key) {
+                Recorded::Keep => self.veiled(&below, item),
+                Recorded::Mask | Recorded::Digest => {
+                    Some(Value::List(vec![Value::str("mask"), Value::str(item.type_word())]))
+                }
+            };
+            if let Some(veiled) = veiled {
+                changed.get_or_insert_with(|| map.clone()).insert(key, veiled);
+            }
+        }
+        changed
+    }
+
+    fn veiled_items(&self, path: &str, items: &[Value]) -> Option<Vec<Value>> {
+        let mut changed: Option<Vec<Value>> = None;
+        for (place, item) in items.iter().enumerate() {
+            if let Some(veiled) = self.veiled(path, item)
+                && let Some(slot) = changed.get_or_insert_with(|| items.to_vec()).get_mut(place)
+            {
+                *slot = veiled;
+            }
+        }
+        changed
+    }
+
+    /// Whether a refusal over an argument, with dots a field of one, would show what is masked.
+    #[must_use]
+    pub fn hides(&self, name: &str, arguments: &Map) -> bool {
+        if let Some(value) = arguments.get(name) {
+            return self.how(name) != Recorded::Keep || self.veiled(name, value).is_some();
+        }
+        let (first, rest) = name.split_once('.').unwrap_or((name, ""));
+        let Some(value) = arguments.get(first) else {
+            // A name that was shortened or escaped: any of them may be meant.
+            return is_secret(name)
+                || arguments.iter().any(|(name, _)| self.how(name) != Recorded::Keep);
+        };
+        if self.how(first) != Recorded::Keep {
+            return true;
+        }
+        let mut path = first.to_owned();
+        for part in rest.split('.') {
+            path.push('.');
+            path.push_str(part);
+            if self.how_at(&path, part) != Recorded::Keep {
+                return true;
+            }
+        }
+        self.veiled(first, value).is_some()
+    }
+
+    /// The texts of what is masked, to be kept out of results and exceptions; longest first.
+    #[must_use]
+    pub fn texts(&self, arguments: &Map) -> Texts {
+        let mut texts = Vec::new();
+        for (name, value) in arguments.iter() {
+            match self.how(name) {
+                Recorded::Keep => self.nested_texts(name, value, &mut texts),
+                Recorded::Mask | Recorded::Digest => collect(value, &mut texts),
+            }
+        }
+        Texts::new(texts)
+    }
+
+    fn nested_texts(&self, path: &str, value: &Value, texts: &mut Vec<String>) {
+        let mut fields = |map: &Map| {
+            for (key, item) in map.iter() {
+                let below = format!("{path}.{key}");
+                match self.how_at(&below, key) {
+                    Recorded::Keep => self.nested_texts(&below, item, texts),
+                    Recorded::Mask | Recorded::Digest => collect(item, texts),
+                }
+            }
+        };
+        match value {
+            Value::Map(map) => fields(map),
+            Value::Record(record) => fields(&record.fields),
+            Value::List(items) | Value::Tuple(items) => {
+                items.iter().for_each(|item| self.nested_texts(path, item, texts));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Texts that must not be recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Texts(Vec<String>);
+
+impl Texts {
+    /// The texts, and the forms that they take in a `repr`.
+    fn new(mut texts: Vec<String>) -> Self {
+        let escaped: Vec<String> = texts
+            .iter()
+            .filter(|text| text.contains(['\\', '\'', '"', '\n', '\r', '\t']))
+            .flat_map(|text| {
+                let common = text
+                    .replace('\\', "\\\\")
+                    .replace('\n', "\\n")
+                    .replace('\r', "\\r")
+                    .replace('\t', "\\t");
+                [common.replace('\'', "\\'"), common.replace('"', "\\\""), common]
+            })
+            .collect();
+        texts.extend(escaped);
+        texts.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        texts.dedup();
+        Self(texts)
+    }
+
+    /// A text without what is masked.
+    #[must_use]
+    pub fn scrub(&self, text: String) -> String {
+        self.0.iter().fold(text, |text, masked| {
+            if text.contains(masked.as_str()) {
+                text.replace(masked.as_str(), STAND_IN)
+            } else {
+                text
+            }
+        })
+    }
+
+    /// Whether a value mentions what is masked.
+    #[must_use]
+    pub fn are_in(&self, value: &Value) -> bool {
+        let inside = |text: &str| self.0.iter().any(|masked| text.contains(masked.as_str()));
+        if self.0.is_empty() {
+            return false;
+        }
+        match value {
+            Value::Null | Value::Bool(_) => false,
+            Value::Str(text) => inside(text),
+            Value::Bytes(bytes) => inside(&String::from_utf8_lossy(bytes)),
+            Value::List(items) | Value::Tuple(items) => items.iter().any(|item| self.are_in(item)),
+            Value::Map(map) => map.iter().any(|(key, item)| inside(key) || self.are_in(item)),
+            Value::Record(record) => record.fields.iter().any(|(_, item)| self.are_in(item)),
+            Value::Enum(member) => inside(&member.name) || self.are_in(&member.value),
+            Value::Uuid(bytes) => inside(&uuid_text(bytes)),
+            Value::Int(_) | Value::Float(_) | Value::Decimal(_) | Value::Datetime(_) => {
+                inside(&to_json(value))
+            }
+        }
+    }
+}
+
+fn collect(value: &Value, texts: &mut Vec<String>) {
+    let mut add = |text: String| {
+        if text.len() >= MIN_TEXT {
+            texts.push(text);
+        }
+    };
+    match value {
+        Value::Null | Value::Bool(_) | Value::Datetime(_) => {}
+        Value::Str(text) => add(text.to_string()),
+        Value::Bytes(bytes) => {
+            add(HEXLOWER.encode(bytes));
+            add(String::from_utf8_lossy(bytes).into_owned());
+        }
+        Value::Uuid(bytes) => {
+            add(HEXLOWER.encode(bytes));
+            add(uuid_text(bytes));
+        }
+        Value::Int(number) => add(number.to_string()),
+        Value::Decimal(number) => add(number.to_string()),
+        Value::Float(_) => add(to_json(value)),
+        Value::Enum(member) => collect(&member.value, texts),
+        Value::List(items) | Value::Tuple(items) => {
+            items.iter().for_each(|item| collect(item, texts));
+        }
+        Value::Map(map) => map.iter().for_each(|(_, item)| collect(item, texts)),
+        Value::Record(record) => record.fields.iter().for_each(|(_, item)| collect(item, texts)),
+    }
+}
+
+fn uuid_text(bytes: &[u8; 16]) -> String {
+    let hex = HEXLOWER.encode(bytes);
+    let part = |range| hex.get(range).unwrap_or_default();
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+}
+
+/// Whether a name is that of a secret: word by word, in any case and style of writing.
+///
+/// The words are password, passwd, passphrase, passcode, pwd, secret, token, credential,
+/// authorization, api key, access key, private key, signing key and encryption key, some in the
+/// plural too.
+#[must_use]
+pub fn is_secret(name: &str) -> bool {
+    let mut before = String::new();
+    let mut word = String::new();
+    let mut chars = name.chars().peekable();
+    let mut previous = ' ';
+    while let Some(c) = chars.next() {
+        let next_is_lower = chars.peek().is_some_and(|next| next.is_lowercase());
+        let begins = c.is_uppercase() && (!previous.is_uppercase() || next_is_lower);
+        if (begins || !c.is_alphanumeric()) && !word.is_empty() {
+            if tells(&before, &word) {
+                return true;
+            }
+            before = std::mem::take(&mut word);
+        }
+        if c.is_alphanumeric() {
+            word.extend(c.to_lowercase());
+        }
+        previous = c;
+    }
+    tells(&before, &word)
+}
+
+fn tells(before: &str, word: &str) -> bool {
+    let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
+    WORDS.binary_search(&word).is_ok() || PAIRS.contains(&(before, word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_word_by_word() {
+        let secrets = [
+            "password",
+            "PASSWORD",
+            "user_password",
+            "userPassword",
+            "db-passwd",
+            "token",
+            "accessToken",
+            "API_KEY",
+            "apiKey",
+            "APIKey",
+            "apikey",
+            "private_key",
+            "client secret",
+            "Authorization",
+            "credentials",
+            "token2",
+            "pass_word",
+            "X-Api-Key",
+            "aws.secret",
+        ];
+        for name in secrets {
+            assert!(is_secret(name), "{name}");
+        }
+        let plain = [
+            "tokenize",
+            "passenger",
+            "secretary",
+            "key",
+            "monkey",
+            "author",
+            "api",
+            "keypad",
+            "",
+            "ключ",
+        ];
+        for name in plain {
+            assert!(!is_secret(name), "{name}");
+        }
+        let mut sorted = WORDS;
+        sorted.sort_unstable();
+        assert_eq!(sorted, WORDS, "the search needs them in order");
+    }
+
+    #[test]
+    fn nested_secrets_are_veiled_and_a_declaration_stands_over_a_name() {
+        let mut inner = Map::new();
+        inner.insert("token", Value::str("abc"));
+        inner.insert("user", Value::str("alice"));
+        let value = Value::List(vec![Value::Map(inner)]);
+        let masking = Masking::default();
+        assert_eq!(
+            to_json(&masking.veil("config", &value)),
+            r#"[{"token":["mask","str"],"user":"alice"}]"#
+        );
+        let keep = Masking::new(vec![("config.token".into(), Recorded::Keep)]);
+        assert_eq!(*keep.veil("config", &value), value);
+    }
+
+    #[test]
+    fn what_is_masked_is_kept_out_of_other_texts() {
+        let mut arguments = Map::new();
+        arguments.insert("password", Value::str("it's\nme"));
+        arguments.insert("user", Value::str("alice"));
+        let texts = Masking::default().texts(&arguments);
+        assert_eq!(texts.scrub("no it's\nme here".into()), "no (masked) here");
+        assert_eq!(texts.scrub("KeyError('it\\'s\\nme')".into()), "KeyError('(masked)')");
+        assert!(texts.are_in(&Value::List(vec![Value::str("x it's\nme")])));
+        assert!(!texts.are_in(&Value::str("alice")));
+    }
+}

@@ -1,0 +1,87 @@
+//! The guard's doorway: binds a Python call to a request, has it judged, and records its outcome.
+
+mod bind;
+mod call;
+mod tool;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::prelude::*;
+
+pub(super) use self::bind::bind_named;
+pub(super) use self::call::Call;
+pub(super) use self::tool::Tool;
+use super::people::Grant;
+use crate::decision::{Reason, code};
+use crate::engine::{Bound as Held, Engine as Core};
+
+/// The authority in force in a block: a chain, an engine, and whether the block still runs.
+#[pyclass(frozen, weakref, module = "answerable._core", name = "Authority")]
+pub(super) struct Authority {
+    grant: Py<Grant>,
+    held: Arc<Held>,
+    core: Arc<Core>,
+    /// This block and those around it: when one has ended, so has this.
+    alive: Vec<Arc<AtomicBool>>,
+}
+
+#[pymethods]
+impl Authority {
+    #[new]
+    #[pyo3(signature = (grant, outer=None))]
+    fn new(grant: Py<Grant>, outer: Option<&Self>) -> Self {
+        let inner = grant.get();
+        let mut alive = outer.map(|outer| outer.alive.clone()).unwrap_or_default();
+        alive.push(Arc::new(AtomicBool::new(true)));
+        Self { held: inner.held.clone(), core: inner.engine.clone(), grant, alive }
+    }
+
+    /// Ends the block: whatever still runs below it is denied from here on.
+    fn end(&self) {
+        if let Some(own) = self.alive.last() {
+            own.store(false, Ordering::Release);
+        }
+    }
+
+    /// Whether the block and those around it still run.
+    #[getter]
+    fn alive(&self) -> bool {
+        self.is_alive()
+    }
+
+    #[getter]
+    fn grant(&self, py: Python<'_>) -> Py<Grant> {
+        self.grant.clone_ref(py)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<authority of {}>", self.held.chain().leaf().payload.id)
+    }
+}
+
+impl Authority {
+    fn is_alive(&self) -> bool {
+        self.alive.iter().all(|block| block.load(Ordering::Acquire))
+    }
+}
+
+/// The chain in force at a call, and what speaks against it before anything is looked at.
+fn in_force<'a>(
+    authority: Option<&'a Authority>,
+    core: &Arc<Core>,
+) -> (Option<&'a Held>, Option<Reason>) {
+    let Some(authority) = authority else { return (None, None) };
+    if !Arc::ptr_eq(&authority.core, core) {
+        let reason = Reason::new(
+            code::NO_AUTHORITY,
+            "the grant in force belongs to another engine than the tool's",
+        );
+        return (None, Some(reason.fix("act under a grant of the tool's engine")));
+    }
+    let ended = (!authority.is_alive()).then(|| {
+        Reason::new(code::AUTHORITY_ENDED, "the block that gave this call its authority has ended")
+            .fix("finish what was started inside `with engine.acting(grant):` before it ends")
+    });
+    (Some(&authority.held), ended)
+}

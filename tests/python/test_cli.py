@@ -1,0 +1,536 @@
+"""The command line: every command, its exit codes, and hostile text in each of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import answerable as ans
+from answerable.cli import main, parser
+from answerable.cli.run import COMMANDS
+from answerable.guard import governed
+
+ESCAPE = "\x1b[2J\x1b]0;owned\x07"
+BIDI = "\u202egnp.exe\u2066"
+HOSTILE_NAME = f"Mal{BIDI}\u200bory"
+HOSTILE_SENTENCE = f"Book it\nallow  forged line\tand {BIDI}"
+LONG = "A" * 900_000
+# Everything a terminal or a reader could act on or be fooled by, but the line ends we print.
+ACTIVE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+@dataclass
+class Shop:
+    """A store that hostile people worked on, closed so that commands can open it."""
+
+    path: Path
+    allowed: str
+    refused: str
+    nameless: str
+    raised: str
+    grant: str
+    child: str
+    token: str
+    task: str
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Cli = Callable[..., Done]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    path = tmp_path_factory.mktemp("cli") / "governance"
+    with ans.open(path) as engine:
+        alice = engine.humans.register("alice@example.com", name=HOSTILE_NAME)
+        anything = ans.allow("**")
+        planner = engine.agents.issue(
+            f"plan{BIDI}ner", owner=alice, purpose=HOSTILE_SENTENCE, ceiling=anything, ttl="8h"
+        )
+        booker = engine.agents.issue(
+            "booker", owner=alice, purpose="books", ceiling=anything, ttl="8h"
+        )
+        scope = [
+            ans.allow("pay.*", where={"amount": ans.at_most(500), "memo": ans.any_()}),
+            ans.allow("read.**"),
+        ]
+        grant = engine.grant(
+            alice, planner, task=HOSTILE_SENTENCE, ttl="1h", max_depth=2, scope=scope
+        )
+        entries = {}
+        with engine.acting(grant) as held:
+            child = held.delegate(booker, scope=scope[1:], task=f"read{BIDI}")
+            with governed("pay.transfer", {"amount": 80, "memo": ESCAPE}, engine=engine) as call:
+                call.result = ESCAPE
+            entries["allowed"] = call.entry
+            with pytest.raises(ans.AccessDenied) as denied:  # noqa: SIM117
+                with governed("pay.transfer", {"amount": 900, "memo": LONG}, engine=engine):
+                    pytest.fail("the body ran")
+            entries["refused"] = denied.value.decision.entry
+            with pytest.raises(ans.AccessDenied) as denied:  # noqa: SIM117
+                with governed(f"{ESCAPE}{BIDI}{LONG}", {ESCAPE: BIDI}, engine=engine):
+                    pytest.fail("the body ran")
+            entries["nameless"] = denied.value.decision.entry
+            call = governed("read.file", {ESCAPE: BIDI}, engine=engine)
+            with pytest.raises(RuntimeError), call:
+                raise RuntimeError(ESCAPE + BIDI)
+            entries["raised"] = call.entry
+        return Shop(
+            path=path,
+            grant=grant.id,
+            child=child.id,
+            token=child.token,
+            task=grant.task,
+            **{name: str(id_) for name, id_ in entries.items()},
+        )
+
+
+@pytest.fixture
+def shop(made: Shop, tmp_path: Path) -> Shop:
+    """A copy that the test may change."""
+    shutil.copytree(made.path, tmp_path / "governance")
+    shutil.copy2(made.path.with_name("governance.key"), tmp_path / "governance.key")
+    return Shop(**{**vars(made), "path": tmp_path / "governance"})
+
+
+@pytest.fixture
+def cli(shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.setenv("ANSWERABLE_STORE", str(shop.path))
+    monkeypatch.delenv("ANSWERABLE_DEBUG", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+    def run(*argv: str) -> Done:
+        code = main(argv)
+        captured = capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return run
+
+
+def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
+    """A command line for each command; a new command has to be listed here."""
+    return {
+        "init": ["init"],
+        "demo": ["demo"],
+        "humans list": ["humans", "list"],
+        "humans register": ["humans", "register", f"eve{BIDI}@example.com", "--name", f"E{BIDI}"],
+        "agents list": ["agents", "list"],
+        "agents show": ["agents", "show", f"plan{BIDI}ner"],
+        "agents issue": [
+            "agents", "issue", f"a{BIDI}", "--owner", "alice@example.com", "--purpose", BIDI,
+            "--allow", "pay.* on account/a or account/b", "--ttl", "1h",
+        ],
+        "agents retire": ["agents", "retire", f"plan{BIDI}ner", "--reason", HOSTILE_SENTENCE],
+        "grants list": ["grants", "list"],
+        "grants show": ["grants", "show", shop.child],
+        "tasks list": ["tasks", "list"],
+        "tasks end": ["tasks", "end", shop.task, "--reason", HOSTILE_SENTENCE],
+        "revoke": ["revoke", shop.grant, "--reason", HOSTILE_SENTENCE],
+        "trail show": ["trail", "show", "--all"],
+        "trail story": ["trail", "story", shop.raised],
+        "trail explain": ["trail", "explain", shop.refused],
+        "trail verify": ["trail", "verify"],
+        "trail checkpoint": ["trail", "checkpoint", "--out", str(folder / f"c{BIDI}")],
+        "trail export": ["trail", "export", str(folder / f"t{BIDI}.jsonl")],
+        "doctor": ["doctor"],
+        "completion": ["completion", "bash"],
+    }  # fmt: skip
+
+
+NAMES = list(every_command(Shop(Path(), *[""] * 8), Path()))
+
+
+def test_every_command_is_tried() -> None:
+    parser.build()
+    assert [" ".join(words) for words in COMMANDS] == sorted(
+        NAMES, key=[" ".join(words) for words in COMMANDS].index
+    )
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--utc"]], ids=["text", "json", "utc"])
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_text_is_harmless_everywhere(
+    name: str, options: list[str], cli: Cli, shop: Shop, tmp_path: Path
+) -> None:
+    done = cli(*every_command(shop, tmp_path)[name], *options)
+    assert done.code == 0, done.err
+    assert ACTIVE.findall(done.out + done.err) == []
+    assert len(done.out) < 60_000 or name in ("trail show", "completion")
+    if options == ["--json"]:
+        assert done.lines
+
+
+@pytest.mark.parametrize("entry", ["allowed", "refused", "nameless", "raised"])
+@pytest.mark.parametrize("verb", ["story", "explain"])
+def test_hostile_calls_are_told_harmlessly(verb: str, entry: str, cli: Cli, shop: Shop) -> None:
+    for options in ([], ["--json"]):
+        done = cli("trail", verb, getattr(shop, entry), *options)
+        assert done.code == 0
+        assert ACTIVE.findall(done.out) == []
+        assert len(done.out) < 20_000
+
+
+def test_a_forged_line_stays_inside_its_own(cli: Cli) -> None:
+    for argv in (["tasks", "list"], ["agents", "show", f"plan{BIDI}ner"]):
+        out = cli(*argv).out
+        assert "forged line" in out
+        assert not any(line.lstrip().startswith("allow  forged") for line in out.splitlines())
+
+
+def test_hostile_arguments_come_back_harmless(cli: Cli) -> None:
+    for argv in (
+        ["agents", "show", ESCAPE + LONG],
+        ["trail", "story", ESCAPE],
+        ["trail", "show", "--tool", ESCAPE + BIDI],
+        [ESCAPE],
+        ["trail", "export", f"missing{BIDI}/{ESCAPE}"],
+        ["trail", "verify", ESCAPE],
+        ["--store", f"/nowhere/{ESCAPE}{BIDI}", "agents", "list"],
+    ):
+        done = cli(*argv)
+        assert done.code in (2, 3), argv
+        assert ACTIVE.findall(done.out + done.err) == []
+        assert done.err.startswith("answerable: ")
+        assert len(done.err) < 5_000
+
+
+def test_the_exit_code_says_what_happened(cli: Cli, shop: Shop, tmp_path: Path) -> None:
+    assert cli("agents", "show", "nobody").code == 2
+    assert cli("agents", "list", "--status", "nope").code == 2
+    assert cli("trail").code == 2
+    assert cli("trail", "show", "--newest", "0").code == 2
+    assert cli("trail", "story", "999999").code == 2
+    assert cli("tasks", "end", shop.task).code == 2  # no reason
+    assert cli("--store", str(tmp_path / "none"), "agents", "list").code == 3
+    assert not (tmp_path / "none").exists(), "a mistyped path made a store"
+    assert cli("revoke", shop.grant, "--reason", "leak").code == 0
+    again = cli("revoke", shop.grant, "--reason", "leak")
+    assert (again.code, again.err) == (1, "answerable: the grant was revoked already\n")
+    show = cli("grants", "show", shop.child)
+    assert show.code == 1, "what no longer holds is something found wrong"
+    assert "revoked: the grant of" in show.out
+
+
+def test_an_error_never_shows_a_traceback(
+    cli: Cli, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.path.with_name("governance.key").unlink()
+    done = cli("agents", "list")
+    assert done.code == 3
+    assert "Traceback" not in done.err
+    assert "governance.key" in done.err
+    assert cli("agents", "show", "\udcff").code in (2, 3)
+    monkeypatch.setenv("ANSWERABLE_DEBUG", "1")
+    with pytest.raises(ans.InvalidInput):
+        cli("agents", "list")
+
+
+def test_a_store_in_use_names_its_holder(cli: Cli, shop: Shop) -> None:
+    with ans.open(shop.path):
+        for argv in (["agents", "list"], ["revoke", shop.grant, "--reason", "x"]):
+            done = cli(*argv)
+            assert done.code == 3
+            assert f"process {os.getpid()}" in done.err
+            assert "hint: " in done.err
+        doctor = cli("doctor", "--json")
+        assert doctor.code == 3
+        assert doctor.lines[-1]["check"] == "opens"
+    assert cli("agents", "list").code == 0
+
+
+def test_verbs_do_what_they_say(cli: Cli, shop: Shop) -> None:
+    carol = cli("humans", "register", "carol@example.com", "--name", "Carol", "--json").json
+    issued = cli(
+        "agents", "issue", "clerk", "--owner", carol["id"], "--purpose", "files", "--ttl", "2h",
+        "--allow", "file.read on path:/data/** or path:/tmp/*", "--allow", "mail", "--json",
+    ).json  # fmt: skip
+    assert issued["ceiling"] == ["file.read on path:/data/** or path:/tmp/*", "mail"]
+    assert cli("agents", "issue", "clerk", "--owner", carol["id"], "--purpose", "x", "--ttl", "1h",
+               "--allow", "mail on ").code == 2  # fmt: skip
+    retired = cli("agents", "retire", "clerk", "--reason", "done", "--by", carol["id"], "--json")
+    assert retired.json["status"] == "retired"
+    names = [one["name"] for one in cli("agents", "list", "--status", "retired", "--json").lines]
+    assert names == ["clerk"]
+    assert cli("tasks", "end", shop.task, "--reason", "done", "--json").json["task"] == shop.task
+    assert cli("tasks", "list", "--json").lines[0]["ended_at"] is not None
+    grants = cli("grants", "list", "--agent", "booker", "--json").lines
+    assert [one["id"] for one in grants] == [shop.child]
+    by_token = cli("grants", "show", shop.token, "--json")
+    assert by_token.json["grant"] == shop.child
+    assert [one["code"] for one in by_token.json["against"]] == ["task_ended"]
+    assert len(by_token.json["hops"]) == 2
+    assert cli("grants", "show", shop.token[:-2] + "AA").code == 1
+
+
+def test_showing_a_grant_records_nothing(cli: Cli, shop: Shop) -> None:
+    before = len(cli("trail", "show", "--all", "--json").lines)
+    cli("grants", "show", shop.token)
+    assert len(cli("trail", "show", "--all", "--json").lines) == before
+
+
+def test_entries_are_filtered(cli: Cli, shop: Shop) -> None:
+    def ids(*argv: str) -> list[str]:
+        return [one["leaf"]["id"] for one in cli("trail", "show", *argv, "--json").lines]
+
+    assert ids("--effect", "deny") == [shop.refused, shop.nameless]
+    assert ids("--tool", "pay.*") == [shop.allowed, shop.refused]
+    assert ids("--tool", "pay.*", "-n", "1") == [shop.refused]
+    assert ids("--reason", "caveat_failed") == [shop.refused]
+    assert ids("--kind", "decision", "--agent", "booker") == []
+    assert ids("--since", "2999-01-01T00:00:00Z") == []
+    assert len(ids("--human", "alice@example.com", "--kind", "decision")) == 4
+    short = cli("trail", "show", "-n", "2")
+    assert len(short.out.splitlines()) == 3
+    assert re.search(r"the newest 2 of \d+; --all", short.err)
+
+
+def test_an_entry_goes_by_its_number_too(cli: Cli, shop: Shop) -> None:
+    place = str(cli("trail", "story", shop.refused, "--json").json["index"])
+    told = cli("trail", "story", place)
+    assert shop.refused in told.out
+    assert ": refused" in told.out
+
+
+def test_a_table_fits_the_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for width in (60, 80, 132):
+        monkeypatch.setenv("COLUMNS", str(width))
+        for argv in (["trail", "show"], ["agents", "list"], ["tasks", "list"], ["humans", "list"]):
+            lines = cli(*argv).out.splitlines()
+            assert len(lines) > 1
+            assert max(map(len, lines)) <= width, (argv, width)
+
+
+def test_times_are_in_the_users_zone(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        local = cli("trail", "show", "-n", "1").out.splitlines()[1]
+        utc = cli("trail", "show", "-n", "1", "--utc").out.splitlines()[1]
+        story = cli("trail", "story", "8").out
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    shown_at = re.compile(r"(\d\d):(\d\d):\d\d (\+0545|UTC)")
+    here, there = shown_at.search(local), shown_at.search(utc)
+    assert here is not None
+    assert there is not None
+    minutes = int(here[1]) * 60 + int(here[2]) - int(there[1]) * 60 - int(there[2])
+    assert minutes % 1440 == 5 * 60 + 45
+    assert "+0545" in story
+
+
+def test_an_export_is_verified_and_a_changed_byte_found(
+    cli: Cli, shop: Shop, tmp_path: Path
+) -> None:
+    kept, file = tmp_path / "kept", tmp_path / "trail.jsonl"
+    assert cli("trail", "checkpoint", "--out", str(kept)).code == 0
+    exported = cli("trail", "export", str(file), "--json").json
+    assert cli("trail", "export", str(file)).code == 2, "an export was replaced without --force"
+    assert cli("trail", "export", str(file), "--force").code == 0
+    key = ["--authority", exported["authority"]]
+    sound = cli("trail", "verify", str(file), *key, "--since", str(kept), "--json")
+    assert sound.code == 0
+    assert sound.json["since_agreed"] == 1
+    assert "without --since" in cli("trail", "verify", str(file), *key).err
+    file.write_bytes(file.read_bytes().replace(b'"amount"', b'"amounf"', 1))
+    for options in ([], ["--json"]):
+        forged = cli("trail", "verify", str(file), *key, *options)
+        assert forged.code == 1
+        assert "value_mismatch" in forged.out
+    assert cli("trail", "verify", *key).code == 2
+    assert cli("trail", "verify", str(tmp_path / "no"), *key).code == 2
+    # A cut tail is seen against the checkpoint that left earlier.
+    stolen = cli("trail", "verify", "--since", str(kept))
+    assert stolen.code == 0
+
+
+def test_a_live_trail_that_lost_its_tail_is_found(
+    cli: Cli, shop: Shop, made: Shop, tmp_path: Path
+) -> None:
+    cli("humans", "register", "later@example.com")
+    kept = tmp_path / "kept"
+    cli("trail", "checkpoint", "--out", str(kept))
+    shutil.rmtree(shop.path)
+    shutil.copytree(made.path, shop.path)
+    rolled_back = cli("trail", "verify", "--since", str(kept))
+    assert rolled_back.code == 1
+    assert "cut_tail_or_rolled_back" in rolled_back.out
+
+
+def test_doctor_finds_what_is_wrong(cli: Cli, shop: Shop, tmp_path: Path) -> None:
+    def states() -> dict[str, str]:
+        return {one["check"]: one["state"] for one in cli("doctor", "--json").lines}
+
+    assert set(states().values()) == {"ok"}
+    assert cli("doctor").code == 0
+    key = shop.path.with_name("governance.key")
+    key.chmod(0o644)
+    assert states()["key"] == "bad"
+    assert cli("doctor").code == 3
+    key.chmod(0o600)
+    (shop.path / "FORMAT").chmod(0o640)
+    assert states()["modes"] == "bad"
+    assert cli("doctor").code == 1
+    (shop.path / "FORMAT").chmod(0o600)
+    (shop.path / "holder.json").write_text(
+        json.dumps({"pid": 4194999, "host": os.uname().nodename, "started": 1})
+    )
+    assert states()["holder"] == "warn"
+    (shop.path / "holder.json").write_text('{"pid":"\\u001b[2J"}')
+    assert states()["holder"] == "ok"
+    assert cli("--store", str(tmp_path), "doctor").code == 3
+
+
+def test_doctor_sees_a_clock_that_was_set_back(
+    cli: Cli, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ans.open(shop.path, clock="2998-01-01T00:00:00Z") as engine:
+        engine.humans.register("future@example.com")
+    found = {one["check"]: one for one in cli("doctor", "--json").lines}
+    assert found["clock"]["state"] == "bad"
+    assert cli("doctor").code == 1
+
+
+def test_init_makes_a_store_once(cli: Cli, tmp_path: Path) -> None:
+    store = ["--store", str(tmp_path / "new")]
+    first = cli("init", *store, "--json").json
+    second = cli(*store, "--json", "init").json
+    assert (first["made"], second["made"]) == (True, False)
+    assert first["authority"] == second["authority"]
+    assert Path(first["key_file"]).stat().st_mode & 0o077 == 0
+
+
+def test_demo_leaves_nothing_behind(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = sorted(tmp_path.iterdir())
+    done = cli("demo")
+    assert done.code == 0
+    assert "was not allowed" in done.out
+    assert "one edited byte was found" in done.out
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def run_outside(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "answerable", *argv]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_the_module_is_the_command_line(shop: Shop) -> None:
+    done = run_outside("--version")
+    assert (done.returncode, done.stdout) == (0, f"answerable {ans.__version__}\n")
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = run_outside("--store", str(shop.path), "trail", "story", "8", env=ascii_only)
+    assert done.returncode == 0, done.stderr
+    assert "\\u2192" in done.stdout
+
+
+def test_help_is_fast() -> None:
+    def once() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert run_outside("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+    # Processor time, and the best of several: the machine may be busy with other things.
+    assert min(once() for _ in range(5)) < 0.15
+
+
+def test_help_imports_no_framework() -> None:
+    code = (
+        "import sys; from answerable.cli import main\n"
+        "main(['--help'])\n"
+        "print([m for m in ('pydantic', 'langchain', 'opentelemetry', 'tempfile', 'http') "
+        "if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_a_reader_that_leaves_early_is_no_error(shop: Shop) -> None:
+    command = [sys.executable, "-m", "answerable", "--store", str(shop.path), "trail", "show"]
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as out:
+        done = subprocess.run(
+            [*command, "--all", "--json"], stdout=out, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_colour_is_for_terminals_that_want_it(shop: Shop, no_color: str, coloured: bool) -> None:
+    outer, inner = pty.openpty()
+    environment = {**os.environ, "NO_COLOR": no_color, "TERM": "xterm"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "answerable", "--store", str(shop.path), "trail", "show", "-n", "3"],
+        stdout=inner,
+        env=environment,
+    )
+    process.wait(timeout=30)
+    os.close(inner)
+    seen = os.read(outer, 65_536)
+    os.close(outer)
+    assert (b"\x1b[31mdeny\x1b[0m" in seen.replace(b" ", b"")) is coloured
+
+
+def completions(*words: str) -> set[str]:
+    text = "; ".join(
+        [
+            f"source <({sys.executable} -m answerable completion bash)",
+            f"COMP_WORDS=(answerable {' '.join(words)})",
+            f"COMP_CWORD={len(words)}",
+            "_answerable",
+            'echo "${COMPREPLY[@]}"',
+        ]
+    )
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_bash_completes() -> None:
+    assert completions("tr") == {"trail"}
+    assert completions("trail", "st") == {"story"}
+    assert completions("--json", "trail", "show", "--ef") == {"--effect"}
+    assert completions("completion", "") >= {"bash", "zsh", "fish"}
+    assert completions("nope", "x") == set()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_knows_every_command(shell: str, cli: Cli) -> None:
+    script = cli("completion", shell).out
+    for words in COMMANDS:
+        assert re.search(rf"\b{words[-1]}\b", script)
+    if shutil.which(shell):
+        done = subprocess.run([shell, "-n"], input=script, text=True, check=False)
+        assert done.returncode == 0
