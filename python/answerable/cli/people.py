@@ -173,8 +173,8 @@ def tasks_end(run: Run) -> None:
 )
 def revoke(run: Run) -> None:
     """Revoke a grant, and everything below it."""
-    entry = run.engine.revoke(run.args.grant, reason=run.args.reason, by=run.args.by)
-    run.done(f"{run.args.grant} is revoked", {"grant": run.args.grant, "entry": entry})
+    done = run.engine.revoke(run.args.grant, reason=run.args.reason, by=run.args.by)
+    run.done(f"{run.args.grant} is revoked", {"grant": run.args.grant, "entry": done.entry})
 
 
 def capability(text: str) -> _core.Capability:
