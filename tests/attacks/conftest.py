@@ -1,0 +1,23 @@
+"""One deployment to attack: Alice's planner may pay, and Mallory's agent holds a little of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from attacking import World
+
+from answerable import guard
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(guard, "_tools", {})
+    world = World(tmp_path / "store")
+    yield world
+    world.engine.close()

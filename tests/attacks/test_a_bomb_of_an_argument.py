@@ -1,0 +1,22 @@
+"""An argument nests, or grows, without end.
+
+Class: depth and size bombs
+Refusal: AccessDenied invalid_argument
+Check: src/python/convert/mod.rs:spend: the budget of a call
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attacking import World
+
+
+def test_a_bomb_of_an_argument(world: World) -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    itself: list[Any] = []
+    itself.append(itself)
+    for bomb in (deep, itself, "x" * 100_000_000, [0] * 5_000_000):
+        world.denies(world.root, "invalid_argument", "travel-1", bomb)

@@ -1,0 +1,15 @@
+"""`True` passes for 1.
+
+Class: Unicode and canonicalization
+Refusal: AccessDenied caveat_failed
+Check: src/scope/caveat.rs:order: bool is no number
+"""
+
+from __future__ import annotations
+
+from attacking import World
+
+
+def test_a_bool_for_a_number(world: World) -> None:
+    for amount in (True, False, "80", None, b"80", [80]):
+        world.denies(world.root, "caveat_failed", "travel-1", amount)

@@ -1,0 +1,21 @@
+"""A tool is called when nothing can be recorded any more.
+
+Class: fail-open
+Refusal: AccessDenied engine_closed
+Check: src/engine/mod.rs:check: the engine is open
+"""
+
+from __future__ import annotations
+
+import pytest
+from attacking import World
+
+import answerable as ans
+
+
+def test_a_closed_engine(world: World) -> None:
+    world.engine.close()
+    with pytest.raises(ans.AccessDenied) as denied, world.engine.acting(world.root):
+        world.transfer("travel-1", 10)
+    assert denied.value.code == "engine_closed"
+    assert world.ran == []

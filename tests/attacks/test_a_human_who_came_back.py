@@ -1,0 +1,17 @@
+"""Who left is registered again, to have their grants back.
+
+Class: lifecycle bypass
+Refusal: AccessDenied human_offboarded
+Check: src/authorizer.rs:of: the human is here
+"""
+
+from __future__ import annotations
+
+from attacking import World
+
+
+def test_a_human_who_came_back(world: World) -> None:
+    world.engine.humans.offboard(world.alice, reason="left")
+    again = world.engine.humans.register("alice@example.com")
+    assert again.id != world.alice.id
+    world.denies(world.held, "human_offboarded")

@@ -1,0 +1,20 @@
+"""A payload holds a key twice, once for each reader.
+
+Class: depth and size bombs
+Refusal: InvalidGrant malformed
+Check: src/grant.rs:parse_payload: repeated and unknown keys
+"""
+
+from __future__ import annotations
+
+import json
+
+from attacking import World, claims, sign
+
+
+def test_a_key_that_stands_twice(world: World) -> None:
+    *above, leaf = world.own().token.split("~")
+    text = json.dumps(claims(leaf), separators=(",", ":"))
+    for more in (',"depth":0}', ',"admin":true}', ',"parent":null}'):
+        twice = sign(world.mallory_key, text[:-1] + more, world.assertion())
+        world.refuses("~".join([*above, twice]), "malformed")

@@ -1,0 +1,20 @@
+"""The process is restarted, and with it the count.
+
+Class: budget splitting by fan-out
+Refusal: AccessDenied limit_reached
+Check: src/recorder/meter.rs:load: what was drawn stands in the store
+"""
+
+from __future__ import annotations
+
+from attacking import World
+
+import answerable as ans
+
+
+def test_a_limit_forgotten_over_a_restart(world: World) -> None:
+    grant = world.grant(scope=world.wide(limits=ans.calls(2)))
+    world.allows(grant)
+    world.allows(grant)
+    world.reopen()
+    world.denies(world.engine.accept(grant.token), "limit_reached")

@@ -1,0 +1,20 @@
+"""A negative amount gives back what was drawn.
+
+Class: budget splitting by fan-out
+Refusal: AccessDenied limit_uncountable
+Check: src/engine/judge.rs:needs: amounts from zero up
+"""
+
+from __future__ import annotations
+
+from attacking import World
+
+import answerable as ans
+
+
+def test_a_negative_amount(world: World) -> None:
+    scope = world.wide(limits=ans.total("amount", 100))
+    grant = world.grant(scope=scope)
+    world.allows(grant, "travel-1", 90)
+    world.denies(grant, "limit_uncountable", "travel-1", -80)
+    world.denies(grant, "limit_reached", "travel-1", 20)

@@ -1,0 +1,35 @@
+"""An object claims to be a small number while it is judged, and is a large one after.
+
+Class: Unicode and canonicalization
+Refusal: AccessDenied invalid_argument, or the judged value runs
+Check: src/python/convert/mod.rs:read: exact types, and a snapshot
+"""
+
+from __future__ import annotations
+
+import pytest
+from attacking import World
+
+import answerable as ans
+
+
+def test_a_number_that_lies(world: World) -> None:
+    class Liar(int):
+        def __le__(self, other: object) -> bool:
+            return True
+
+        def __index__(self) -> int:
+            return 1
+
+        def __int__(self) -> int:
+            return 1
+
+    class Other:
+        def __index__(self) -> int:
+            return 1
+
+    with pytest.raises(ans.AccessDenied), world.engine.acting(world.root):
+        world.transfer("travel-1", Liar(1_000_000))
+    with pytest.raises(ans.AccessDenied), world.engine.acting(world.root):
+        world.transfer("travel-1", Other())
+    assert world.ran == []

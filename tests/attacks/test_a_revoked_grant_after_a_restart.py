@@ -1,0 +1,17 @@
+"""A revoked chain is presented again to a fresh process.
+
+Class: replay
+Refusal: AccessDenied revoked
+Check: src/registry/revocations.rs:load: revocations outlive the process
+"""
+
+from __future__ import annotations
+
+from attacking import World
+
+
+def test_a_revoked_grant_after_a_restart(world: World) -> None:
+    world.engine.revoke(world.root, reason="x")
+    world.reopen()
+    world.denies(world.engine.accept(world.held.token), "revoked")
+    world.denies(world.engine.accept(world.root.token), "revoked")

@@ -1,0 +1,16 @@
+"""A trailing dot gives a statement a second text, past lists of tokens.
+
+Class: algorithm confusion
+Refusal: InvalidGrant malformed
+Check: src/keys/token.rs:parse: an empty footer part
+"""
+
+from __future__ import annotations
+
+from attacking import World
+
+
+def test_a_second_spelling_of_a_token(world: World) -> None:
+    for more in (".", "=", "\n", " "):
+        world.refuses(world.held.token + more, "malformed")
+    world.refuses(world.held.token + ".e30", "signature")

@@ -1,0 +1,15 @@
+"""A suspended agent goes on through one it delegated to.
+
+Class: lifecycle bypass
+Refusal: AccessDenied agent_suspended
+Check: src/authorizer.rs:add_agent: the status of each agent on the chain
+"""
+
+from __future__ import annotations
+
+from attacking import World
+
+
+def test_a_suspended_agent_below(world: World) -> None:
+    world.engine.agents.suspend(world.planner, reason="x")
+    world.denies(world.held, "agent_suspended")

@@ -1,0 +1,18 @@
+"""The amount in a signed grant is edited.
+
+Class: grant substitution
+Refusal: InvalidGrant signature
+Check: src/keys/token.rs:verify: the signature over payload, footer and purpose
+"""
+
+from __future__ import annotations
+
+from attacking import World, base64url, unbase64
+
+
+def test_an_edited_payload(world: World) -> None:
+    *above, leaf = world.held.token.split("~")
+    body = bytearray(unbase64(leaf.removeprefix("v4.public.")))
+    assert body.count(b"100") == 1
+    edited = base64url(bytes(body).replace(b"100", b"999"))
+    world.refuses("~".join([*above, "v4.public." + edited]), "signature")

@@ -1,0 +1,15 @@
+"""NaN is neither above nor below any bound.
+
+Class: Unicode and canonicalization
+Refusal: AccessDenied invalid_argument
+Check: src/canonical/mod.rs:float: NaN and infinities have no canonical form
+"""
+
+from __future__ import annotations
+
+from attacking import World
+
+
+def test_not_a_number(world: World) -> None:
+    for amount in (float("nan"), float("inf"), -float("inf")):
+        world.denies(world.root, "invalid_argument", "travel-1", amount)

@@ -1,0 +1,53 @@
+"""Every attempt says what it is, what it must meet, and which check stands in its way."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+ATTEMPTS = sorted(set(HERE.glob("test_*.py")) - {Path(__file__)})
+CLASSES = {
+    "algorithm confusion",
+    "budget splitting by fan-out",
+    "confused deputy",
+    "depth and size bombs",
+    "fail-open",
+    "grant substitution",
+    "key confusion",
+    "lifecycle bypass",
+    "re-parenting",
+    "replay",
+    "splicing",
+    "time rollback",
+    "token theft",
+    "trail tampering",
+    "Unicode and canonicalization",
+    "wildcard widening",
+}
+
+
+def facts(attempt: Path) -> dict[str, str]:
+    doc = ast.get_docstring(ast.parse(attempt.read_text("utf-8"))) or ""
+    return dict(re.findall(r"^(Class|Refusal|Check): (.+)$", doc, re.M))
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda path: path.stem)
+def test_an_attempt_names_its_class_refusal_and_check(attempt: Path) -> None:
+    told = facts(attempt)
+    assert told["Class"] in CLASSES
+    assert told["Refusal"]
+    file, function, what = told["Check"].split(":", 2)
+    text = (ROOT / file).read_text("utf-8")
+    last = function.split(".")[-1]
+    assert re.search(rf"\b(?:fn|def) {last}\b", text), f"{file} has no {last}"
+    assert what.strip()
+
+
+def test_all_classes_are_attempted() -> None:
+    assert {facts(attempt)["Class"] for attempt in ATTEMPTS} == CLASSES
+    assert len(ATTEMPTS) >= 40
