@@ -1,4 +1,4 @@
-"""An agent is left out of an offboarding proof.
+"""An agent in an offboarding proof is exchanged for another.
 
 Class: lifecycle bypass
 Refusal: TrailCorrupted proof_invalid
@@ -18,7 +18,7 @@ import answerable as ans
 def test_an_edited_offboarding_proof(world: World) -> None:
     gone = world.engine.humans.offboard(world.alice, reason="left")
     proof = json.loads(gone.text)
-    del proof["items"][0]
+    proof["items"][0]["id"] = world.mallory.id
     with pytest.raises(ans.TrailCorrupted) as refused:
         ans.verify_offboarding(json.dumps(proof), world.engine.authority)
     assert refused.value.code == "proof_invalid"
