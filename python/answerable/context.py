@@ -248,10 +248,10 @@ def _let_go() -> None:
     if not _folders:
         return
     with contextlib.suppress(OSError):
-        for name in os.listdir("/proc/self/fd"):
+        for link in list(Path("/proc/self/fd").iterdir()):
             with contextlib.suppress(OSError):
-                if str(Path(os.readlink(f"/proc/self/fd/{name}")).parent) in _folders:
-                    os.close(int(name))
+                if str(link.readlink().parent) in _folders:
+                    os.close(int(link.name))
     _folders.clear()
 
 

@@ -39,8 +39,10 @@ pub(super) fn close_all(py: Python<'_>) -> Option<String> {
     let open: Vec<Arc<Core>> = OPEN.lock().drain(..).filter_map(|core| core.upgrade()).collect();
     // The last handles are dropped here, without holding the interpreter.
     py.detach(|| {
-        let failed = open.iter().filter_map(|core| core.close().err()).last();
-        drop(open);
+        let mut failed = None;
+        for core in open {
+            failed = core.close().err().or(failed);
+        }
         failed.map(|error| error.to_string())
     })
 }
