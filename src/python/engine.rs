@@ -40,10 +40,9 @@ pub(super) fn close_all(py: Python<'_>) -> Option<String> {
     // The last handles are dropped here, without holding the interpreter.
     py.detach(|| {
         let mut failed = None;
-        for core in &open {
+        for core in open {
             failed = core.close().err().or(failed);
         }
-        drop(open);
         failed.map(|error| error.to_string())
     })
 }
