@@ -50,6 +50,7 @@ __all__ = [
     "at_most",
     "between",
     "calls",
+    "close_all",
     "contains",
     "each",
     "email_at",
