@@ -1227,6 +1227,9 @@ def shown(text: str, most: int = 200) -> str:
         'a\\u{1b}[31mb'
     """
 
+def close_all() -> str | None:
+    """Closes every engine of this process, at its exit; answers what could not be written."""
+
 # ------------------------------------------------------------------------- the guard's own doorway
 
 @final
@@ -1305,7 +1308,7 @@ class Call:
         """Calls `done` from another thread when the entry is durable, or cannot become so."""
 
     def wait(self, upto: int | None = None) -> BaseException | None:
-        """Waits until the entry is durable; answers an error if it cannot become so."""
+        """Waits until the entry is durable; answers why it could not become so, else None."""
 
     def settle(self, error: BaseException | None = None) -> None:
         """Raises the denial that a pending call turned out to be, if it is one."""

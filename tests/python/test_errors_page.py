@@ -31,13 +31,18 @@ def tables() -> list[dict[str, list[str]]]:
 ) = tables()  # fmt: skip
 
 
-def source(path: str) -> str:
-    return (ROOT / path).read_text("utf-8")
+SOURCES = [file.read_text("utf-8") for file in sorted((ROOT / "src").rglob("*.rs"))]
 
 
-def arms(path: str, function: str) -> set[str]:
-    """The codes that a function of a Rust file answers."""
-    begun = source(path).split(f"pub fn {function}(", 1)[1]
+def after(mark: str) -> str:
+    """What follows a mark that stands once in the Rust sources, wherever that is."""
+    (rest,) = (text.split(mark, 1)[1] for text in SOURCES if mark in text)
+    return rest
+
+
+def arms(kind: str, function: str) -> set[str]:
+    """The codes that a function of a type answers."""
+    begun = after(f"\nimpl {kind} {{").split(f"pub fn {function}(", 1)[1]
     return set(ARM.findall(begun.split("\n    }\n", 1)[0]))
 
 
@@ -72,16 +77,23 @@ def test_every_exception_is_told() -> None:
 @pytest.mark.parametrize(
     ("told", "there"),
     [
-        (REASONS, set(re.findall(r'pub const \w+: &str = "(\w+)";', source("src/decision.rs")))),
-        (REFUSALS, arms("src/scope/refusal.rs", "as_str")),
-        (WITHIN, arms("src/scope/within.rs", "as_str")),
-        (SCOPE, arms("src/scope/error.rs", "code")),
-        (REQUEST, arms("src/request.rs", "code")),
-        (GRANTS, arms("src/grant.rs", "code")),
-        (STORE, arms("src/store/mod.rs", "code")),
+        (
+            REASONS,
+            set(
+                re.findall(
+                    r'pub const \w+: &str = "(\w+)";', after("\npub mod code {").split("\n}\n")[0]
+                )
+            ),
+        ),
+        (REFUSALS, arms("RefusalCode", "as_str")),
+        (WITHIN, arms("NotWithinCode", "as_str")),
+        (SCOPE, arms("ScopeError", "code")),
+        (REQUEST, arms("RequestError", "code")),
+        (GRANTS, arms("GrantError", "code")),
+        (STORE, arms("StoreError", "code")),
         (
             FAULTS,
-            set(re.findall(r'^    \w+ = "(\w+)",', source("src/trail/verify/report.rs"), re.M)),
+            set(re.findall(r'^    \w+ = "(\w+)",', after("\ncodes! {").split("\n}\n")[0], re.M)),
         ),
     ],
     ids=["reasons", "refusals", "within", "scope", "request", "grants", "store", "faults"],

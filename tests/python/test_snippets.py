@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def blocks(page: str) -> list[tuple[str, str | None, int]]:
     """Each Python block with the output block that directly follows it, and its line."""
     fences = list(FENCE.finditer(page))
     found = []
-    for fence, following in zip(fences, [*fences[1:], None], strict=True):
+    for fence, following in itertools.zip_longest(fences, fences[1:]):
         if fence[1] != "python":
             continue
         output = following[2] if following is not None and following[1] == "text" else None
