@@ -27,7 +27,7 @@ static OPENED: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
 /// The engine that was opened last and is still open.
 pub(super) fn last() -> Option<Arc<Core>> {
     let opened: Vec<Arc<Core>> = OPENED.lock().iter().rev().filter_map(Weak::upgrade).collect();
-    let closed = |core: &Core| matches!(core.check(), Err(StoreError::Closed | StoreError::Forked));
+    let closed = |core: &Core| matches!(core.check(), Err(StoreError::Closed));
     opened.into_iter().find(|core| !closed(core))
 }
 
