@@ -317,7 +317,7 @@ def marked(function: Any, kind: Kind) -> Any:
     return function
 
 
-def open(
+def open(  # noqa: A001 - the public name.
     path: str | Path,
     *,
     durability: str = "before",
