@@ -602,7 +602,7 @@ def under(text: str) -> Caveat:
 def in_network(text: str) -> Caveat:
     """An IP address in this network, such as `"10.0.0.0/8"`."""
 
-def length(min: int = 0, max: int | None = None) -> Caveat:  # noqa: A002 - the public face's own.
+def length(min: int | None = None, max: int | None = None) -> Caveat:  # noqa: A002 - the public face's own.
     """So many code points, bytes, items or entries, both bounds included."""
 
 def each(caveat: Caveat) -> Caveat:
@@ -1189,6 +1189,9 @@ class Report:
     @property
     def decisions_without_outcome(self) -> int:
         """How many allowed calls have no outcome."""
+
+def close_all() -> str | None:
+    """Closes every open engine; answers what could not be written, if anything."""
 
 def verify(
     path: _Path,

@@ -33,6 +33,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _authority: ContextVar[_core.Authority | None] = ContextVar("answerable_authority", default=None)
+_left: ContextVar[tuple[tuple[_core.Authority, _core.Authority | None], ...]] = ContextVar(
+    "answerable_left", default=()
+)
 _call: ContextVar[_core.Call | None] = ContextVar("answerable_call", default=None)
 
 
@@ -152,9 +155,11 @@ class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - us
         entered = self._entered.pop(id(here), None)
         if entered is None:
             # Left out of order, or in another context, as generators and fixtures are: what is in
-            # force here belongs to somebody else and stays.
-            _, (authority, _) = self._entered.popitem()
+            # force here belongs to somebody else and stays, and what ended does not come back.
+            _, (authority, token) = self._entered.popitem()
             authority.end()
+            before = None if token.old_value is Token.MISSING else token.old_value
+            _left.set((*_left.get()[-15:], (authority, before)))
             return
         authority, token = entered
         authority.end()
@@ -162,6 +167,9 @@ class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - us
             _authority.reset(token)
         except ValueError:  # Entered in a context that this one is a copy of.
             _authority.set(None)
+        left = {id(gone): before for gone, before in _left.get()}
+        while id(here := _authority.get()) in left:
+            _authority.set(left.pop(id(here)))
 
 
 def current() -> _core.Grant | None:
@@ -309,7 +317,7 @@ def marked(function: Any, kind: Kind) -> Any:
     return function
 
 
-def open(  # noqa: A001 - the public name.
+def open(
     path: str | Path,
     *,
     durability: str = "before",
@@ -400,10 +408,10 @@ def _let_go() -> None:
     if not _folders:
         return
     with contextlib.suppress(OSError):
-        for name in os.listdir("/proc/self/fd"):
+        for link in list(Path("/proc/self/fd").iterdir()):
             with contextlib.suppress(OSError):
-                if str(Path(os.readlink(f"/proc/self/fd/{name}")).parent) in _folders:
-                    os.close(int(name))
+                if str(link.readlink().parent) in _folders:
+                    os.close(int(link.name))
     _folders.clear()
 
 

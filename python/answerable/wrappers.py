@@ -301,6 +301,9 @@ def _receiver_test(wrapper: Callable[..., Any]) -> Callable[[Any], bool]:
             _stands_as(_namespace(base).get(name), wrapper) == bound_as for base in _mro(owner)
         )
 
+    def kind_is_class(kind: type) -> bool:
+        return any(base is type for base in _mro(kind))
+
     def is_receiver(first: Any) -> bool:
         kind = type(first)
         key = id(kind)
@@ -309,7 +312,7 @@ def _receiver_test(wrapper: Callable[..., Any]) -> Callable[[Any], bool]:
             reference = weakref.ref(kind, lambda _: known.pop(key, None))
             answer = known[key] = reference, holds(kind, "method")
         # By the type's own word: `isinstance` would believe `__class__`.
-        return answer[1] or (type in _mro(kind) and holds(first, "class method"))
+        return answer[1] or (kind_is_class(kind) and holds(first, "class method"))
 
     return is_receiver
 

@@ -1,5 +1,6 @@
 //! Opening: the first time makes the authority; every other time finds it or refuses.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -90,6 +91,7 @@ impl Engine {
                 path.display()
             )));
         }
+        look_ahead(&path, &options.master)?;
         let store: Arc<dyn Store> =
             Arc::new(SledStore::open(&path, Clock::new(options.clock.clone(), 0).stamp())?);
         let opened = Self::on_store(&path, store.clone(), options);
@@ -196,6 +198,20 @@ impl Engine {
         tracing::info!(authority = %engine.authority_id, fresh, "opened");
         Ok(engine)
     }
+}
+
+/// Refuses a missing or wrong key before anything in the store's folder is opened: opening it
+/// writes. A folder that others may write to is left to the store, which refuses it.
+fn look_ahead(path: &Path, master: &MasterSource) -> Result<(), EngineError> {
+    let open = std::fs::metadata(path).is_ok_and(|folder| folder.mode() & 0o022 != 0);
+    if open || read_made(&path.join(MADE))?.is_none() {
+        return Ok(());
+    }
+    let master = match master {
+        MasterSource::Given(key) => key.clone(),
+        MasterSource::File => master_file(&key_file(path), false)?,
+    };
+    wrap_key(&path.join("wrap.key"), &master, false).map(|_| ())
 }
 
 /// Leaf 0: the authority's signed statement of origin and checkpoint key, with the keys, in one

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
+use super::people::text_of;
 use super::{convert, errors};
 use crate::canonical::Value;
 use crate::scope;
@@ -46,8 +47,8 @@ macro_rules! caveats_of_a_value {
 macro_rules! caveats_of_text {
     ($($name:ident),*) => {$(
         #[pyfunction]
-        pub(super) fn $name(py: Python<'_>, text: &str) -> PyResult<Caveat> {
-            caveat(py, scope::Caveat::$name(text))
+        pub(super) fn $name(text: &Bound<'_, PyAny>) -> PyResult<Caveat> {
+            caveat(text.py(), scope::Caveat::$name(&text_of(text, "text")?))
         }
     )*};
 }
@@ -83,19 +84,31 @@ pub(super) fn between(low: &Bound<'_, PyAny>, high: &Bound<'_, PyAny>) -> PyResu
 
 #[pyfunction]
 #[pyo3(signature = (*hosts))]
-pub(super) fn host_in(py: Python<'_>, hosts: Vec<String>) -> PyResult<Caveat> {
-    caveat(py, scope::Caveat::host_in(&hosts))
+pub(super) fn host_in(hosts: &Bound<'_, PyTuple>) -> PyResult<Caveat> {
+    let texts: PyResult<Vec<String>> =
+        hosts.iter().map(|host| text_of(&host, "the name of a host")).collect();
+    caveat(hosts.py(), scope::Caveat::host_in(&texts?))
 }
 
 #[pyfunction]
-#[pyo3(signature = (min=0, max=None))]
-pub(super) fn length(py: Python<'_>, min: u64, max: Option<u64>) -> PyResult<Caveat> {
-    caveat(py, scope::Caveat::length(min, max))
+#[pyo3(signature = (min=None, max=None))]
+pub(super) fn length(
+    py: Python<'_>,
+    min: Option<&Bound<'_, PyAny>>,
+    max: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Caveat> {
+    let size = |given: &Bound<'_, PyAny>| match value(given)? {
+        Value::Int(crate::canonical::Int::Small(n)) if n >= 0 => Ok(n.unsigned_abs()),
+        _ => Err(expected(given, "a whole number from zero up")),
+    };
+    let (min, max) = (min.map(size).transpose()?, max.map(size).transpose()?);
+    caveat(py, scope::Caveat::length(min.unwrap_or(0), max))
 }
 
 #[pyfunction]
-pub(super) fn each(py: Python<'_>, caveat: &Caveat) -> PyResult<Caveat> {
-    self::caveat(py, scope::Caveat::each(caveat.0.clone()))
+pub(super) fn each(caveat: &Bound<'_, PyAny>) -> PyResult<Caveat> {
+    let inner = caveat.cast::<Caveat>().map_err(|_| expected(caveat, "a caveat"))?.get().0.clone();
+    self::caveat(caveat.py(), scope::Caveat::each(inner))
 }
 
 #[pyfunction]
@@ -149,8 +162,9 @@ pub(super) fn rate(n: &Bound<'_, PyAny>, per: &Bound<'_, PyAny>) -> PyResult<Lim
 }
 
 #[pyfunction]
-pub(super) fn total(argument: &str, max: &Bound<'_, PyAny>) -> PyResult<Limit> {
-    limit(max.py(), scope::Limit::total(argument, value(max)?))
+pub(super) fn total(argument: &Bound<'_, PyAny>, max: &Bound<'_, PyAny>) -> PyResult<Limit> {
+    let argument = text_of(argument, "an argument's name")?;
+    limit(max.py(), scope::Limit::total(&argument, value(max)?))
 }
 
 fn count(n: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -185,17 +199,17 @@ impl Capability {
 #[pyo3(signature = (tool, resource=None, r#where=None, limits=None))]
 pub(super) fn allow(
     py: Python<'_>,
-    tool: &str,
+    tool: &Bound<'_, PyAny>,
     resource: Option<&Bound<'_, PyAny>>,
     r#where: Option<&Bound<'_, PyAny>>,
     limits: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Capability> {
     let wrong = |error: scope::ScopeError| errors::scope(py, &error);
-    let tool = scope::ToolPattern::parse(tool).map_err(wrong)?;
+    let tool = scope::ToolPattern::parse(&text_of(tool, "a tool pattern")?).map_err(wrong)?;
     let resource = match resource {
         None => None,
         Some(one) if one.cast::<PyString>().is_ok() => {
-            let text = one.extract::<String>()?;
+            let text = text_of(one, "a resource pattern")?;
             Some(vec![scope::ResourcePattern::parse(&text).map_err(wrong)?])
         }
         Some(many) => {

@@ -169,7 +169,7 @@ async def test_an_async_generator_is_judged_and_ended_like_a_generator(world: Wo
         assert await items.asend("sent") == "sent"
         with pytest.raises(StopAsyncIteration):
             await anext(items)
-        assert world.outcome() == ("returned", "NoneType")
+        assert world.outcome() == ("returned", "None")
         items = guarded(1)
         await anext(items)
         with pytest.raises(KeyError):
@@ -198,7 +198,7 @@ async def test_an_async_generator_handles_what_is_thrown_in(world: World) -> Non
         assert await items.athrow(KeyError()) == 2
         with pytest.raises(StopAsyncIteration):
             await anext(items)
-    assert world.outcome() == ("returned", "NoneType")
+    assert world.outcome() == ("returned", "None")
 
 
 def test_methods_below_and_above_the_descriptors(world: World) -> None:

@@ -22,6 +22,10 @@ const MAX_NODES: usize = 100_000;
 /// How many bytes of text and bytes one call's arguments may hold in all.
 const MAX_BYTES: usize = 1024 * 1024;
 
+/// The first and last instant that Python can show in UTC, in microseconds.
+const FIRST: i64 = -62_135_596_800_000_000;
+const LAST: i64 = 253_402_300_799_999_999;
+
 /// What is left to spend on one call's arguments.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -257,7 +261,11 @@ fn read_rare<'py>(
         }
         let since = object.sub(types.epoch.bind(py)).map_err(wrong)?;
         let micros = since.floor_div(types.microsecond.bind(py)).map_err(wrong)?;
-        return Ok((Value::Datetime(micros.extract().map_err(wrong)?), object.clone()));
+        let micros = micros.extract().map_err(wrong)?;
+        if !(FIRST..=LAST).contains(&micros) {
+            return Err("a datetime outside the years 1 to 9999 of UTC cannot be judged".to_owned());
+        }
+        return Ok((Value::Datetime(micros), object.clone()));
     }
     if kind.is(&types.uuid) {
         budget.spend(0)?;
