@@ -1190,9 +1190,6 @@ class Report:
     def decisions_without_outcome(self) -> int:
         """How many allowed calls have no outcome."""
 
-def close_all() -> str | None:
-    """Closes every open engine; answers what could not be written, if anything."""
-
 def verify(
     path: _Path,
     authority: str,

@@ -27,7 +27,8 @@ static OPENED: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
 /// The engine that was opened last and is still open.
 pub(super) fn last() -> Option<Arc<Core>> {
     let opened: Vec<Arc<Core>> = OPENED.lock().iter().rev().filter_map(Weak::upgrade).collect();
-    let closed = |core: &Core| matches!(core.check(), Err(StoreError::Closed | StoreError::Forked));
+    // In a forked child the parent's engine answers, by saying that it is closed here.
+    let closed = |core: &Core| matches!(core.check(), Err(StoreError::Closed));
     opened.into_iter().find(|core| !closed(core))
 }
 
@@ -40,10 +41,9 @@ pub(super) fn close_all(py: Python<'_>) -> Option<String> {
     // The last handles are dropped here, without holding the interpreter.
     py.detach(|| {
         let mut failed = None;
-        for core in &open {
+        for core in open {
             failed = core.close().err().or(failed);
         }
-        drop(open);
         failed.map(|error| error.to_string())
     })
 }
