@@ -404,29 +404,39 @@ class Authority:
         self.id = "k4.pid." + b64url_text(hashed)
         self.origin = "answerable/" + self.id
 
-    def statement(self, token: str) -> tuple[str, "NoteKey", int]:
-        """The authority that the statement names, its checkpoint key, and its time."""
+    def statement(
+        self, token: str, signer: "Authority"
+    ) -> tuple[str, "NoteKey", int, "Authority"]:
+        """The authority that a statement by its key in force names, the checkpoint key, its time, and the key
+        in force from there on."""
         if len(token) > 16384 or not token.startswith("v4.public.") or token.count(".") != 2:
             raise Refused("not a v4.public token without a footer")
         body = b64url(token.removeprefix("v4.public."))
         payload, signature = body[:-64], body[-64:]
         assertion = b"answerable/v1/authority/" + self.id.encode()
-        if not signed(self.key, pae(b"v4.public.", payload, b"", assertion), signature):
+        if not signed(signer.key, pae(b"v4.public.", payload, b"", assertion), signature):
             raise Refused("the signature does not verify")
         try:
             fields = parse_json(payload.decode())
         except UnicodeDecodeError as error:
             raise Refused("not UTF-8") from error
-        if not isinstance(fields, dict) or set(fields) != {"v", "origin", "authority", "checkpoint_key", "at"}:
+        names = {"v", "origin", "authority", "checkpoint_key", "at"}
+        if not isinstance(fields, dict) or set(fields) - {"until"} != names:
             raise Refused("not a statement's payload")
-        if fields["v"] != "1" or not isinstance(fields["v"], Number):
+        if fields["v"] not in ("1", "2") or not isinstance(fields["v"], Number):
             raise Refused("another version")
-        if fields["authority"] != self.paserk:
-            return fields["authority"], None, 0
+        if ("until" in fields) != (fields["v"] == "2"):
+            raise Refused("not a statement's payload")
+        follows = signer
+        if fields["v"] == "2":
+            instant(fields["until"])
+            follows = Authority(fields["authority"])
+        elif fields["authority"] != signer.paserk:
+            return fields["authority"], None, 0, signer
         key = NoteKey(fields["checkpoint_key"])
         if fields["origin"] != self.origin or key.name != self.origin:
             raise Refused("another origin")
-        return self.paserk, key, instant(fields["at"])
+        return signer.paserk, key, instant(fields["at"]), follows
 
 
 # Section 6.
@@ -563,7 +573,7 @@ def entry_id(value: Any) -> str | None:
 
 class Verifier:
     def __init__(self, authority: Authority) -> None:
-        self.authority = authority
+        self.authority = self.signer = authority
         self.faults: list[dict[str, Any]] = []
         self.hashes: list[bytes] = []
         self.keys: list[tuple[int, NoteKey, int]] = []
@@ -728,15 +738,17 @@ class Verifier:
                 self.fault("bad_statement", place)
             return
         try:
-            named, key, at = self.authority.statement(held[1] if held[0] == "text" else "")
+            text = held[1] if held[0] == "text" else ""
+            named, key, at, follows = self.authority.statement(text, self.signer)
         except Refused:
             return self.fault("bad_statement", place)
-        if named != self.authority.paserk:
+        if named != self.signer.paserk:
             self.fault("other_authority", place)
         elif self.keys and at <= self.keys[-1][2]:
             self.fault("bad_statement", place)
         else:
             self.keys.append((before, key, at))
+            self.signer = follows
 
     def in_force(self, note: Note) -> bool:
         keys = [key for before, key, _ in self.keys if before < note.size]
