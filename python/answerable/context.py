@@ -336,7 +336,7 @@ def marked(function: Any, kind: Kind) -> Any:
     return function
 
 
-def open(  # noqa: A001 - the public name.
+def open(
     path: str | Path,
     *,
     durability: str = "before",
