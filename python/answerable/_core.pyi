@@ -17,6 +17,7 @@ from typing_extensions import disjoint_base
 
 __all__ = [
     "Agent",
+    "AgentUse",
     "Agents",
     "Authority",
     "Call",
@@ -29,15 +30,22 @@ __all__ = [
     "Entries",
     "Entry",
     "Fault",
+    "Finding",
     "Grant",
+    "Halt",
     "Hop",
     "Human",
     "Humans",
     "Limit",
+    "Offboarding",
+    "OffboardingItem",
     "Reason",
     "Report",
+    "Review",
+    "Revocation",
     "SecretKey",
     "Story",
+    "Task",
     "Tasks",
     "Tool",
     "Trail",
@@ -70,6 +78,7 @@ __all__ = [
     "total",
     "under",
     "verify",
+    "verify_offboarding",
 ]
 
 __version__: str
@@ -193,17 +202,113 @@ class Engine:
             engine.check("pay.transfer", arguments={"amount": 80}, grant=grant).allowed
         """
 
-    def revoke(self, grant: Grant | str, *, reason: str, by: Human | str | None = None) -> str:
-        """Revokes a grant and everything below it, from the next call on.
+    def revoke(
+        self,
+        target: Grant | Task | Agent | Human | str,
+        *,
+        reason: str,
+        by: Human | str | None = None,
+    ) -> Revocation:
+        """Revokes a grant, task, agent or human and everything below it, from the next call on.
+
+        An agent or human is revoked up to now: what they held ends, what is granted later does not.
+
+        Args:
+            target: What ends, or its id; a grant also by its digest in hexadecimal, whether it was
+                seen here or delegated offline.
+            reason: Why, in a sentence.
+            by: Who revokes; the operating system's account without it.
+
+        Returns:
+            The entry, and whether more is to be done: who made the grant could make another.
+
+        Raises:
+            NotFound: Nothing has that id.
+            IllegalTransition: It was revoked already.
+            InvalidInput: The reason is empty or holds control characters.
+        """
+
+    def halt(
+        self,
+        *,
+        reason: str,
+        agent: Agent | str | None = None,
+        owner: Human | str | None = None,
+        tool: str | None = None,
+        by: Human | str | None = None,
+    ) -> str:
+        """Halts everything, or one agent, all of one owner, or the tools that a pattern matches.
+
+        No call that starts later is allowed; it survives a restart, and a halt that cannot be read
+        halts everything.
+
+        Args:
+            reason: Why, in a sentence.
+            agent: The agent that stands still, with all it delegated.
+            owner: The human whose agents stand still, and what is done for them.
+            tool: The tools that stand still, by pattern.
+            by: Who halts; the operating system's account without it.
 
         Returns:
             The id of the trail's entry.
 
         Raises:
-            NotFound: No grant has that id.
-            IllegalTransition: It was revoked already.
-            InvalidInput: The reason is empty or holds control characters.
+            NotFound: No such agent or human.
+            IllegalTransition: It is halted already.
+            InvalidInput: More than one target, no pattern, or an empty reason.
         """
+
+    def unhalt(
+        self,
+        *,
+        reason: str | None = None,
+        agent: Agent | str | None = None,
+        owner: Human | str | None = None,
+        tool: str | None = None,
+        by: Human | str | None = None,
+    ) -> str:
+        """Lifts a halt; the targets are those of `halt`. Answers the entry's id.
+
+        Raises:
+            IllegalTransition: It is not halted.
+        """
+
+    def halts(self) -> list[Halt]:
+        """The halts in force."""
+
+    def review(
+        self, *, dormant: _Duration | None = None, recent: _Duration | None = None
+    ) -> Review:
+        """Looks through all agents and grants, and how they were used; reads the whole trail.
+
+        Args:
+            dormant: How long without use makes an agent dormant; 30 days without it.
+            recent: What is recent; a day without it.
+        """
+
+    @property
+    def signing_key(self) -> str:
+        """The authority's key that signs now, as PASERK text; `authority` until it is rotated."""
+
+    def rotate_authority(
+        self,
+        *,
+        reason: str,
+        overlap: _Duration | None = None,
+        by: Human | str | None = None,
+    ) -> str:
+        """Gives the authority another key, named by the present one; answers the entry's id.
+
+        `authority` stays what it is, and is enough to verify all that either key signs.
+
+        Args:
+            reason: Why, in a sentence.
+            overlap: How long grants by the old key go on; without it they end at once.
+            by: Who does it; the operating system's account without it.
+        """
+
+    def rotate_checkpoint_key(self, *, reason: str, by: Human | str | None = None) -> str:
+        """Gives the trail another checkpoint key; answers the entry's id."""
 
     def set_clock(self, at: _Moment) -> None:
         """Sets the time of an engine that was opened with `clock=`.
@@ -244,7 +349,34 @@ class Humans:
             InvalidInput: Text that is empty, too long or holds control characters.
         """
 
-    def get(self, human: str) -> Human:
+    def offboard(
+        self,
+        human: Human | str,
+        *,
+        reason: str,
+        successor: Human | str | None = None,
+        by: Human | str | None = None,
+    ) -> Offboarding:
+        """Lets a human leave: what they own and what was granted for them ends.
+
+        Every agent they own is suspended, or transferred; every grant given for them is revoked.
+        Their account may be registered again, as another human.
+
+        Args:
+            human: Who leaves.
+            reason: Why, in a sentence.
+            successor: Who takes over their agents.
+            by: Who sees to it; the operating system's account without it.
+
+        Returns:
+            The departure, with a signed proof as `text`.
+
+        Raises:
+            NotFound: Nobody has that id or account.
+            IllegalTransition: They have left already, or the successor has.
+        """
+
+    def get(self, human: Human | str) -> Human:
         """A human by id, or by account where only one issuer knows it.
 
         Raises:
@@ -267,6 +399,8 @@ class Agents:
         ceiling: _Scope,
         ttl: _Duration,
         key: str | None = None,
+        model: str | None = None,
+        version: str | None = None,
         by: Human | str | None = None,
     ) -> Agent:
         """Issues an agent.
@@ -279,12 +413,88 @@ class Agents:
             ttl: How long its term lasts.
             key: Its own public key as PASERK text; then only it can sign. Without it the engine
                 makes a key and keeps it sealed.
+            model: The model it runs on.
+            version: Its own version.
             by: Who issues it; the operating system's account without it.
 
         Raises:
             IllegalTransition: The name or the key is taken.
             NotFound: No such owner.
             InvalidInput: A value that has no meaning here.
+        """
+
+    def suspend(self, agent: Agent | str, *, reason: str, by: Human | str | None = None) -> Agent:
+        """Suspends an agent: what it holds or delegated is denied until it is resumed.
+
+        Raises:
+            NotFound: No such agent.
+            IllegalTransition: It is not active.
+        """
+
+    def resume(
+        self, agent: Agent | str, *, reason: str | None = None, by: Human | str | None = None
+    ) -> Agent:
+        """Resumes a suspended agent: its grants hold again as far as nothing else ended them.
+
+        Raises:
+            NotFound: No such agent.
+            IllegalTransition: It is not suspended, or its owner has left.
+        """
+
+    def rotate(
+        self,
+        agent: Agent | str,
+        *,
+        key: str | None = None,
+        overlap: _Duration | None = None,
+        reason: str | None = None,
+        by: Human | str | None = None,
+    ) -> Agent:
+        """Gives an agent another key.
+
+        Args:
+            agent: The agent.
+            key: Its own new public key as PASERK text; without it the engine makes one.
+            overlap: How long grants to the key before go on; without it they end at once, and so do
+                all overlaps before.
+            reason: Why, in a sentence.
+            by: Who does it; the operating system's account without it.
+
+        Raises:
+            NotFound: No such agent.
+            IllegalTransition: It is retired, or the key was used before.
+            InvalidInput: The agent keeps its own key, and none is given.
+        """
+
+    def transfer(
+        self,
+        agent: Agent | str,
+        *,
+        owner: Human | str,
+        reason: str | None = None,
+        by: Human | str | None = None,
+    ) -> Agent:
+        """Gives an agent another owner; its grants go on, for the humans they name.
+
+        Raises:
+            NotFound: No such agent or human.
+            IllegalTransition: It is retired, theirs already, or they have left.
+        """
+
+    def renew(
+        self,
+        agent: Agent | str,
+        *,
+        ttl: _Duration,
+        reason: str | None = None,
+        by: Human | str | None = None,
+    ) -> Agent:
+        """Moves the end of an agent's term further away: from now, for `ttl`.
+
+        Raises:
+            NotFound: No such agent.
+            IllegalTransition: It is retired, or its owner has left.
+            InvalidInput: It would not end later than it does.
         """
 
     def retire(self, agent: Agent | str, *, reason: str, by: Human | str | None = None) -> Agent:
@@ -302,18 +512,19 @@ class Agents:
             NotFound: No agent has that id or name.
         """
 
-    def list(self, *, status: str | None = None) -> list[Agent]:
-        """All agents, oldest first; of one status where it is given.
+    def list(self, *, status: str | None = None, owner: Human | str | None = None) -> list[Agent]:
+        """All agents, oldest first; of one status or owner where it is given.
 
         Args:
             status: `"active"`, `"suspended"` or `"retired"`.
+            owner: Whose.
         """
 
 @final
 class Tasks:
     """The tasks of an engine."""
 
-    def end(self, task: str, *, reason: str, by: Human | str | None = None) -> str:
+    def end(self, task: Task | str, *, reason: str, by: Human | str | None = None) -> str:
         """Ends a task and every grant made for it; answers the entry's id.
 
         Args:
@@ -326,7 +537,17 @@ class Tasks:
             IllegalTransition: It has ended already.
         """
 
-    def sentence(self, task: str) -> str:
+    def get(self, task: Task | str) -> Task:
+        """A task by id.
+
+        Raises:
+            NotFound: No such task.
+        """
+
+    def list(self, *, ended: bool | None = None) -> list[Task]:
+        """All tasks, oldest first; only those that go on, or have ended, where it is asked."""
+
+    def sentence(self, task: Task | str) -> str:
         """The sentence of a task, by its id.
 
         Raises:
@@ -360,6 +581,10 @@ class Human:
         """How sure we are of them."""
 
     @property
+    def offboarded(self) -> bool:
+        """Whether they have left."""
+
+    @property
     def registered_at(self) -> datetime:
         """When, in UTC."""
 
@@ -391,6 +616,18 @@ class Agent:
         """The state of its life."""
 
     @property
+    def model(self) -> str | None:
+        """The model it runs on, where it was stated."""
+
+    @property
+    def version(self) -> str | None:
+        """Its own version, where it was stated."""
+
+    @property
+    def uri(self) -> str:
+        """`answerable://<authority>/agent/<id>`: its name in the manner of SPIFFE."""
+
+    @property
     def ceiling(self) -> list[Capability]:
         """The widest scope it may be granted."""
 
@@ -412,6 +649,274 @@ class Agent:
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+@final
+class Task:
+    """The purpose that grants were made for. Equal where the ids are."""
+
+    @property
+    def id(self) -> str:
+        """Its random id, `tsk_…`."""
+
+    @property
+    def human(self) -> str:
+        """The id of the human it is done for."""
+
+    @property
+    def sentence(self) -> str | None:
+        """What it is, in the human's words; None once erased."""
+
+    @property
+    def opened_at(self) -> datetime:
+        """When, in UTC."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended, in UTC; None while it goes on."""
+
+    @property
+    def grants(self) -> int:
+        """How many grants were made for it, those delegated included."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+# --------------------------------------------------------------------------------------- endings
+
+@final
+class Revocation:
+    """What a revocation did, and what it leaves to do. `str()` is the entry's id."""
+
+    @property
+    def entry(self) -> str:
+        """Its entry."""
+
+    @property
+    def target(self) -> Literal["grant", "task", "agent", "human"]:
+        """What was revoked."""
+
+    @property
+    def id(self) -> str | None:
+        """The id of what was revoked; None for a grant that was never seen here."""
+
+    @property
+    def seen(self) -> bool:
+        """Whether a grant that it names was seen here; those that were not end all the same."""
+
+    @property
+    def children(self) -> int:
+        """How many grants known here were made directly under it: they end too."""
+
+    @property
+    def holder(self) -> str | None:
+        """The id of the agent that held the grant."""
+
+    @property
+    def issuer(self) -> str | None:
+        """The id of the agent that made the grant, and could make another like it."""
+
+    @property
+    def hint(self) -> str:
+        """What to do beside, if anything."""
+
+@final
+class Halt:
+    """A halt in force."""
+
+    @property
+    def target(self) -> Literal["everything", "owner", "agent", "tool"]:
+        """What stands still."""
+
+    @property
+    def name(self) -> str:
+        """The owner's or agent's id, or the tool pattern; empty for everything."""
+
+    @property
+    def at(self) -> datetime:
+        """Since when, in UTC."""
+
+    @property
+    def by(self) -> str | None:
+        """The id of who halted it; None if the record cannot be read, which halts everything."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why; None where it cannot be read."""
+
+@final
+class OffboardingItem:
+    """One agent or grant of a departure."""
+
+    @property
+    def kind(self) -> Literal["agent", "grant"]:
+        """What it is."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def action(self) -> str:
+        """`suspended`, `transferred`, `suspended before` or `revoked`."""
+
+    @property
+    def entry(self) -> str:
+        """The entry that says so; a grant's own."""
+
+    @property
+    def digest(self) -> str | None:
+        """A grant's digest, in hexadecimal."""
+
+@final
+class Offboarding:
+    """A departure and its proof. `str()` is the proof."""
+
+    @property
+    def text(self) -> str:
+        """The proof: JSON text that `verify_offboarding` checks with the public key alone."""
+
+    @property
+    def human(self) -> str:
+        """The id of who left."""
+
+    @property
+    def successor(self) -> str | None:
+        """The id of who has their agents now."""
+
+    @property
+    def by(self) -> str:
+        """The id of who saw to it."""
+
+    @property
+    def at(self) -> datetime:
+        """When, in UTC."""
+
+    @property
+    def entry(self) -> str:
+        """The entry of the departure."""
+
+    @property
+    def revocation(self) -> str:
+        """The entry that revokes every grant given for them."""
+
+    @property
+    def agents(self) -> int:
+        """How many agents."""
+
+    @property
+    def grants(self) -> int:
+        """How many grants still stood."""
+
+    @property
+    def items(self) -> list[OffboardingItem]:
+        """Each of them."""
+
+def verify_offboarding(proof: str | Offboarding, authority: str) -> Offboarding:
+    """Checks an offboarding proof with the authority's public key alone: no engine, no store.
+
+    Args:
+        proof: `Offboarding.text`.
+        authority: `engine.authority`.
+
+    Raises:
+        TrailCorrupted: It was not signed so; `code` is `proof_invalid`.
+    """
+
+@final
+class Finding:
+    """Something that somebody should look at."""
+
+    @property
+    def code(self) -> str:
+        """The stable slug."""
+
+    @property
+    def severity(self) -> Literal["info", "low", "medium", "high"]:
+        """How much it matters."""
+
+    @property
+    def subjects(self) -> list[str]:
+        """The ids of what it is about, the first foremost."""
+
+    @property
+    def why(self) -> str:
+        """Why, with the numbers."""
+
+    @property
+    def suggestion(self) -> str:
+        """What would settle it."""
+
+@final
+class AgentUse:
+    """One agent and its use."""
+
+    @property
+    def agent(self) -> Agent:
+        """The agent."""
+
+    @property
+    def last_use(self) -> datetime | None:
+        """When a call was last allowed under it, itself acting or one it delegated to."""
+
+    @property
+    def allowed(self) -> int:
+        """How many calls were allowed."""
+
+    @property
+    def refused(self) -> int:
+        """How many calls of its own were refused."""
+
+    @property
+    def standing(self) -> int:
+        """How many grants to it have not ended."""
+
+    @property
+    def children(self) -> int:
+        """How many grants that it made have not ended."""
+
+@final
+class Review:
+    """What a review found. Its length is the number of findings."""
+
+    @property
+    def at(self) -> datetime:
+        """When, in UTC."""
+
+    @property
+    def size(self) -> int:
+        """How many entries were read."""
+
+    @property
+    def agents(self) -> list[AgentUse]:
+        """All agents, oldest first."""
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The findings, those that matter most first."""
+
+    def above(self, severity: str) -> list[Finding]:
+        """The findings of a severity or above.
+
+        Raises:
+            InvalidInput: There is no such severity.
+        """
+
+    def attest(self, *, note: str, by: Human | str | None = None) -> str:
+        """Records that somebody looked through it and stands for what is there.
+
+        Args:
+            note: What they say, in a sentence.
+            by: Who; the operating system's account without it.
+
+        Returns:
+            The id of the trail's entry.
+        """
+
+    def __len__(self) -> int: ...
 
 @final
 class SecretKey:
@@ -1295,6 +1800,10 @@ class Call:
     @property
     def pending(self) -> bool:
         """Whether the decision's entry has to become durable before the tool may run."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether what gave the call its authority has ended since it was allowed."""
 
     def when_durable(
         self, upto: int | None, done: Callable[[BaseException | None], object]
