@@ -24,7 +24,7 @@ use answerable::principal::{AgentId, Assurance, EntryId, HumanId, Status, TaskId
 use answerable::recorder::{Head, Recorder};
 use answerable::registry::NewHuman;
 use answerable::request::{Request, Resource, ToolName};
-use answerable::scope::Scope;
+use answerable::scope::{Scope, ToolPattern};
 use answerable::store::SledStore;
 use answerable::trail::block::pack;
 use answerable::trail::entry::{Draft, kind};
@@ -127,11 +127,22 @@ impl Facts for Well {
     fn agent(&self, id: &AgentId) -> Option<AgentFacts<'_>> {
         let key: PublicKey = key(id.as_bytes()[0] + 2).public();
         let (status, expires_at) = (Status::Active, START + HOUR);
-        Some(AgentFacts { name: "agent", status, expires_at, key, ceiling: &self.0 })
+        Some(AgentFacts {
+            name: "agent",
+            status,
+            expires_at,
+            key,
+            overlaps: &[],
+            cut: None,
+            owner_left: false,
+            halted: false,
+            owner_halted: false,
+            ceiling: &self.0,
+        })
     }
 
     fn human(&self, _: &HumanId) -> Option<HumanFacts<'_>> {
-        Some(HumanFacts { name: "Alice", offboarded: false })
+        Some(HumanFacts { name: "Alice", offboarded: false, cut: None })
     }
 
     fn is_revoked(&self, _: &Digest) -> bool {
@@ -140,6 +151,22 @@ impl Facts for Well {
 
     fn is_ended(&self, _: &TaskId) -> bool {
         false
+    }
+
+    fn root_key_until(&self, _: &str) -> Option<i64> {
+        Some(i64::MAX)
+    }
+
+    fn all_halted(&self) -> bool {
+        false
+    }
+
+    fn owner_halted(&self, _: &HumanId) -> bool {
+        false
+    }
+
+    fn halted_tools(&self) -> Arc<[ToolPattern]> {
+        Arc::new([])
     }
 }
 

@@ -1,14 +1,16 @@
 //! The authorizer: pure judgement. Chain, state as it bears on the chain, request and time in;
 //! decision and the limits to draw on out. It reads nothing and changes nothing.
 
+use std::sync::Arc;
+
 use crate::canonical::Digest;
 use crate::chain::Chain;
 use crate::clock::render_seconds;
 use crate::decision::{Decision, Effect, Reason, code};
 use crate::keys::PublicKey;
-use crate::principal::{AgentId, HumanId, Status, TaskId};
-use crate::request::{Request, shorten};
-use crate::scope::{Limit, Refusal, RefusalCode, Scope};
+use crate::principal::{AgentId, HumanId, Overlap, Status, TaskId};
+use crate::request::{Request, ToolName, shorten};
+use crate::scope::{Limit, Refusal, RefusalCode, Scope, ToolPattern};
 
 /// How far a grant's start may lie ahead of the clock, in microseconds.
 const SKEW: i64 = 30 * crate::clock::MICROS;
@@ -23,6 +25,14 @@ pub trait Facts {
     fn is_revoked(&self, digest: &Digest) -> bool;
     /// Whether a task has ended.
     fn is_ended(&self, task: &TaskId) -> bool;
+    /// Until when root grants by a key of the authority hold, by the key's id; `None` if it is none.
+    fn root_key_until(&self, id: &str) -> Option<i64>;
+    /// Whether everything is halted.
+    fn all_halted(&self) -> bool;
+    /// Whether whatever a human owns, and is done for them, is halted.
+    fn owner_halted(&self, human: &HumanId) -> bool;
+    /// The patterns of the tools that are halted.
+    fn halted_tools(&self) -> Arc<[ToolPattern]>;
 }
 
 /// What matters of an agent.
@@ -36,6 +46,16 @@ pub struct AgentFacts<'a> {
     pub expires_at: i64,
     /// The key registered for it.
     pub key: PublicKey,
+    /// The keys before it that are still honoured, and until when.
+    pub overlaps: &'a [Overlap],
+    /// All that it held until then was revoked.
+    pub cut: Option<i64>,
+    /// Whether its owner has left.
+    pub owner_left: bool,
+    /// Whether it is halted.
+    pub halted: bool,
+    /// Whether its owner's agents are halted.
+    pub owner_halted: bool,
     /// The widest scope it may be granted.
     pub ceiling: &'a Scope,
 }
@@ -47,6 +67,8 @@ pub struct HumanFacts<'a> {
     pub name: &'a str,
     /// Whether they have left.
     pub offboarded: bool,
+    /// All that was granted for them until then was revoked.
+    pub cut: Option<i64>,
 }
 
 /// The state as it bears on one chain: good for every call until the state changes.
@@ -62,6 +84,12 @@ pub struct Standing {
     names: Vec<String>,
     /// When each known agent ends, by hop.
     terms: Vec<(usize, i64)>,
+    /// When each replaced key that is still honoured ends, by hop.
+    overlaps: Vec<(usize, i64)>,
+    /// Until when root grants by the key that signed this chain's hold.
+    root_until: i64,
+    /// The tools that are halted.
+    halted: Arc<[ToolPattern]>,
 }
 
 /// A limit that an allowed call draws on: hop, capability (`None`: the grant as a whole), limit.
@@ -90,6 +118,22 @@ impl Standing {
     pub fn of(chain: &Chain, facts: &dyn Facts) -> Self {
         let root = &chain.root().payload;
         let mut faults = Vec::new();
+        let root_until = facts.root_key_until(chain.root_key_id());
+        if root_until.is_none() {
+            faults.push(
+                Reason::new(
+                    code::UNKNOWN_AUTHORITY,
+                    "the root grant was not signed by a key of this engine's authority",
+                )
+                .fix("ask this engine's authority for a grant"),
+            );
+        }
+        if facts.all_halted() {
+            faults.push(halted("everything is halted"));
+        }
+        if facts.owner_halted(&root.human) {
+            faults.push(halted("whatever is done for this human is halted"));
+        }
         match facts.human(&root.human) {
             None => faults.push(
                 Reason::new(code::UNKNOWN_HUMAN, "the human of the chain is not registered here")
@@ -99,6 +143,13 @@ impl Standing {
                 Reason::new(code::HUMAN_OFFBOARDED, format!("{} has left", human.name))
                     .fix("ask a human who is here for a grant"),
             ),
+            Some(human) if human.cut.is_some_and(|cut| root.iat <= cut) => faults.push(
+                Reason::new(
+                    code::REVOKED,
+                    format!("whatever had been granted for {} was revoked", human.name),
+                )
+                .fix("ask for a new grant"),
+            ),
             Some(_) => {}
         }
         if facts.is_ended(&root.task.id) {
@@ -107,8 +158,16 @@ impl Standing {
                     .fix("ask for a grant for a new task"),
             );
         }
-        let (names, terms) = (Vec::new(), Vec::new());
-        let mut standing = Self { faults, from: i64::MIN, until: i64::MAX, names, terms };
+        let mut standing = Self {
+            faults,
+            from: i64::MIN,
+            until: root_until.unwrap_or(i64::MAX),
+            names: Vec::new(),
+            terms: Vec::new(),
+            overlaps: Vec::new(),
+            root_until: root_until.unwrap_or(i64::MAX),
+            halted: facts.halted_tools(),
+        };
         for (hop, grant) in chain.hops().iter().enumerate() {
             standing.from = standing.from.max(grant.payload.iat);
             standing.until = standing.until.min(grant.payload.exp);
@@ -152,6 +211,13 @@ impl Standing {
         self.until = self.until.min(agent.expires_at);
         self.terms.push((hop, agent.expires_at));
         let name = self.name(hop).to_owned();
+        if agent.halted {
+            self.faults.push(halted(&format!("the agent `{name}` is halted")).at(hop));
+        }
+        if agent.owner_halted {
+            let text = format!("the agents of the owner of `{name}` are halted");
+            self.faults.push(halted(&text).at(hop));
+        }
         match agent.status {
             Status::Active => {}
             Status::Suspended => self.faults.push(
@@ -165,7 +231,31 @@ impl Standing {
                     .fix("issue another agent and grant to it"),
             ),
         }
-        if agent.key != holder.key {
+        if agent.owner_left {
+            self.faults.push(
+                Reason::new(
+                    code::OWNER_OFFBOARDED,
+                    format!("the owner of the agent `{name}` has left"),
+                )
+                .at(hop)
+                .fix("transfer the agent to an owner who is here"),
+            );
+        }
+        if agent.cut.is_some_and(|cut| grant.payload.iat <= cut) {
+            self.faults.push(
+                Reason::new(
+                    code::REVOKED,
+                    format!("whatever the agent `{name}` had been granted was revoked"),
+                )
+                .at(hop)
+                .fix("ask for a new grant"),
+            );
+        }
+        let overlap = agent.overlaps.iter().find(|overlap| overlap.key == holder.key);
+        if let Some(overlap) = overlap {
+            self.until = self.until.min(overlap.until);
+            self.overlaps.push((hop, overlap.until));
+        } else if agent.key != holder.key {
             self.faults.push(
                 Reason::new(
                     code::HOLDER_KEY_UNKNOWN,
@@ -234,7 +324,49 @@ impl Standing {
                 );
             }
         }
+        if now >= self.root_until {
+            let until = render_seconds(self.root_until).unwrap_or_default();
+            faults.push(
+                Reason::new(
+                    code::UNKNOWN_AUTHORITY,
+                    format!(
+                        "the authority's key that signed the root grant was replaced, and honoured until {until}"
+                    ),
+                )
+                .fix("ask for a new grant"),
+            );
+        }
+        for &(hop, until) in &self.overlaps {
+            if now >= until {
+                let until = render_seconds(until).unwrap_or_default();
+                let name = self.name(hop);
+                faults.push(
+                    Reason::new(
+                        code::HOLDER_KEY_UNKNOWN,
+                        format!(
+                            "the grant of `{name}` names a key that was replaced, and honoured until {until}"
+                        ),
+                    )
+                    .at(hop)
+                    .fix("grant anew, to the agent's present key"),
+                );
+            }
+        }
         faults
+    }
+
+    /// What speaks against a tool by its name alone.
+    fn tool_halted(&self, tool: &ToolName) -> Option<Reason> {
+        let pattern = self.halted.iter().find(|pattern| pattern.matches(tool))?;
+        Some(halted(&format!("the tools `{}` are halted", pattern.as_str())))
+    }
+
+    /// What speaks against a call that was allowed, now.
+    #[must_use]
+    pub fn against(&self, chain: &Chain, tool: &ToolName, now: i64) -> Option<Reason> {
+        let ended =
+            if self.is_good(now) { None } else { self.faults(chain, now).into_iter().next() };
+        ended.or_else(|| self.tool_halted(tool))
     }
 
     fn is_good(&self, now: i64) -> bool {
@@ -253,6 +385,11 @@ pub fn authorize(
     now: i64,
 ) -> Judgement {
     let mut reasons = if standing.is_good(now) { Vec::new() } else { standing.faults(chain, now) };
+    if !standing.halted.is_empty()
+        && let Some(reason) = standing.tool_halted(&request.tool)
+    {
+        reasons.insert(0, reason);
+    }
     let mut draws = Vec::new();
     for (hop, grant) in chain.hops().iter().enumerate() {
         let payload = &grant.payload;
@@ -279,6 +416,10 @@ pub fn authorize(
     }
     // The hop that narrowed it away is the first from the root that does not cover the request.
     Judgement { decision: Decision::deny(reasons), draws: Vec::new() }
+}
+
+fn halted(what: &str) -> Reason {
+    Reason::new(code::HALTED, what).fix("ask an operator to lift the halt with engine.unhalt")
 }
 
 fn reason_of(

@@ -32,22 +32,32 @@ pub struct InvalidGrant {
 
 /// The authorities that are trusted, by the id of their key.
 #[derive(Debug, Clone, Default)]
-pub struct Anchors(Vec<(String, PublicKey)>);
+pub struct Anchors(Vec<Anchor>);
+
+/// One key of an authority.
+#[derive(Debug, Clone)]
+struct Anchor {
+    /// The key's id, which a root grant's footer names.
+    id: String,
+    key: PublicKey,
+    /// The id of the authority's first key, which is the authority's.
+    authority_id: String,
+}
 
 impl Anchors {
     /// One authority.
     #[must_use]
     pub fn one(key: PublicKey) -> Self {
-        Self(vec![(key.id(), key)])
+        Self(vec![Anchor { id: key.id(), key, authority_id: key.id() }])
     }
 
-    /// Adds an authority's further key.
-    pub fn add(&mut self, key: PublicKey) {
-        self.0.push((key.id(), key));
+    /// Adds a further key of an authority, by the authority's id.
+    pub fn add(&mut self, key: PublicKey, authority_id: &str) {
+        self.0.push(Anchor { id: key.id(), key, authority_id: authority_id.to_owned() });
     }
 
-    fn find(&self, id: &str) -> Option<&PublicKey> {
-        self.0.iter().find(|(known, _)| known == id).map(|(_, key)| key)
+    fn find(&self, id: &str) -> Option<&Anchor> {
+        self.0.iter().find(|anchor| anchor.id == id)
     }
 }
 
@@ -140,7 +150,7 @@ impl UnverifiedChain {
     /// The first hop that is refused, and why.
     pub fn verify(self, anchors: &Anchors, cache: &HopCache) -> Result<Chain, InvalidGrant> {
         let mut hops: Vec<Arc<Grant>> = Vec::with_capacity(self.hops.len());
-        let mut authority_id = String::new();
+        let (mut authority_id, mut root_key_id) = (String::new(), String::new());
         for (hop, token) in self.hops.iter().enumerate() {
             let wrong = |error| InvalidGrant { hop, error };
             let grant = match hops.last() {
@@ -150,11 +160,12 @@ impl UnverifiedChain {
                     let id = footer_key_id(&footer).ok_or_else(|| {
                         wrong(GrantError::Malformed("its footer names no key".to_owned()))
                     })?;
-                    let key = anchors
+                    let anchor = anchors
                         .find(id)
                         .ok_or_else(|| wrong(GrantError::UnknownAuthority(id.to_owned())))?;
-                    id.clone_into(&mut authority_id);
-                    cache.verify(token, key, &authority_id, true).map_err(wrong)?
+                    authority_id.clone_from(&anchor.authority_id);
+                    root_key_id.clone_from(&anchor.id);
+                    cache.verify(token, &anchor.key, &authority_id, true).map_err(wrong)?
                 }
                 Some(parent) => {
                     let key = parent.payload.holder.key;
@@ -165,7 +176,7 @@ impl UnverifiedChain {
             };
             hops.push(grant);
         }
-        Chain::of(hops, authority_id)
+        Chain::of(hops, authority_id, root_key_id)
             .ok_or(InvalidGrant { hop: 0, error: GrantError::Malformed("it is empty".to_owned()) })
     }
 }
@@ -177,6 +188,7 @@ pub struct Chain {
     leaf: Arc<Grant>,
     hops: Vec<Arc<Grant>>,
     authority_id: String,
+    root_key_id: String,
 }
 
 impl Chain {
@@ -184,11 +196,20 @@ impl Chain {
     #[must_use]
     pub fn from_root(root: Grant, authority_id: String) -> Self {
         let root = Arc::new(root);
-        Self { root: root.clone(), leaf: root.clone(), hops: vec![root], authority_id }
+        let root_key_id = authority_id.clone();
+        Self { root: root.clone(), leaf: root.clone(), hops: vec![root], authority_id, root_key_id }
     }
 
-    fn of(hops: Vec<Arc<Grant>>, authority_id: String) -> Option<Self> {
-        Some(Self { root: hops.first()?.clone(), leaf: hops.last()?.clone(), hops, authority_id })
+    /// Says which of the authority's keys signed the root grant; its first one otherwise.
+    #[must_use]
+    pub fn by_key(mut self, root_key_id: String) -> Self {
+        self.root_key_id = root_key_id;
+        self
+    }
+
+    fn of(hops: Vec<Arc<Grant>>, authority_id: String, root_key_id: String) -> Option<Self> {
+        let (root, leaf) = (hops.first()?.clone(), hops.last()?.clone());
+        Some(Self { root, leaf, hops, authority_id, root_key_id })
     }
 
     /// Signs one more hop with the holder's key.
@@ -215,7 +236,8 @@ impl Chain {
         let leaf = Arc::new(child);
         let mut hops = self.hops.clone();
         hops.push(leaf.clone());
-        Ok(Self { root: self.root.clone(), leaf, hops, authority_id: self.authority_id.clone() })
+        let (authority_id, root_key_id) = (self.authority_id.clone(), self.root_key_id.clone());
+        Ok(Self { root: self.root.clone(), leaf, hops, authority_id, root_key_id })
     }
 
     /// The hops, from the root grant to the leaf.
@@ -236,7 +258,13 @@ impl Chain {
         &self.leaf
     }
 
-    /// The id of the authority's key.
+    /// The id of the authority's key that signed the root grant.
+    #[must_use]
+    pub fn root_key_id(&self) -> &str {
+        &self.root_key_id
+    }
+
+    /// The id of the authority: that of its first key.
     #[must_use]
     pub fn authority_id(&self) -> &str {
         &self.authority_id

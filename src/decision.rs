@@ -87,6 +87,8 @@ pub mod code {
     pub const UNKNOWN_AUTHORITY: &str = "unknown_authority";
     /// The human is gone.
     pub const HUMAN_OFFBOARDED: &str = "human_offboarded";
+    /// The owner of an agent of the chain is gone.
+    pub const OWNER_OFFBOARDED: &str = "owner_offboarded";
     /// The human is not registered here.
     pub const UNKNOWN_HUMAN: &str = "unknown_human";
     /// The task has ended.

@@ -135,12 +135,29 @@ pub fn statement_commitment(nonce: &[u8; 16], text: &str) -> Digest {
 }
 
 impl Grant {
-    /// Signs a root grant for a human.
+    /// Signs a root grant for a human, with the authority's first key.
+    ///
+    /// # Errors
+    /// As [`Grant::sign_root_for`].
+    pub fn sign_root(
+        authority: &SecretKey,
+        human: HumanId,
+        assurance: Assurance,
+        task: TaskId,
+        sentence: &str,
+        terms: Terms,
+    ) -> Result<Self, GrantError> {
+        let id = authority.public().id();
+        Self::sign_root_for(authority, &id, human, assurance, task, sentence, terms)
+    }
+
+    /// Signs a root grant for a human, with a key of the authority that goes by this id.
     ///
     /// # Errors
     /// `TimeReversed` if it would end before it starts, `TooLarge` over 16 KiB.
-    pub fn sign_root(
+    pub fn sign_root_for(
         authority: &SecretKey,
+        authority_id: &str,
         human: HumanId,
         assurance: Assurance,
         task: TaskId,
@@ -165,8 +182,7 @@ impl Grant {
             scope: terms.scope,
             limits: terms.limits,
         };
-        let authority_id = authority.public().id();
-        Self::sign(authority, payload, &root_footer(&authority_id), &authority_id)
+        Self::sign(authority, payload, &root_footer(&authority.public().id()), authority_id)
     }
 
     /// Signs a grant below this one with its holder's key, after checking that it is within.
@@ -247,7 +263,7 @@ impl Grant {
                 KeyError::Signature => GrantError::Signature(signer),
                 other => GrantError::Malformed(other.to_string()),
             })?;
-        let expected = if root { root_footer(authority_id) } else { Vec::new() };
+        let expected = if root { root_footer(&key.id()) } else { Vec::new() };
         if statement.footer != expected {
             return Err(GrantError::Malformed("its footer is not the expected one".to_owned()));
         }

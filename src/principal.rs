@@ -6,6 +6,8 @@ use std::str::FromStr;
 use data_encoding::{BASE32_NOPAD, Encoding};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::keys::PublicKey;
+
 /// Why text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a {kind} id: expected `{prefix}` and 26 characters of a-z, 2-7")]
@@ -154,6 +156,15 @@ impl Status {
             Self::Retired => "retired",
         }
     }
+}
+
+/// A key that was replaced, and until when grants to it are honoured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// The key.
+    pub key: PublicKey,
+    /// Until when, in microseconds.
+    pub until: i64,
 }
 
 #[cfg(test)]

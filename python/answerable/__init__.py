@@ -53,8 +53,9 @@ from answerable._core import (
     total,
     under,
     verify,
+    verify_offboarding,
 )
-from answerable.context import Engine, carry, current, open
+from answerable.context import Engine, cancelled, carry, current, open
 from answerable.errors import (
     AccessDenied,
     ApprovalRequired,
@@ -116,6 +117,7 @@ __all__ = [
     "at_most",
     "between",
     "calls",
+    "cancelled",
     "carry",
     "contains",
     "current",
@@ -138,4 +140,5 @@ __all__ = [
     "total",
     "under",
     "verify",
+    "verify_offboarding",
 ]

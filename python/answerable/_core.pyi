@@ -1729,6 +1729,9 @@ def shown(text: str, most: int = 200) -> str:
         'a\\u{1b}[31mb'
     """
 
+def close_all() -> str | None:
+    """Closes every engine of this process, at its exit; answers what could not be written."""
+
 # ------------------------------------------------------------------------- the guard's own doorway
 
 @final

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Sequence
     from datetime import timedelta
 
-__all__ = ["Engine", "acting", "carry", "current", "open"]
+__all__ = ["Engine", "acting", "cancelled", "carry", "current", "open"]
 
 Kind = Literal["function", "coroutine", "generator", "async_generator"]
 P = ParamSpec("P")
@@ -176,6 +176,25 @@ def current() -> _core.Grant | None:
     """The grant in force here, if there is one and its block still runs."""
     authority = _authority.get()
     return authority.grant if authority is not None and authority.alive else None
+
+
+def cancelled() -> bool:
+    """Whether the authority of the running tool has ended since its call was allowed.
+
+    A grant, task, agent or human on its chain was revoked, ended, suspended or halted, the grant
+    ran out, or the block around the call has ended. A tool that runs long asks now and then, and
+    stops. Outside of a tool nothing was allowed that could end: False.
+
+    Example:
+        for page in pages:
+            if ans.cancelled():
+                break
+            send(page)
+    """
+    call, authority = _call.get(), _authority.get()
+    if call is None:
+        return False
+    return call.cancelled or (authority is not None and not authority.alive)
 
 
 class in_force:  # noqa: N801 - used as a phrase: `with in_force(authority, call):`.

@@ -45,7 +45,8 @@ impl Engine {
                 EngineError::Invalid(format!("the token of the grant {text} is not here any more"))
             })?
         } else {
-            UnverifiedChain::parse(text, self.max_hops)?.verify(&self.anchors, &self.cache)?
+            let anchors = self.keys.read().anchors.clone();
+            UnverifiedChain::parse(text, self.max_hops)?.verify(&anchors, &self.cache)?
         };
         let names = self.names();
         let mut hops: Vec<Hop> = Vec::new();

@@ -8,18 +8,16 @@ use parking_lot::RwLock;
 
 use super::masking::{Masking, Recorded};
 use super::{Durability, Engine};
-use crate::authorizer::{
-    AgentFacts, Facts, HumanFacts, Judgement, Standing, authorize, limit_of, limit_reason,
-};
+use crate::authorizer::{Judgement, Standing, authorize, limit_of, limit_reason};
 use crate::canonical::{Digest, Map, Value, compare_numbers, encode_text};
 use crate::chain::Chain;
 use crate::clock::Reading;
 use crate::decision::{Decision, Effect, Reason, code};
 use crate::keys::{KeyError, Owner};
-use crate::principal::{AgentId, EntryId, HumanId, TaskId};
+use crate::principal::EntryId;
 use crate::recorder::{MeterId, Need, Slot, size_of, size_of_text};
-use crate::registry::{Put, State};
-use crate::request::Request;
+use crate::registry::Put;
+use crate::request::{Request, ToolName};
 use crate::scope::Limit;
 use crate::store::StoreError;
 use crate::trail::entry::{Draft, Part, kind};
@@ -36,7 +34,7 @@ const MAX_TEXT: usize = 4 * 1024;
 /// A verified chain in force here, with what its hops state and what the state says of it.
 #[derive(Debug)]
 pub struct Bound {
-    chain: Chain,
+    chain: Arc<Chain>,
     statements: Vec<Option<String>>,
     owner: Owner,
     fields: Fields,
@@ -64,7 +62,7 @@ impl Bound {
         };
         Self {
             owner: Owner::human(chain.root().payload.human),
-            chain,
+            chain: Arc::new(chain),
             statements,
             fields,
             standing: RwLock::new(None),
@@ -117,6 +115,16 @@ pub struct Judged {
     /// Why it could not be recorded.
     pub cause: Option<StoreError>,
     owner: Option<Owner>,
+    under: Option<Under>,
+}
+
+/// What an allowed call runs under.
+#[derive(Debug, Clone)]
+struct Under {
+    chain: Arc<Chain>,
+    tool: ToolName,
+    epoch: u64,
+    standing: Arc<Standing>,
 }
 
 /// How an allowed call ended.
@@ -263,6 +271,16 @@ impl Engine {
                 Durability::Before | Durability::Strict => true,
                 Durability::After | Durability::Relaxed => ticket.must_wait,
             };
+            let under = match (call.bound, &call.request, epoch) {
+                (Some(bound), Ok(request), Some(judged_at)) if decision.effect == Effect::Allow => {
+                    let (epoch, standing) = self.standing(bound);
+                    // INVARIANT: what moved since the judgement is looked at when it is asked for.
+                    let epoch = epoch.min(judged_at);
+                    let (chain, tool) = (bound.chain.clone(), request.tool.clone());
+                    Some(Under { chain, tool, epoch, standing })
+                }
+                _ => None,
+            };
             Judged {
                 decision,
                 entry: Some(id),
@@ -270,6 +288,7 @@ impl Engine {
                 must_wait: waits,
                 cause: None,
                 owner: Some(owner),
+                under,
             }
         }))
     }
@@ -459,6 +478,21 @@ impl Engine {
         self.recorder.wait(upto)
     }
 
+    /// What has ended the authority of an allowed call since it was judged, if anything.
+    #[must_use]
+    pub fn authority_ended(&self, judged: &Judged) -> Option<Reason> {
+        let under = judged.under.as_ref()?;
+        if let Err(error) = self.check() {
+            return unrecorded(&error).decision.reasons.into_iter().next();
+        }
+        let now = self.clock.stamp();
+        if under.epoch == self.epoch.load(Ordering::Acquire) {
+            return under.standing.against(&under.chain, &under.tool, now);
+        }
+        let standing = Standing::of(&under.chain, &*self.state.read());
+        standing.against(&under.chain, &under.tool, now)
+    }
+
     fn append_outcome(
         &self,
         judged: &Judged,
@@ -474,6 +508,9 @@ impl Engine {
         let mut draft = Draft::new(id, kind::OUTCOME, self.random.take().map_err(key)?)
             .with("decision", Part::Entry(decision))
             .with("duration_us", Value::int(duration_us));
+        if self.authority_ended(judged).is_some() {
+            draft = draft.with("authority_ended", Value::Bool(true));
+        }
         draft = match outcome {
             Outcome::Returned(result) => {
                 let (item, word) = match result {
@@ -606,6 +643,7 @@ fn unrecorded(error: &StoreError) -> Judged {
         must_wait: false,
         cause: Some(error.clone()),
         owner: None,
+        under: None,
     }
 }
 
@@ -649,30 +687,4 @@ fn cut(text: &str, most: usize) -> &str {
         end -= 1;
     }
     text.get(..end).unwrap_or_default()
-}
-
-impl Facts for State {
-    fn agent(&self, id: &AgentId) -> Option<AgentFacts<'_>> {
-        let agent = State::agent(self, id)?;
-        Some(AgentFacts {
-            name: &agent.name,
-            status: agent.status,
-            expires_at: agent.expires_at,
-            key: agent.key,
-            ceiling: &agent.ceiling,
-        })
-    }
-
-    fn human(&self, id: &HumanId) -> Option<HumanFacts<'_>> {
-        let human = State::human(self, id)?;
-        Some(HumanFacts { name: human.display(), offboarded: human.offboarded })
-    }
-
-    fn is_revoked(&self, digest: &Digest) -> bool {
-        State::is_revoked(self, digest)
-    }
-
-    fn is_ended(&self, task: &TaskId) -> bool {
-        State::is_ended(self, task)
-    }
 }

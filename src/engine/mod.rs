@@ -3,11 +3,14 @@
 //! One engine is one authority and one tenant. State changes run under the sequencing lock; calls
 //! are judged against the state of an epoch and judged again if it moved before they were recorded.
 
+mod facts;
 mod inspect;
 mod judge;
+mod keys;
 mod masking;
 mod open;
 mod read;
+mod review;
 mod story;
 mod verbs;
 mod words;
@@ -17,8 +20,9 @@ pub use judge::{Bound, Call, Judged, Outcome};
 pub use masking::{Masking, Recorded, Texts, is_secret};
 pub use open::{MasterSource, Options};
 pub use read::{Exported, Filter, Names};
+pub use review::{Finding, Review, Severity, Spans, Used};
 pub use story::{Hop, Story};
-pub use verbs::{Delegation, NewGrant, TaskChoice};
+pub use verbs::{Delegation, Departure, NewGrant, Revoked, Task, TaskChoice};
 pub use words::{describe, shown};
 
 use std::collections::HashMap;
@@ -30,15 +34,15 @@ use std::thread::JoinHandle;
 use parking_lot::{Mutex, RwLock};
 
 use crate::canonical::Digest;
-use crate::chain::{Anchors, HopCache, InvalidGrant};
+use crate::chain::{HopCache, InvalidGrant};
 use crate::clock::Clock;
-use crate::keys::{KeyError, KeyRing, PublicKey, RandomPool, SecretKey};
+use crate::keys::{KeyError, KeyRing, PublicKey, RandomPool};
 use crate::principal::{GrantId, HumanId};
 use crate::recorder::Recorder;
 use crate::registry::{Change, RegistryError, Sealer, State};
 use crate::store::{Store, StoreError};
 use crate::trail::block::BlockError;
-use crate::trail::checkpoint::{CheckpointError, CheckpointKey};
+use crate::trail::checkpoint::CheckpointError;
 use crate::trail::entry::Entry;
 
 /// When an entry must be durable; see the design's "Durability modes".
@@ -122,10 +126,10 @@ pub struct Engine {
     state: RwLock<State>,
     /// The state's epoch, readable without its lock.
     epoch: AtomicU64,
-    authority: SecretKey,
     authority_id: String,
-    checkpoint_key: CheckpointKey,
-    anchors: Anchors,
+    /// The authority's first public key.
+    first_key: PublicKey,
+    keys: RwLock<keys::Keys>,
     cache: HopCache,
     durability: Durability,
     max_hops: usize,
@@ -140,16 +144,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The authority's public key.
+    /// The authority's first public key: enough to verify all that it ever signed.
     #[must_use]
     pub fn authority(&self) -> PublicKey {
-        self.authority.public()
+        self.first_key
     }
 
     /// The origin of the trail's checkpoints.
     #[must_use]
     pub fn origin(&self) -> String {
-        self.checkpoint_key.verifier().name().to_owned()
+        format!("answerable/{}", self.authority_id)
     }
 
     /// The store's folder.

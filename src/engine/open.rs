@@ -9,6 +9,7 @@ use std::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use parking_lot::{Mutex, RwLock};
 
+use super::keys::{AUTHORITY, CHECKPOINT, Keys, assertion, seal};
 use super::{Durability, Engine, EngineError};
 use crate::canonical::Value;
 use crate::chain::{Anchors, HopCache, MAX_HOPS};
@@ -18,13 +19,11 @@ use crate::keys::{
     write_private_file,
 };
 use crate::recorder::{Head, Recorder};
-use crate::registry::{Put, Sealer, State, draft};
+use crate::registry::{Sealer, State, draft, roots};
 use crate::store::{SledStore, Store, StoreError};
 use crate::trail::checkpoint::{CheckpointKey, origin_of, sign_authority_statement};
 use crate::trail::entry::kind;
 
-const AUTHORITY: &[u8] = b"k/authority";
-const CHECKPOINT: &[u8] = b"k/checkpoint";
 /// The file in the store's folder that names the authority, written once it is durable: a store
 /// that lost its records is told from a new one, so that a second authority is never made.
 const MADE: &str = "AUTHORITY";
@@ -129,12 +128,14 @@ impl Engine {
         let clock = Arc::new(Clock::new(options.clock, head.at));
         let authority = match store.get(AUTHORITY)? {
             Some(sealed) => {
-                let text = ring.agents().open(&sealed, "answerable/v1/authority-key");
+                let text = ring.agents().open(&sealed, &assertion("authority"));
                 SecretKey::parse(&text.map_err(|_| wrong_master())?)?
             }
             None => SecretKey::generate()?,
         };
-        let authority_id = authority.public().id();
+        let roots = roots(&*store)?;
+        let first = roots.first().map_or_else(|| authority.public(), |root| root.key);
+        let authority_id = first.id();
         if let Some(made) = made.as_ref().filter(|made| **made != authority_id) {
             let what = format!(
                 "the folder is that of the authority {made}, its records are those of {authority_id}"
@@ -143,14 +144,12 @@ impl Engine {
         }
         let checkpoint_seed = match store.get(CHECKPOINT)? {
             Some(sealed) => {
-                SecretKey::parse(&ring.agents().open(&sealed, "answerable/v1/checkpoint-key")?)?
+                SecretKey::parse(&ring.agents().open(&sealed, &assertion("checkpoint"))?)?
             }
             None => SecretKey::generate()?,
         };
-        let checkpoint_key = CheckpointKey::from_seed(
-            &origin_of(&authority.public()),
-            &checkpoint_seed.expose_seed(),
-        )?;
+        let checkpoint_key =
+            CheckpointKey::from_seed(&origin_of(&first), &checkpoint_seed.expose_seed())?;
         let durability = options.durability;
         let portion = match durability {
             Durability::Before | Durability::Strict => 1,
@@ -170,7 +169,22 @@ impl Engine {
         if made.is_none() {
             write_private_file(&path.join(MADE), format!("{authority_id}\n").as_bytes())?;
         }
-        let state = State::load(&*store, &Sealer::new(&ring, &*store))?;
+        let mut state = State::load(&*store, &Sealer::new(&ring, &*store))?;
+        let mut anchors = Anchors::default();
+        for root in &roots {
+            state.know_root(&root.key, root.until);
+            anchors.add(root.key, &authority_id);
+        }
+        state.know_root(&authority.public(), i64::MAX);
+        anchors.add(authority.public(), &authority_id);
+        state.reserve(checkpoint_seed.public());
+        let keys = Keys {
+            authority: Arc::new(authority),
+            roots,
+            checkpoints: vec![(0, Arc::new(checkpoint_key))],
+            stated: clock.stamp(),
+            anchors,
+        };
         let thread = recorder.start(options.flush)?;
         let engine = Arc::new(Self {
             path: path.to_path_buf(),
@@ -180,10 +194,9 @@ impl Engine {
             recorder,
             epoch: AtomicU64::new(state.epoch()),
             state: RwLock::new(state),
-            anchors: Anchors::one(authority.public()),
-            authority,
+            first_key: first,
+            keys: RwLock::new(keys),
             authority_id,
-            checkpoint_key,
             cache: HopCache::default(),
             durability,
             max_hops: options.max_hops,
@@ -226,11 +239,8 @@ fn first_leaf(
     let ((), ticket) = recorder.sequence(|slot| {
         let statement = sign_authority_statement(authority, checkpoint_key.verifier(), slot.at())?;
         let entry = draft(kind::KEY)?.with("statement", Value::str(&statement));
-        let seal = |key: &SecretKey, name: &str| ring.agents().seal(&key.expose_paserk(), name);
-        let puts = vec![
-            Put::Set(AUTHORITY.to_vec(), seal(authority, "answerable/v1/authority-key")?),
-            Put::Set(CHECKPOINT.to_vec(), seal(checkpoint_seed, "answerable/v1/checkpoint-key")?),
-        ];
+        let puts =
+            vec![seal(ring, AUTHORITY, authority)?, seal(ring, CHECKPOINT, checkpoint_seed)?];
         slot.push(entry, puts);
         Ok::<(), EngineError>(())
     })?;

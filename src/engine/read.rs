@@ -15,7 +15,7 @@ use crate::recorder::keyspace;
 use crate::registry::{grant_index_key, load_data_key, task_index_key};
 use crate::scope::{ResourcePattern, ToolPattern};
 use crate::store::{Batch, StoreError};
-use crate::trail::block::Block;
+use crate::trail::block::{Block, BlockError};
 use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::entry::{Entry, kind};
 use crate::trail::merkle::{Frontier, leaf_hash};
@@ -112,6 +112,40 @@ impl Engine {
             for (first, bytes) in &blocks {
                 for entry in self.open_block(*first, bytes)? {
                     if entry.index >= from && !each(entry)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Calls `each` with every leaf, in order, until it answers `false`. The values beside stay
+    /// closed, which makes it much cheaper than [`Engine::each_entry`].
+    ///
+    /// # Errors
+    /// As [`Engine::each_entry`].
+    pub fn each_leaf(
+        &self,
+        each: &mut dyn FnMut(Entry) -> Result<bool, EngineError>,
+    ) -> Result<(), EngineError> {
+        self.check()?;
+        self.recorder.flush()?;
+        let mut start = 0;
+        loop {
+            let mut blocks: Vec<(u64, Vec<u8>)> = Vec::with_capacity(BLOCKS);
+            let from = keyspace::block(start);
+            self.store.scan(keyspace::BLOCK, Some(&from), &mut |key, value| {
+                blocks.push((index_of(key), value.to_vec()));
+                blocks.len() < BLOCKS
+            })?;
+            let Some((last, _)) = blocks.last() else { return Ok(()) };
+            start = last + 1;
+            for (first, bytes) in &blocks {
+                let block = Block::read(*first, bytes)?;
+                for (leaf, index) in block.leaves().zip(*first..) {
+                    let entry =
+                        Entry::read(index, leaf, Vec::new()).map_err(BlockError::Damaged)?;
+                    if !each(entry)? {
                         return Ok(());
                     }
                 }
@@ -302,7 +336,8 @@ impl Engine {
         }
         tokens.reverse();
         let chain = UnverifiedChain::parse(&tokens.join("~"), self.max_hops)?;
-        Ok(Some(chain.verify(&self.anchors, &self.cache)?))
+        let anchors = self.keys.read().anchors.clone();
+        Ok(Some(chain.verify(&anchors, &self.cache)?))
     }
 
     /// The sentence of a task.
@@ -321,7 +356,7 @@ impl Engine {
             .ok_or_else(|| EngineError::Invalid(format!("the task {id} has no sentence here")))
     }
 
-    fn index_at(&self, key: &[u8]) -> Result<Option<u64>, EngineError> {
+    pub(super) fn index_at(&self, key: &[u8]) -> Result<Option<u64>, EngineError> {
         let Some(bytes) = self.store.get(key)? else { return Ok(None) };
         let bytes: [u8; 8] = bytes
             .try_into()
@@ -341,7 +376,9 @@ impl Engine {
 
     /// Signs a tree's head and keeps the checkpoint.
     pub(super) fn sign(&self, frontier: &Frontier) -> Result<SignedCheckpoint, EngineError> {
-        let signed = self.checkpoint_key.sign(frontier.size(), frontier.root());
+        let key = self.keys.read().checkpoint(frontier.size());
+        let key = key.ok_or_else(|| EngineError::Invalid("the trail is empty".to_owned()))?;
+        let signed = key.sign(frontier.size(), frontier.root());
         let mut batch = Batch::default();
         batch.put([CHECKPOINT, &frontier.size().to_be_bytes()].concat(), signed.text().as_bytes());
         self.recorder.commit(batch)?;

@@ -9,16 +9,20 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+use super::endings::{self, Halt, Revocation};
 use super::guard::bind_named;
-use super::people::{Agent, Grant, Human, agent_id, human_id, public_key, text_of};
+use super::lifecycle::{Agents, Humans, Tasks};
+use super::people::{Grant, agent_id, human_id, text_of};
+use super::review::Review;
 use super::trail::Trail;
 use super::values::{Decision, limits_of, scope_of};
 use super::{convert, enter, errors};
 use crate::clock::Source;
-use crate::engine::{Durability, Engine as Core, MasterSource, NewGrant, Options, TaskChoice};
+use crate::engine::{
+    Durability, Engine as Core, MasterSource, NewGrant, Options, Spans, TaskChoice,
+};
 use crate::keys::MasterKey;
-use crate::principal::{Assurance, HumanId, TaskId};
-use crate::registry::{NewHuman, Target};
+use crate::principal::{HumanId, TaskId};
 use crate::store::StoreError;
 
 /// The engines in the order of opening: what a call falls back on where nothing else says.
@@ -211,28 +215,113 @@ impl Engine {
         Ok(Decision::new(&decision, tool, None))
     }
 
-    /// Revokes a grant and everything below it; answers the entry's id.
-    #[pyo3(signature = (grant, *, reason, by=None))]
+    /// Revokes a grant, task, agent or human, and everything below it.
+    #[pyo3(signature = (target, *, reason, by=None))]
     fn revoke(
         &self,
         py: Python<'_>,
-        grant: &Bound<'_, PyAny>,
+        target: &Bound<'_, PyAny>,
+        reason: &str,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Revocation> {
+        let by = by_of(py, &self.core, by)?;
+        let target = endings::target_of(py, &self.core, target)?;
+        let revoked = enter(py, || self.core.revoke(&target, reason, by))?;
+        Ok(Revocation::new(&self.core, revoked))
+    }
+
+    /// Halts everything, or one agent, all of one owner, or the tools that a pattern matches.
+    #[pyo3(signature = (*, reason, agent=None, owner=None, tool=None, by=None))]
+    fn halt(
+        &self,
+        py: Python<'_>,
+        reason: &str,
+        agent: Option<&Bound<'_, PyAny>>,
+        owner: Option<&Bound<'_, PyAny>>,
+        tool: Option<String>,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let target = endings::halted_of(py, &self.core, agent, owner, tool)?;
+        let by = by_of(py, &self.core, by)?;
+        Ok(enter(py, || self.core.halt(target, reason, by))?.to_string())
+    }
+
+    /// Lifts a halt; the targets are those of `halt`.
+    #[pyo3(signature = (*, reason=None, agent=None, owner=None, tool=None, by=None))]
+    fn unhalt(
+        &self,
+        py: Python<'_>,
+        reason: Option<&str>,
+        agent: Option<&Bound<'_, PyAny>>,
+        owner: Option<&Bound<'_, PyAny>>,
+        tool: Option<String>,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let target = endings::halted_of(py, &self.core, agent, owner, tool)?;
+        let by = by_of(py, &self.core, by)?;
+        Ok(enter(py, || self.core.unhalt(&target, reason, by))?.to_string())
+    }
+
+    /// Looks through all agents and grants, and how they were used; reads the whole trail.
+    #[pyo3(signature = (*, dormant=None, recent=None))]
+    fn review(
+        &self,
+        py: Python<'_>,
+        dormant: Option<&Bound<'_, PyAny>>,
+        recent: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Review> {
+        let span = |given: Option<&Bound<'_, PyAny>>, usual: i64| match given.map(convert::duration)
+        {
+            None => Ok(usual),
+            Some(Ok(span)) if span > 0 => Ok(span),
+            Some(Ok(_)) => Err(errors::invalid(py, "a span of time is above zero", "")),
+            Some(Err(why)) => Err(errors::invalid(py, &why, "")),
+        };
+        let usual = Spans::default();
+        let spans =
+            Spans { dormant: span(dormant, usual.dormant)?, recent: span(recent, usual.recent)? };
+        let inner = enter(py, || self.core.review(spans))?;
+        Ok(Review { inner, core: self.core.clone() })
+    }
+
+    /// The halts in force.
+    fn halts(&self, py: Python<'_>) -> PyResult<Vec<Halt>> {
+        enter(py, || Ok(self.core.here()?))?;
+        Ok(self.core.halts().into_iter().map(Halt).collect())
+    }
+
+    /// The authority's key that signs now, as PASERK text; `authority` until it is rotated.
+    #[getter]
+    fn signing_key(&self, py: Python<'_>) -> PyResult<String> {
+        enter(py, || Ok(self.core.here()?))?;
+        Ok(self.core.signing_key().paserk())
+    }
+
+    /// Gives the authority another key, named by the present one; answers the entry's id.
+    #[pyo3(signature = (*, reason, overlap=None, by=None))]
+    fn rotate_authority(
+        &self,
+        py: Python<'_>,
+        reason: &str,
+        overlap: Option<&Bound<'_, PyAny>>,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let overlap = overlap.map(convert::duration).transpose();
+        let overlap = overlap.map_err(|why| errors::invalid(py, &why, ""))?;
+        let by = by_of(py, &self.core, by)?;
+        Ok(enter(py, || self.core.rotate_authority(overlap, reason, by))?.to_string())
+    }
+
+    /// Gives the trail another checkpoint key; answers the entry's id.
+    #[pyo3(signature = (*, reason, by=None))]
+    fn rotate_checkpoint_key(
+        &self,
+        py: Python<'_>,
         reason: &str,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
         let by = by_of(py, &self.core, by)?;
-        let target = match grant.cast::<Grant>() {
-            Ok(grant) => {
-                let leaf = grant.get().held.chain().leaf();
-                Target::Grant(leaf.digest, Some(leaf.payload.id))
-            }
-            Err(_) => {
-                let text = text_of(grant, "a grant or its id")?;
-                let digest = enter(py, || self.core.grant_digest(&text))?;
-                Target::Grant(digest, text.parse().ok())
-            }
-        };
-        Ok(enter(py, || self.core.revoke(&target, reason, by))?.to_string())
+        Ok(enter(py, || self.core.rotate_checkpoint_key(reason, by))?.to_string())
     }
 
     /// Sets the time of an engine that was opened with a fixed clock.
@@ -287,136 +376,10 @@ fn master(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<MasterKey> {
     made.map_err(|error| errors::key(py, &error))
 }
 
-fn by_of(py: Python<'_>, core: &Core, by: Option<&Bound<'_, PyAny>>) -> PyResult<Option<HumanId>> {
+pub(super) fn by_of(
+    py: Python<'_>,
+    core: &Core,
+    by: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Option<HumanId>> {
     by.map(|by| human_id(py, core, by)).transpose()
-}
-
-/// The humans of an engine.
-#[pyclass(frozen, module = "answerable", name = "Humans")]
-pub(super) struct Humans(Arc<Core>);
-
-#[pymethods]
-impl Humans {
-    /// Registers a human, asserted by whoever runs this.
-    #[pyo3(signature = (account, *, name=None, by=None))]
-    fn register(
-        &self,
-        py: Python<'_>,
-        account: &str,
-        name: Option<&str>,
-        by: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Human> {
-        let by = by_of(py, &self.0, by)?;
-        let assurance = Assurance::Asserted;
-        let new = NewHuman { account, issuer: "local", name, assurance, by };
-        enter(py, || self.0.register_human(&new)).map(Human)
-    }
-
-    /// A human by id or account.
-    fn get(&self, py: Python<'_>, human: &Bound<'_, PyAny>) -> PyResult<Human> {
-        let text = text_of(human, "a human's id or account")?;
-        enter(py, || self.0.find_human(&text)).map(Human)
-    }
-
-    /// All humans, oldest first.
-    fn list(&self, py: Python<'_>) -> PyResult<Vec<Human>> {
-        enter(py, || Ok(self.0.here()?))?;
-        Ok(self.0.humans().into_iter().map(Human).collect())
-    }
-}
-
-/// The agents of an engine.
-#[pyclass(frozen, module = "answerable", name = "Agents")]
-pub(super) struct Agents(Arc<Core>);
-
-#[pymethods]
-impl Agents {
-    /// Issues an agent.
-    #[pyo3(signature = (name, *, owner, purpose, ceiling, ttl, key=None, by=None))]
-    #[allow(clippy::too_many_arguments)] // The public face's own.
-    fn issue(
-        &self,
-        py: Python<'_>,
-        name: &str,
-        owner: &Bound<'_, PyAny>,
-        purpose: &str,
-        ceiling: &Bound<'_, PyAny>,
-        ttl: &Bound<'_, PyAny>,
-        key: Option<&str>,
-        by: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Agent> {
-        let owner = human_id(py, &self.0, owner)?;
-        let ceiling = scope_of(ceiling)?;
-        let ttl = convert::duration(ttl).map_err(|why| errors::invalid(py, &why, ""))?;
-        let key = key.map(|key| public_key(py, key)).transpose()?;
-        let by = by_of(py, &self.0, by)?;
-        enter(py, || self.0.issue_agent(name, owner, purpose, ceiling, ttl, key, by)).map(Agent)
-    }
-
-    /// Retires an agent: everything it holds or delegated ends with the next call.
-    #[pyo3(signature = (agent, *, reason, by=None))]
-    fn retire(
-        &self,
-        py: Python<'_>,
-        agent: &Bound<'_, PyAny>,
-        reason: &str,
-        by: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Agent> {
-        let id = agent_id(py, &self.0, agent)?;
-        let by = by_of(py, &self.0, by)?;
-        enter(py, || self.0.retire_agent(&id, reason, by)).map(Agent)
-    }
-
-    /// An agent by id or name.
-    fn get(&self, py: Python<'_>, agent: &Bound<'_, PyAny>) -> PyResult<Agent> {
-        let id = agent_id(py, &self.0, agent)?;
-        enter(py, || self.0.find_agent(&id.to_string())).map(Agent)
-    }
-
-    /// All agents, oldest first; of one status where it is given.
-    #[pyo3(signature = (*, status=None))]
-    fn list(&self, py: Python<'_>, status: Option<&str>) -> PyResult<Vec<Agent>> {
-        if status.is_some_and(|word| !["active", "suspended", "retired"].contains(&word)) {
-            let hint = "active, suspended or retired";
-            return Err(errors::invalid(py, "there is no such status", hint));
-        }
-        enter(py, || Ok(self.0.here()?))?;
-        let agents = self.0.agents().into_iter();
-        Ok(agents
-            .filter(|a| status.is_none_or(|word| a.status.word() == word))
-            .map(Agent)
-            .collect())
-    }
-}
-
-/// The tasks of an engine.
-#[pyclass(frozen, module = "answerable", name = "Tasks")]
-pub(super) struct Tasks(Arc<Core>);
-
-#[pymethods]
-impl Tasks {
-    /// Ends a task and every grant made for it; answers the entry's id.
-    #[pyo3(signature = (task, *, reason, by=None))]
-    fn end(
-        &self,
-        py: Python<'_>,
-        task: &Bound<'_, PyAny>,
-        reason: &str,
-        by: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<String> {
-        let text = text_of(task, "a task's id")?;
-        let id: TaskId = text.parse().map_err(|error: crate::principal::IdError| {
-            errors::invalid(py, &error.to_string(), "grant.task is a task's id")
-        })?;
-        let by = by_of(py, &self.0, by)?;
-        Ok(enter(py, || self.0.end_task(id, reason, by))?.to_string())
-    }
-
-    /// The sentence of a task.
-    fn sentence(&self, py: Python<'_>, task: &str) -> PyResult<String> {
-        let id: TaskId = task.parse().map_err(|error: crate::principal::IdError| {
-            errors::invalid(py, &error.to_string(), "")
-        })?;
-        enter(py, || self.0.task_sentence(&id))
-    }
 }

@@ -1,11 +1,14 @@
 //! The Python binding: convert, enter, convert. This list is all that crosses.
 
 mod convert;
+mod endings;
 mod engine;
 mod entries;
 mod errors;
 mod guard;
+mod lifecycle;
 mod people;
+mod review;
 mod story;
 mod trail;
 mod values;
@@ -19,13 +22,19 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::engine::{Agents, Engine, Humans, Tasks, close_all};
+    use super::endings::{Halt, Offboarding, OffboardingItem, Revocation, verify_offboarding};
+    #[pymodule_export]
+    use super::engine::{Engine, close_all};
     #[pymodule_export]
     use super::entries::{Entries, Entry};
     #[pymodule_export]
     use super::guard::{Authority, Call, Tool};
     #[pymodule_export]
+    use super::lifecycle::{Agents, Humans, Task, Tasks};
+    #[pymodule_export]
     use super::people::{Agent, Grant, Human, SecretKey};
+    #[pymodule_export]
+    use super::review::{AgentUse, Finding, Review};
     #[pymodule_export]
     use super::story::{Chain, Hop, Story, shown};
     #[pymodule_export]

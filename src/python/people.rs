@@ -38,6 +38,12 @@ impl Human {
         self.0.name.as_deref()
     }
 
+    /// Whether they have left.
+    #[getter]
+    fn offboarded(&self) -> bool {
+        self.0.offboarded
+    }
+
     #[getter]
     fn assurance(&self) -> &'static str {
         self.0.assurance.word()
@@ -63,7 +69,18 @@ impl Human {
 
 /// Software that acts for somebody.
 #[pyclass(frozen, module = "answerable", name = "Agent")]
-pub(super) struct Agent(pub(super) Arc<registry::Agent>);
+pub(super) struct Agent(pub(super) Arc<registry::Agent>, String);
+
+impl Agent {
+    pub(super) fn new(engine: &Core, agent: Arc<registry::Agent>) -> Self {
+        let uri = engine.agent_uri(&agent.id);
+        Self(agent, uri)
+    }
+
+    pub(super) fn of(agent: Arc<registry::Agent>, uri: String) -> Self {
+        Self(agent, uri)
+    }
+}
 
 #[pymethods]
 impl Agent {
@@ -91,6 +108,24 @@ impl Agent {
     #[getter]
     fn status(&self) -> &'static str {
         self.0.status.word()
+    }
+
+    /// The model it runs on, where it was stated.
+    #[getter]
+    fn model(&self) -> Option<&str> {
+        self.0.model.as_deref()
+    }
+
+    /// Its own version, where it was stated.
+    #[getter]
+    fn version(&self) -> Option<&str> {
+        self.0.version.as_deref()
+    }
+
+    /// `answerable://<authority>/agent/<id>`.
+    #[getter]
+    fn uri(&self) -> &str {
+        &self.1
     }
 
     #[getter]
@@ -134,7 +169,7 @@ impl Agent {
     }
 }
 
-fn hash(id: &[u8; 16]) -> u64 {
+pub(super) fn hash(id: &[u8; 16]) -> u64 {
     // Ids are random: any eight of their bytes are a hash.
     let (first, _) = id.split_at(8);
     first.try_into().map_or(0, u64::from_le_bytes)

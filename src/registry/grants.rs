@@ -5,6 +5,7 @@ use crate::canonical::{Digest, Value};
 use crate::grant::Grant;
 use crate::keys::Owner;
 use crate::principal::{AgentId, GrantId, HumanId};
+use crate::store::{Store, StoreError};
 use crate::trail::entry::kind;
 
 /// Where a grant's entry stands, by the grant's digest.
@@ -17,6 +18,25 @@ pub fn grant_index_key(digest: &Digest) -> Vec<u8> {
 #[must_use]
 pub fn grant_id_key(id: &GrantId) -> Vec<u8> {
     [b"i/", id.as_bytes().as_slice()].concat()
+}
+
+/// Marks a grant as made under another.
+#[must_use]
+pub fn child_key(parent: &Digest, child: &Digest) -> Vec<u8> {
+    [b"gp/", parent.as_slice(), child.as_slice()].concat()
+}
+
+/// How many grants known here were made directly under a grant.
+///
+/// # Errors
+/// The store's.
+pub fn children(store: &dyn Store, parent: &Digest) -> Result<usize, StoreError> {
+    let mut count = 0;
+    store.scan(&[b"gp/", parent.as_slice()].concat(), None, &mut |_, _| {
+        count += 1;
+        true
+    })?;
+    Ok(count)
 }
 
 /// The entry of a grant that was made here, or seen here for the first time.
@@ -48,9 +68,12 @@ pub fn grant_entry(
     if let Some(statement) = statement {
         draft = draft.beside("statement", Value::str(statement), &owner);
     }
-    let puts = vec![
+    let mut puts = vec![
         Put::Index(grant_index_key(&grant.digest)),
         Put::Set(grant_id_key(&payload.id), grant.digest.to_vec()),
     ];
+    if let Some(parent) = &payload.parent {
+        puts.push(Put::Index(child_key(parent, &grant.digest)));
+    }
     Ok(Change { draft, puts })
 }

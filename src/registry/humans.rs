@@ -83,7 +83,8 @@ impl State {
         self.humans.get(id)
     }
 
-    /// Registers a human.
+    /// Registers a human. The account of one who left is another human from here on: nothing of
+    /// the old one comes back.
     ///
     /// # Errors
     /// `Invalid` for empty or overlong text, `Illegal` if the account is known already.
@@ -130,8 +131,30 @@ impl State {
         Ok((human, Change { draft, puts }))
     }
 
+    /// Marks a human as gone: their account is free, every chain of theirs is denied.
+    pub(super) fn leave(
+        &mut self,
+        id: &HumanId,
+        sealer: &mut Sealer<'_>,
+    ) -> Result<Vec<Put>, RegistryError> {
+        let known = self
+            .humans
+            .get(id)
+            .ok_or_else(|| RegistryError::NotFound { kind: "human", name: id.to_string() })?;
+        let human = Arc::new(Human { offboarded: true, ..(**known).clone() });
+        let record = encode(&human, sealer)?;
+        let mut puts = sealer.take_made();
+        puts.push(Put::Set(key(id), record));
+        self.accounts.remove(&(human.issuer.clone(), human.account.clone()));
+        self.humans.insert(*id, human);
+        self.changed();
+        Ok(puts)
+    }
+
     fn insert_human(&mut self, human: Arc<Human>) {
-        self.accounts.insert((human.issuer.clone(), human.account.clone()), human.id);
+        if !human.offboarded {
+            self.accounts.insert((human.issuer.clone(), human.account.clone()), human.id);
+        }
         self.humans.insert(human.id, human);
     }
 }

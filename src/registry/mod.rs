@@ -6,17 +6,23 @@
 
 mod agents;
 mod grants;
+mod halts;
 mod humans;
+mod offboarding;
 mod records;
 mod revocations;
+mod roots;
 mod tasks;
 
-pub use agents::{Agent, NewAgent, secret_key};
-pub use grants::{grant_entry, grant_id_key, grant_index_key};
+pub use agents::{Agent, NewAgent, Note, Rotation, secret_key};
+pub use grants::{child_key, children, grant_entry, grant_id_key, grant_index_key};
+pub use halts::{Halt, Halted};
 pub use humans::{Human, NewHuman};
+pub use offboarding::{Item, Left, Offboarding, Proof, verify_offboarding};
 pub use records::{Sealer, data_key_at, load_data_key, scope_value};
-pub use revocations::Target;
-pub use tasks::task_index_key;
+pub use revocations::{Signer, Target, statement_assertion};
+pub use roots::{Root, roots};
+pub use tasks::{ended_at, task_ids, task_index_key};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -90,7 +96,14 @@ pub struct State {
     agents: HashMap<AgentId, Arc<Agent>>,
     names: HashMap<String, AgentId>,
     keys: HashMap<PublicKey, AgentId>,
+    /// The authority's own keys: no agent's.
+    reserved: HashSet<PublicKey>,
+    /// The authority's keys by id, and until when root grants by them hold.
+    roots: HashMap<String, i64>,
     revoked_grants: HashSet<Digest>,
+    cut_agents: HashMap<AgentId, i64>,
+    cut_humans: HashMap<HumanId, i64>,
+    halts: halts::Halts,
     ended_tasks: HashSet<TaskId>,
     epoch: u64,
 }
@@ -105,8 +118,14 @@ impl State {
         humans::load(&mut state, store, sealer)?;
         agents::load(&mut state, store, sealer)?;
         revocations::load(&mut state, store)?;
+        halts::load(&mut state, store, sealer)?;
         tasks::load(&mut state, store)?;
         Ok(state)
+    }
+
+    /// Keeps a key of the authority's from becoming an agent's.
+    pub fn reserve(&mut self, key: PublicKey) {
+        self.reserved.insert(key);
     }
 
     /// The number of changes so far: a judgement made at another epoch is made again.
@@ -125,6 +144,12 @@ impl State {
     #[must_use]
     pub fn agent(&self, id: &AgentId) -> Option<&Arc<Agent>> {
         self.agents.get(id)
+    }
+
+    /// The agent that a key belongs to, or did once.
+    #[must_use]
+    pub fn key_of(&self, key: &PublicKey) -> Option<AgentId> {
+        self.keys.get(key).copied()
     }
 
     /// All humans, oldest first.
@@ -153,13 +178,19 @@ impl State {
         if let Ok(id) = text.parse::<HumanId>() {
             return self.humans.get(&id).ok_or_else(not_found);
         }
-        let mut known = self.humans.values().filter(|human| human.account == text);
-        match (known.next(), known.next()) {
-            (Some(only), None) => Ok(only),
-            (Some(_), Some(_)) => Err(RegistryError::Invalid(format!(
-                "`{text}` is known to several issuers; give the human's id"
+        // Who is here goes first: an account may have been somebody else's before.
+        let all = || self.humans.values().filter(|human| human.account == text);
+        let here = || all().filter(|human| !human.offboarded);
+        let (first, count) = match here().next() {
+            Some(first) => (Some(first), here().count()),
+            None => (all().next(), all().count()),
+        };
+        match first {
+            Some(only) if count == 1 => Ok(only),
+            Some(_) => Err(RegistryError::Invalid(format!(
+                "`{text}` is the account of several humans; give the human's id"
             ))),
-            _ => Err(not_found()),
+            None => Err(not_found()),
         }
     }
 
@@ -194,7 +225,7 @@ impl State {
 }
 
 /// Refuses empty, overlong and unprintable text.
-fn check_text(what: &str, text: &str, max: usize) -> Result<(), RegistryError> {
+pub(crate) fn check_text(what: &str, text: &str, max: usize) -> Result<(), RegistryError> {
     if text.trim().is_empty() {
         return Err(RegistryError::Invalid(format!("{what} is empty; say it in words")));
     }

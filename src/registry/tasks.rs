@@ -8,12 +8,32 @@ use crate::principal::{HumanId, TaskId};
 use crate::store::Store;
 use crate::trail::entry::kind;
 
+const OPENED: &[u8] = b"t/";
 const ENDED: &[u8] = b"te/";
 
 /// Where a task's opening stands, by the task's id.
 #[must_use]
 pub fn task_index_key(id: &TaskId) -> Vec<u8> {
-    [b"t/", id.as_bytes().as_slice()].concat()
+    [OPENED, id.as_bytes().as_slice()].concat()
+}
+
+/// Where a task's end stands.
+#[must_use]
+pub fn ended_at(id: &TaskId) -> Vec<u8> {
+    [ENDED, id.as_bytes()].concat()
+}
+
+/// The tasks that the store knows, in the order of their ids.
+///
+/// # Errors
+/// The store's.
+pub fn task_ids(store: &dyn Store) -> Result<Vec<TaskId>, RegistryError> {
+    let mut all = Vec::new();
+    super::records::each(store, OPENED, |rest, _| {
+        all.push(TaskId::from_bytes(rest.try_into().map_err(|_| super::records::damaged())?));
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 impl State {
@@ -58,7 +78,7 @@ impl State {
             .with("by", Value::str(&by.to_string()))
             .beside("reason", Value::str(reason), &Owner::human(by));
         self.changed();
-        Ok(Change { draft, puts: vec![Put::Set([ENDED, id.as_bytes()].concat(), vec![1])] })
+        Ok(Change { draft, puts: vec![Put::Index(ended_at(&id))] })
     }
 }
 

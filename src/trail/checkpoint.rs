@@ -330,25 +330,48 @@ pub fn sign_authority_statement(
     checkpoint_key: &CheckpointVerifier,
     at: i64,
 ) -> Result<String, CheckpointError> {
+    sign_key_statement(root, &root.public().id(), checkpoint_key, None, at)
+}
+
+/// Signs a statement of an authority that goes by the id of its first key: which checkpoint key is
+/// in force, and, where the authority's own key is replaced, the next one and until when root
+/// grants by this one hold.
+///
+/// # Errors
+/// As [`sign_authority_statement`].
+pub fn sign_key_statement(
+    root: &SecretKey,
+    authority_id: &str,
+    checkpoint_key: &CheckpointVerifier,
+    next: Option<(PublicKey, i64)>,
+    at: i64,
+) -> Result<String, CheckpointError> {
     #[derive(Serialize)]
     struct Payload<'a> {
         v: u8,
         origin: &'a str,
         authority: PublicKey,
         checkpoint_key: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
         at: String,
     }
-    let authority = root.public();
-    let expected = origin_of(&authority);
+    let no_text = CheckpointError::Malformed("its time has no text");
+    let (v, authority) = next.map_or((1, root.public()), |(key, _)| (2, key));
+    let until = match next {
+        Some((_, until)) => Some(render_instant(until).ok_or_else(|| no_text.clone())?),
+        None => None,
+    };
+    let expected = format!("answerable/{authority_id}");
     if checkpoint_key.name != expected {
         return Err(CheckpointError::Origin { expected, found: checkpoint_key.name.clone() });
     }
-    let at = render_instant(at).ok_or(CheckpointError::Malformed("its time has no text"))?;
+    let at = render_instant(at).ok_or(no_text)?;
     let checkpoint_key = checkpoint_key.to_string();
-    let payload = Payload { v: 1, origin: &expected, authority, checkpoint_key, at };
+    let payload = Payload { v, origin: &expected, authority, checkpoint_key, until, at };
     let payload = serde_json::to_string(&payload)
         .map_err(|_| CheckpointError::Malformed("its statement cannot be written"))?;
-    Ok(keys::sign(root, &payload, b"", &authority_assertion(&authority))?.0)
+    Ok(keys::sign(root, &payload, b"", &format!("answerable/v1/authority/{authority_id}"))?.0)
 }
 
 /// Names are not empty and hold no space and no `+` (C2SP signed-note).

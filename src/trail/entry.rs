@@ -32,6 +32,10 @@ pub mod kind {
     pub const OUTCOME: &str = "outcome";
     /// Authority was taken back.
     pub const REVOCATION: &str = "revocation";
+    /// A halt was put in force or lifted.
+    pub const HALT: &str = "halt";
+    /// An owner looked through what there is, and stands for it.
+    pub const REVIEW: &str = "review";
 }
 
 /// A value beside a leaf.

@@ -289,7 +289,7 @@ fn the_authority_is_one_key() {
     assert_eq!(refused(joined(&body, &Some(ours.clone()))), (0, "signature"));
     // Two authorities trusted: a child of one's root is not one of the other's.
     let mut both = forge.anchors();
-    both.add(them.public());
+    both.add(them.public(), &them.public().id());
     let theirs = sign_root(&them, &payload).0;
     let text = [theirs, tokens[1].clone()].join("~");
     let parsed = UnverifiedChain::parse(&text, MAX_HOPS).unwrap();

@@ -46,6 +46,12 @@ impl Call {
         self.judged.must_wait
     }
 
+    /// Whether what gave the call its authority has ended since it was allowed.
+    #[getter]
+    fn cancelled(&self) -> bool {
+        self.core.authority_ended(&self.judged).is_some()
+    }
+
     /// Calls `done` from another thread, with `None` or an exception, when the entry is durable.
     fn when_durable(&self, upto: Option<u64>, done: Py<PyAny>) {
         let upto = upto.unwrap_or(self.judged.upto);

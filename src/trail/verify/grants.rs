@@ -30,7 +30,7 @@ impl Verifier {
         };
         let authority_id = self.authority.id();
         let (verified, parent) = match digest("parent") {
-            None => (Grant::verify(token, &self.authority, &authority_id, true), None),
+            None => (Grant::verify(token, &self.root, &authority_id, true), None),
             Some(above) => {
                 let Some(parent) = self.grants.get(&above).cloned() else {
                     self.report.grants_unverified += 1;

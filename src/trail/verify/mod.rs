@@ -83,6 +83,8 @@ struct Compared {
 /// blocks feed it.
 pub struct Verifier {
     authority: PublicKey,
+    /// The authority's key in force: it signs statements and root grants.
+    root: PublicKey,
     since: Vec<Result<Note, &'static str>>,
     report: Report,
     leaves: Vec<Hash>,
@@ -106,6 +108,7 @@ impl Verifier {
         let origin = format!("answerable/{}", authority.id());
         Self {
             authority: *authority,
+            root: *authority,
             since: since.iter().map(|text| Note::parse(text)).collect(),
             report: Report { origin, ..Report::default() },
             leaves: Vec::new(),
@@ -276,21 +279,23 @@ impl Verifier {
             }
             return;
         };
-        // A rotation of the authority's own key would change the key that is used from here on.
         let text = bytes::text(held).unwrap_or_default();
-        match statement::check(&self.authority, &self.report.origin, text) {
-            Ok((key, at)) => {
+        match statement::check(&self.root, &self.authority.id(), text) {
+            Ok(stated) => {
                 // An old statement, played again, would put an old key back in force.
-                if self.keys.last().is_some_and(|(_, _, last)| at <= *last) {
+                if self.keys.last().is_some_and(|(_, _, last)| stated.at <= *last) {
                     let what = "the statement is not later than the one before it";
                     self.fault(Code::BadStatement, place.clone(), what);
                 } else {
-                    self.keys.push((before, key, at));
+                    self.keys.push((before, stated.checkpoint, stated.at));
+                    if let Some(next) = stated.next {
+                        self.root = next;
+                    }
                 }
             }
             Err(statement::Refused::Authority(found)) => {
                 let what = "the statement is another authority's";
-                let expected = self.authority.paserk();
+                let expected = self.root.paserk();
                 self.differ(Code::OtherAuthority, place.clone(), what, &expected, &found);
             }
             Err(statement::Refused::Other(what)) => {
@@ -464,6 +469,11 @@ fn commitment(shown: &Disclosed<'_>) -> Hash {
         hasher.update(piece);
     }
     hasher.finalize().into()
+}
+
+/// Checks the statement by which an authority's key names the next; answers that key.
+pub(crate) fn handover(key: &PublicKey, authority_id: &str, token: &str) -> Option<PublicKey> {
+    statement::check(key, authority_id, token).ok()?.next
 }
 
 fn index_of(place: &Place) -> String {

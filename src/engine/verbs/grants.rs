@@ -1,18 +1,15 @@
-//! Administrative verbs: each is a transition, recorded with who did it, durable when it returns.
+//! Grants: made, delegated, taken up.
 
 use std::sync::Arc;
 
-use super::{Bound, Engine, EngineError};
+use super::{end, not_found};
 use crate::canonical::Digest;
-use crate::chain::{Chain, UnverifiedChain};
-use crate::clock::Reading;
-use crate::grant::{Grant, Holder, MAX_STATEMENT_BYTES, Terms};
-use crate::keys::{PublicKey, SecretKey, random};
-use crate::principal::{AgentId, Assurance, EntryId, GrantId, HumanId, Status, TaskId};
-use crate::registry::{
-    Agent, Human, NewAgent, NewHuman, RegistryError, Sealer, State, Target, grant_entry,
-    grant_id_key, secret_key, task_index_key,
-};
+use crate::chain::{Chain, InvalidGrant, UnverifiedChain};
+use crate::engine::{Bound, Engine, EngineError};
+use crate::grant::{Grant, GrantError, Holder, MAX_STATEMENT_BYTES, Terms};
+use crate::keys::{SecretKey, random};
+use crate::principal::{AgentId, GrantId, HumanId, Status, TaskId};
+use crate::registry::{RegistryError, Sealer, State, grant_entry, grant_id_key, secret_key};
 use crate::scope::{Limit, Scope};
 use crate::store::StoreError;
 
@@ -64,153 +61,6 @@ pub struct Delegation {
 }
 
 impl Engine {
-    /// The time, or a refusal where the clock was set back.
-    pub(super) fn now(&self) -> Result<i64, EngineError> {
-        self.here()?;
-        match self.clock.read() {
-            Reading::Now(now) => Ok(now),
-            Reading::Behind { .. } => Err(EngineError::ClockBehind),
-        }
-    }
-
-    /// Registers a human.
-    ///
-    /// # Errors
-    /// As `State::register_human`, and the store's.
-    pub fn register_human(&self, new: &NewHuman<'_>) -> Result<Arc<Human>, EngineError> {
-        let by = match new.by {
-            Some(by) => by,
-            None => self.operator()?,
-        };
-        let new = NewHuman { by: Some(by), ..new.clone() };
-        self.transition(|state, at, sealer| {
-            let (human, change) = state.register_human(&new, at, sealer)?;
-            Ok((human, vec![change]))
-        })
-    }
-
-    /// The operating system's account as a human, asserted: who did what names nobody else.
-    ///
-    /// # Errors
-    /// As `State::register_human`, and the store's.
-    pub fn operator(&self) -> Result<HumanId, EngineError> {
-        self.here()?;
-        let mut operator = self.operator.lock();
-        if let Some(id) = *operator {
-            return Ok(id);
-        }
-        let account = os_account();
-        let known = self.state.read().account(&account, "os").map(|human| human.id);
-        let id = match known {
-            Some(id) => id,
-            None => {
-                let new = NewHuman {
-                    account: &account,
-                    issuer: "os",
-                    name: None,
-                    assurance: Assurance::Asserted,
-                    by: None,
-                };
-                self.transition(|state, at, sealer| {
-                    let (human, change) = state.register_human(&new, at, sealer)?;
-                    Ok((human.id, vec![change]))
-                })?
-            }
-        };
-        *operator = Some(id);
-        Ok(id)
-    }
-
-    fn by(&self, by: Option<HumanId>) -> Result<HumanId, EngineError> {
-        match by {
-            Some(by) => {
-                self.here()?;
-                let state = self.state.read();
-                state.human(&by).ok_or_else(|| not_found("human", &by))?;
-                Ok(by)
-            }
-            None => self.operator(),
-        }
-    }
-
-    /// Issues an agent; `by` absent means the operating system's account.
-    ///
-    /// # Errors
-    /// As `State::issue_agent`, and the store's.
-    #[allow(clippy::too_many_arguments)] // One argument a fact, each named at the only caller.
-    pub fn issue_agent(
-        &self,
-        name: &str,
-        owner: HumanId,
-        purpose: &str,
-        ceiling: Scope,
-        ttl: i64,
-        key: Option<PublicKey>,
-        by: Option<HumanId>,
-    ) -> Result<Arc<Agent>, EngineError> {
-        self.now()?;
-        let by = self.by(by)?;
-        self.transition(|state, at, sealer| {
-            let new = NewAgent { name, owner, purpose, ceiling, ttl, key, by };
-            let (agent, change) = state.issue_agent(new, at, sealer)?;
-            Ok((agent, vec![change]))
-        })
-    }
-
-    /// Retires an agent: everything it holds or delegated ends with the next call.
-    ///
-    /// # Errors
-    /// As `State::retire_agent`, and the store's.
-    pub fn retire_agent(
-        &self,
-        id: &AgentId,
-        reason: &str,
-        by: Option<HumanId>,
-    ) -> Result<Arc<Agent>, EngineError> {
-        let by = self.by(by)?;
-        self.transition(|state, _, sealer| {
-            let (agent, change) = state.retire_agent(id, by, reason, sealer)?;
-            Ok((agent, vec![change]))
-        })
-    }
-
-    /// Revokes a grant and everything below it.
-    ///
-    /// # Errors
-    /// As `State::revoke`, and the store's.
-    pub fn revoke(
-        &self,
-        target: &Target,
-        reason: &str,
-        by: Option<HumanId>,
-    ) -> Result<EntryId, EngineError> {
-        let by = self.by(by)?;
-        self.transition(|state, _, _| {
-            let change = state.revoke(target, by, reason)?;
-            Ok((change.draft.id, vec![change]))
-        })
-    }
-
-    /// Ends a task and every grant made for it.
-    ///
-    /// # Errors
-    /// `NotFound` for a task never opened, as `State::end_task`, and the store's.
-    pub fn end_task(
-        &self,
-        id: TaskId,
-        reason: &str,
-        by: Option<HumanId>,
-    ) -> Result<EntryId, EngineError> {
-        let by = self.by(by)?;
-        if self.store.get(&task_index_key(&id))?.is_none() {
-            return Err(not_found("task", &id).into());
-        }
-        self.transition(|state, _, _| {
-            let change = state.end_task(id, by, reason)?;
-            Ok((change.draft.id, vec![change]))
-        })
-    }
-
     /// Makes a root grant for a human, and opens its task if it is a new one.
     ///
     /// # Errors
@@ -218,28 +68,30 @@ impl Engine {
     /// would reach beyond the agent's ceiling or term.
     pub fn grant(&self, new: NewGrant) -> Result<Arc<Bound>, EngineError> {
         let now = self.now()?;
-        let by = self.by(new.by)?;
+        let by = self.who(new.by)?;
         let (task, sentence, opens) = match &new.task {
             TaskChoice::New(sentence) => (TaskId::from_bytes(random()?), sentence.clone(), true),
             TaskChoice::Open(id) => (*id, self.task_sentence(id)?, false),
         };
-        let (holder, assurance) = {
+        let (holder, assurance, from) = {
             let state = self.state.read();
             let human = state.human(&new.human).ok_or_else(|| not_found("human", &new.human))?;
             let holder = holder(&state, &new.agent, &new.scope, Some(end(now, new.ttl)?), now)?;
-            (holder, human.assurance)
+            (holder, human.assurance, state.after_cuts(&new.human, &new.agent, now))
         };
         let terms = Terms {
             holder,
             scope: new.scope,
             limits: new.limits,
-            from: now,
+            from,
             until: end(now, new.ttl)?,
             further_hops: new.further_hops,
             statement: None,
         };
-        let grant = Grant::sign_root(&self.authority, new.human, assurance, task, &sentence, terms)
-            .map_err(|error| crate::chain::InvalidGrant { hop: 0, error })?;
+        let signer = self.signer().key;
+        let id = &self.authority_id;
+        let grant = Grant::sign_root_for(&signer, id, new.human, assurance, task, &sentence, terms)
+            .map_err(|error| InvalidGrant { hop: 0, error })?;
         self.transition(|state, _, _| {
             let human = state.human(&new.human).ok_or_else(|| not_found("human", &new.human))?;
             if human.offboarded {
@@ -248,8 +100,18 @@ impl Engine {
             if state.is_ended(&task) {
                 return Err(RegistryError::Illegal(format!("the task {task} has ended")));
             }
+            if self.signing_key() != signer.public() {
+                return Err(RegistryError::Illegal(
+                    "the authority's key was replaced meanwhile; try again".to_owned(),
+                ));
+            }
             let payload = &grant.payload;
             holder_now(state, &payload.holder, &payload.scope)?;
+            if state.after_cuts(&new.human, &new.agent, payload.iat) != payload.iat {
+                return Err(RegistryError::Illegal(
+                    "a revocation came in between, which would end the grant; try again".to_owned(),
+                ));
+            }
             let mut changes = Vec::new();
             if opens {
                 changes.push(state.open_task(task, new.human, &sentence, by)?);
@@ -258,7 +120,7 @@ impl Engine {
             Ok(((), changes))
         })?;
         self.adopted.lock().insert(grant.payload.id, grant.digest);
-        let chain = Chain::from_root(grant, self.authority_id.clone());
+        let chain = Chain::from_root(grant, id.clone()).by_key(signer.public().id());
         Ok(Arc::new(Bound::new(chain, vec![Some(sentence)])))
     }
 
@@ -275,7 +137,7 @@ impl Engine {
     ) -> Result<Arc<Bound>, EngineError> {
         let now = self.now()?;
         let leaf = &bound.chain().leaf().payload;
-        let (holder, parent, until) = {
+        let (holder, parent, from, until) = {
             let state = self.state.read();
             let parent = state
                 .agent(&leaf.holder.agent)
@@ -286,14 +148,24 @@ impl Engine {
                 Some(ttl) => end(now, ttl)?,
                 None => leaf.exp.min(known.expires_at),
             };
-            (holder(&state, &new.agent, &new.scope, Some(until), now)?, parent, until)
+            let from = state.after_cuts(&leaf.human, &new.agent, now);
+            (holder(&state, &new.agent, &new.scope, Some(until), now)?, parent, from, until)
         };
         let kept;
         let key = match key {
             Some(key) => key,
             None => {
+                let present = &leaf.holder.key;
+                let overlaps = parent.overlaps.iter().any(|overlap| overlap.key == *present);
+                if parent.key != *present && !overlaps {
+                    return Err(RegistryError::Illegal(format!(
+                        "the grant is to a key of `{}` that was replaced; grant anew, to its present key",
+                        parent.name
+                    ))
+                    .into());
+                }
                 let sealer = Sealer::new(&self.ring, &*self.store);
-                kept = secret_key(&parent, &*self.store, &sealer)?.ok_or_else(|| {
+                kept = secret_key(&parent, present, &*self.store, &sealer)?.ok_or_else(|| {
                     EngineError::Invalid(format!(
                         "the agent `{}` signs with its own key; give it as key=",
                         parent.name
@@ -307,7 +179,7 @@ impl Engine {
             holder,
             scope: new.scope,
             limits: new.limits,
-            from: now,
+            from,
             until,
             further_hops: new.further_hops,
             statement: new.statement,
@@ -333,8 +205,15 @@ impl Engine {
         statements: Vec<Option<String>>,
     ) -> Result<Arc<Bound>, EngineError> {
         self.check()?;
-        let chain =
-            UnverifiedChain::parse(text, self.max_hops)?.verify(&self.anchors, &self.cache)?;
+        let anchors = self.keys.read().anchors.clone();
+        let chain = UnverifiedChain::parse(text, self.max_hops)?.verify(&anchors, &self.cache)?;
+        let (root, id) = (chain.root(), chain.root_key_id());
+        if id != self.signing_key().id() && self.known_by_id(&root.payload.id)? != Some(root.digest)
+        {
+            // Whoever has an old key may date what they sign as they like: the record counts.
+            let error = GrantError::UnknownAuthority(id.to_owned());
+            return Err(InvalidGrant { hop: 0, error }.into());
+        }
         let mut statements = statements;
         statements.resize(chain.hops().len(), None);
         for (hop, (grant, statement)) in chain.hops().iter().zip(&statements).enumerate() {
@@ -409,49 +288,6 @@ impl Engine {
         let digest = self.store.get(&grant_id_key(&id))?.ok_or_else(|| not_found("grant", &id))?;
         digest.try_into().map_err(|_| not_found("grant", &id).into())
     }
-
-    /// All humans.
-    #[must_use]
-    pub fn humans(&self) -> Vec<Arc<Human>> {
-        self.state.read().humans()
-    }
-
-    /// All agents.
-    #[must_use]
-    pub fn agents(&self) -> Vec<Arc<Agent>> {
-        self.state.read().agents()
-    }
-
-    /// A human by id or account.
-    ///
-    /// # Errors
-    /// `NotFound`, or `Invalid` for an account that several issuers know.
-    pub fn find_human(&self, text: &str) -> Result<Arc<Human>, EngineError> {
-        self.here()?;
-        Ok(self.state.read().find_human(text)?.clone())
-    }
-
-    /// An agent by id or name.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn find_agent(&self, text: &str) -> Result<Arc<Agent>, EngineError> {
-        self.here()?;
-        Ok(self.state.read().find_agent(text)?.clone())
-    }
-}
-
-fn not_found(kind: &'static str, name: &impl ToString) -> RegistryError {
-    RegistryError::NotFound { kind, name: name.to_string() }
-}
-
-fn end(now: i64, ttl: i64) -> Result<i64, EngineError> {
-    if ttl <= 0 {
-        return Err(EngineError::Invalid("ttl must be above zero".to_owned()));
-    }
-    now.checked_add(ttl)
-        .filter(|end| crate::clock::render_seconds(*end).is_some())
-        .ok_or_else(|| EngineError::Invalid("ttl must end before the year 10000".to_owned()))
 }
 
 /// Checks that an agent may hold a grant of this scope until then; refused, never clipped.
@@ -502,16 +338,4 @@ fn holder_now(state: &State, holder: &Holder, scope: &Scope) -> Result<(), Regis
             agent.name
         ))
     })
-}
-
-/// The account that runs this process, by name where the system knows one.
-fn os_account() -> String {
-    let uid = rustix::process::geteuid().as_raw();
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = passwd.lines().find_map(|line| {
-        let mut parts = line.split(':');
-        let name = parts.next()?;
-        (parts.nth(1)? == uid.to_string()).then(|| name.to_owned())
-    });
-    name.unwrap_or_else(|| format!("uid-{uid}"))
 }

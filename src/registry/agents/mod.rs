@@ -1,13 +1,17 @@
 //! Agents: who they belong to, what they may ever be granted, and the state of their life.
 
+mod life;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use life::{Note, Rotation};
+
 use super::{Change, Put, RegistryError, Sealer, State, check_text, draft, scope_value};
 use crate::canonical::Value;
 use crate::keys::{Owner, PublicKey, SecretKey, random};
-use crate::principal::{AgentId, HumanId, Status};
+use crate::principal::{AgentId, HumanId, Overlap, Status};
 use crate::scope::Scope;
 use crate::store::{Store, StoreError};
 use crate::trail::entry::kind;
@@ -17,6 +21,8 @@ const MAX_CEILING_BYTES: usize = 16 * 1024;
 
 const PREFIX: &[u8] = b"a/";
 const SECRET: &[u8] = b"k/agent/";
+/// Agents by the keys that they used before: a key is never another agent's.
+const USED: &[u8] = b"ak/";
 
 /// An agent.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +39,14 @@ pub struct Agent {
     pub ceiling: Scope,
     /// The key it signs with.
     pub key: PublicKey,
+    /// The keys before it that are still honoured, and until when.
+    pub overlaps: Vec<Overlap>,
     /// Whether the engine keeps its secret key; otherwise only the agent can sign.
     pub managed: bool,
+    /// The model it runs on, in its operator's words.
+    pub model: Option<String>,
+    /// Its own version, in its operator's words.
+    pub version: Option<String>,
     /// The state of its life.
     pub status: Status,
     /// When it was issued, in microseconds.
@@ -58,6 +70,10 @@ pub struct NewAgent<'a> {
     pub ttl: i64,
     /// Its own public key; the engine makes and keeps one otherwise.
     pub key: Option<PublicKey>,
+    /// The model it runs on.
+    pub model: Option<&'a str>,
+    /// Its own version.
+    pub version: Option<&'a str>,
     /// Who issues it.
     pub by: HumanId,
 }
@@ -66,6 +82,8 @@ pub struct NewAgent<'a> {
 struct Clear {
     owner: HumanId,
     key: PublicKey,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    overlaps: Vec<Overlap>,
     managed: bool,
     status: Status,
     issued_at: i64,
@@ -79,14 +97,28 @@ struct Personal {
     name: String,
     purpose: String,
     ceiling: Scope,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
 }
 
 fn key_at(id: &AgentId) -> Vec<u8> {
     [PREFIX, id.as_bytes()].concat()
 }
 
-fn secret_at(id: &AgentId) -> Vec<u8> {
+/// Where the secret half of one of an agent's keys lies.
+fn secret_at(id: &AgentId, key: &PublicKey) -> Vec<u8> {
+    [SECRET, id.as_bytes(), b"/", key.as_bytes()].concat()
+}
+
+/// Where the only secret key of an agent lay before keys could be rotated.
+fn only_secret_at(id: &AgentId) -> Vec<u8> {
     [SECRET, id.as_bytes()].concat()
+}
+
+fn used_at(key: &PublicKey) -> Vec<u8> {
+    [USED, key.as_bytes()].concat()
 }
 
 fn secret_assertion(id: &AgentId, key: &PublicKey) -> String {
@@ -107,29 +139,19 @@ impl State {
     ) -> Result<(Arc<Agent>, Change), RegistryError> {
         check_text("the agent's name", new.name, 128)?;
         check_text("the agent's purpose", new.purpose, 4_096)?;
+        new.model.map_or(Ok(()), |model| check_text("the agent's model", model, 256))?;
+        new.version.map_or(Ok(()), |version| check_text("the agent's version", version, 256))?;
         if new.name.parse::<AgentId>().is_ok() {
             return Err(RegistryError::Invalid(
                 "an agent's name may not look like an id".to_owned(),
             ));
         }
-        let owner = self.humans.get(&new.owner).ok_or_else(|| RegistryError::NotFound {
-            kind: "human",
-            name: new.owner.to_string(),
-        })?;
-        if owner.offboarded {
-            return Err(RegistryError::Illegal(format!(
-                "`{}` has left and cannot own an agent; name an owner who is here",
-                owner.display()
-            )));
-        }
+        self.may_own(&new.owner)?;
         if let Some(known) = self.names.get(new.name) {
             return Err(RegistryError::Illegal(format!(
                 "the name `{}` belongs to {known} for ever, retired or not; choose another name",
                 new.name
             )));
-        }
-        if new.ttl <= 0 {
-            return Err(RegistryError::Invalid("an agent's ttl must be above zero".to_owned()));
         }
         let size = super::records::json(&new.ceiling)?.len();
         if size > MAX_CEILING_BYTES {
@@ -137,28 +159,10 @@ impl State {
                 "the ceiling takes {size} bytes; at most {MAX_CEILING_BYTES} are recorded; use wider patterns"
             )));
         }
-        let expires_at = at.checked_add(new.ttl).ok_or_else(|| {
-            RegistryError::Invalid("an agent's ttl must end before the year 10000".to_owned())
-        })?;
+        let expires_at = term(at, new.ttl)?;
         let id = AgentId::from_bytes(random()?);
         let mut puts = Vec::new();
-        let (key, managed) = match new.key {
-            Some(key) => (key, false),
-            None => {
-                let secret = SecretKey::generate()?;
-                let key = secret.public();
-                let text = secret.expose_paserk();
-                let sealed = sealer.ring().agents().seal(&text, &secret_assertion(&id, &key))?;
-                puts.push(Put::Set(secret_at(&id), sealed));
-                (key, true)
-            }
-        };
-        if let Some(other) = self.keys.get(&key) {
-            return Err(RegistryError::Illegal(format!(
-                "the key {} belongs to {other} already; each agent has its own",
-                key.id()
-            )));
-        }
+        let (key, managed) = self.own_key(&id, new.key, sealer, &mut puts)?;
         let agent = Arc::new(Agent {
             id,
             name: new.name.to_owned(),
@@ -166,7 +170,10 @@ impl State {
             purpose: new.purpose.to_owned(),
             ceiling: new.ceiling,
             key,
+            overlaps: Vec::new(),
             managed,
+            model: new.model.map(str::to_owned),
+            version: new.version.map(str::to_owned),
             status: Status::Active,
             issued_at: at,
             expires_at,
@@ -186,61 +193,62 @@ impl State {
             .beside("name", Value::str(&agent.name), &owner)
             .beside("purpose", Value::str(&agent.purpose), &owner)
             .beside("ceiling", scope_value(&agent.ceiling), &owner);
+        let draft = match &agent.model {
+            Some(model) => draft.beside("model", Value::str(model), &owner),
+            None => draft,
+        };
+        let draft = match &agent.version {
+            Some(version) => draft.beside("version", Value::str(version), &owner),
+            None => draft,
+        };
         self.insert_agent(agent.clone());
         self.changed();
         Ok((agent, Change { draft, puts }))
     }
 
-    /// Retires an agent: for good, and with it everything it holds or delegated.
-    ///
-    /// # Errors
-    /// `NotFound`, or `Illegal` if it is retired already.
-    pub fn retire_agent(
-        &mut self,
+    /// Makes a key, or takes the agent's own, for one agent alone and for the first time.
+    fn own_key(
+        &self,
         id: &AgentId,
-        by: HumanId,
-        reason: &str,
-        sealer: &mut Sealer<'_>,
-    ) -> Result<(Arc<Agent>, Change), RegistryError> {
-        self.set_status(id, Status::Retired, "retired", by, reason, sealer)
-    }
-
-    fn set_status(
-        &mut self,
-        id: &AgentId,
-        to: Status,
-        action: &str,
-        by: HumanId,
-        reason: &str,
-        sealer: &mut Sealer<'_>,
-    ) -> Result<(Arc<Agent>, Change), RegistryError> {
-        check_text("the reason", reason, 4_096)?;
-        let known = self
-            .agents
-            .get(id)
-            .ok_or_else(|| RegistryError::NotFound { kind: "agent", name: id.to_string() })?;
-        if known.status == Status::Retired || known.status == to {
+        given: Option<PublicKey>,
+        sealer: &Sealer<'_>,
+        puts: &mut Vec<Put>,
+    ) -> Result<(PublicKey, bool), RegistryError> {
+        let Some(key) = given else {
+            let secret = SecretKey::generate()?;
+            let key = secret.public();
+            let text = secret.expose_paserk();
+            let sealed = sealer.ring().agents().seal(&text, &secret_assertion(id, &key))?;
+            puts.push(Put::Set(secret_at(id, &key), sealed));
+            return Ok((key, true));
+        };
+        if let Some(other) = self.keys.get(&key) {
             return Err(RegistryError::Illegal(format!(
-                "the agent `{}` is {} and cannot be {action}",
-                known.name,
-                known.status.word()
+                "the key {} belongs to {other} already, or did once; each key is one agent's, and once",
+                key.id()
             )));
         }
-        let mut agent = (**known).clone();
-        agent.status = to;
-        let agent = Arc::new(agent);
-        let record = encode(&agent, sealer)?;
-        let mut puts = sealer.take_made();
-        puts.push(Put::Set(key_at(id), record));
-        let draft = draft(kind::IDENTITY)?
-            .with("action", Value::str(action))
-            .with("agent", Value::str(&id.to_string()))
-            .with("human", Value::str(&agent.owner.to_string()))
-            .with("by", Value::str(&by.to_string()))
-            .beside("reason", Value::str(reason), &Owner::human(by));
-        self.agents.insert(*id, agent.clone());
-        self.changed();
-        Ok((agent, Change { draft, puts }))
+        if self.reserved.contains(&key) {
+            return Err(RegistryError::Illegal(format!(
+                "the key {} is the authority's own; an agent has a key of its own",
+                key.id()
+            )));
+        }
+        Ok((key, false))
+    }
+
+    pub(super) fn may_own(&self, owner: &HumanId) -> Result<(), RegistryError> {
+        let owner = self
+            .humans
+            .get(owner)
+            .ok_or_else(|| RegistryError::NotFound { kind: "human", name: owner.to_string() })?;
+        if owner.offboarded {
+            return Err(RegistryError::Illegal(format!(
+                "`{}` has left and cannot own an agent; name an owner who is here",
+                owner.display()
+            )));
+        }
+        Ok(())
     }
 
     fn insert_agent(&mut self, agent: Arc<Agent>) {
@@ -250,20 +258,24 @@ impl State {
     }
 }
 
-/// The secret key that the engine keeps for an agent; `None` if it keeps none.
+/// The secret half of one of an agent's keys; `None` if the engine does not keep it.
 ///
 /// # Errors
 /// The store's, or `Sealed` if it does not open.
 pub fn secret_key(
     agent: &Agent,
+    key: &PublicKey,
     store: &dyn Store,
     sealer: &Sealer<'_>,
 ) -> Result<Option<SecretKey>, RegistryError> {
-    let Some(sealed) = store.get(&secret_at(&agent.id))? else { return Ok(None) };
-    let assertion = secret_assertion(&agent.id, &agent.key);
-    let text = sealer.ring().agents().open(&sealed, &assertion)?;
+    let sealed = match store.get(&secret_at(&agent.id, key))? {
+        Some(sealed) => Some(sealed),
+        None => store.get(&only_secret_at(&agent.id))?,
+    };
+    let Some(sealed) = sealed else { return Ok(None) };
+    let text = sealer.ring().agents().open(&sealed, &secret_assertion(&agent.id, key))?;
     let secret = SecretKey::parse(&text)?;
-    if secret.public() != agent.key {
+    if secret.public() != *key {
         return Err(RegistryError::Store(StoreError::Corrupt {
             what: "an agent's key".to_owned(),
         }));
@@ -271,17 +283,30 @@ pub fn secret_key(
     Ok(Some(secret))
 }
 
+/// When a term that starts now ends.
+fn term(at: i64, ttl: i64) -> Result<i64, RegistryError> {
+    if ttl <= 0 {
+        return Err(RegistryError::Invalid("an agent's ttl must be above zero".to_owned()));
+    }
+    at.checked_add(ttl).filter(|end| crate::clock::render_seconds(*end).is_some()).ok_or_else(
+        || RegistryError::Invalid("an agent's ttl must end before the year 10000".to_owned()),
+    )
+}
+
 fn encode(agent: &Agent, sealer: &mut Sealer<'_>) -> Result<Vec<u8>, RegistryError> {
     let personal = Personal {
         name: agent.name.clone(),
         purpose: agent.purpose.clone(),
         ceiling: agent.ceiling.clone(),
+        model: agent.model.clone(),
+        version: agent.version.clone(),
     };
     let text = super::records::json(&personal)?;
     let sealed = sealer.seal(&Owner::human(agent.owner), &text, &format!("agent/{}", agent.id))?;
     let clear = Clear {
         owner: agent.owner,
         key: agent.key,
+        overlaps: agent.overlaps.clone(),
         managed: agent.managed,
         status: agent.status,
         issued_at: agent.issued_at,
@@ -309,6 +334,8 @@ pub(super) fn load(
                 purpose: "(erased)".to_owned(),
                 ceiling: Scope::new(Vec::new())
                     .map_err(|error| RegistryError::Invalid(error.to_string()))?,
+                model: None,
+                version: None,
             },
         };
         state.insert_agent(Arc::new(Agent {
@@ -318,11 +345,20 @@ pub(super) fn load(
             purpose: personal.purpose,
             ceiling: personal.ceiling,
             key: clear.key,
+            overlaps: clear.overlaps,
             managed: clear.managed,
+            model: personal.model,
+            version: personal.version,
             status: clear.status,
             issued_at: clear.issued_at,
             expires_at: clear.expires_at,
         }));
+        Ok(())
+    })?;
+    super::records::each(store, USED, |rest, value| {
+        let key: [u8; 32] = rest.try_into().map_err(|_| super::records::damaged())?;
+        let id = value.try_into().map_err(|_| super::records::damaged())?;
+        state.keys.insert(PublicKey::from_bytes(key)?, AgentId::from_bytes(id));
         Ok(())
     })
 }
