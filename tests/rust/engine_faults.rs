@@ -143,7 +143,7 @@ impl Place {
 fn a_killed_engine_loses_nothing_acknowledged() {
     let place = Place::new();
     let mut dice = Dice(seed());
-    let kills = if full() { 150 } else { 20 };
+    let kills = if full() { 150 } else { 30 };
     let longest = if full() { 500 } else { 250 };
     let (mut root, mut acks) = (PathBuf::new(), PathBuf::new());
     let mut acked = 0;
