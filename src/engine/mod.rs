@@ -99,7 +99,7 @@ pub enum EngineError {
     Grant(#[from] InvalidGrant),
     /// A state transition.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Registry(RegistryError),
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -114,6 +114,17 @@ pub enum EngineError {
         "the clock is more than 60 s behind the highest time seen; set it right, nothing is granted until then"
     )]
     ClockBehind,
+}
+
+/// What the registry only passed on keeps its own kind.
+impl From<RegistryError> for EngineError {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Store(error) => Self::Store(error),
+            RegistryError::Key(error) => Self::Key(error),
+            other => Self::Registry(other),
+        }
+    }
 }
 
 /// The engine.
