@@ -38,7 +38,7 @@ rust: $(VENV)/.python
 types: $(VENV)/.test
 	$(call say,types)
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest answerable._core
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml answerable._core
 
 python: $(VENV)/.test
 	$(call say,Python tests)

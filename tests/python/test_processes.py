@@ -93,7 +93,8 @@ def script(body: str, *arguments: object) -> list[str]:
 
 def environment(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "ANSWERABLE_MASTER_KEY"}
-    return {**kept, "PYTHONPATH": str(ROOT / "python"), **more}
+    # The package that this process tests, wherever it is installed.
+    return {**kept, "PYTHONPATH": str(Path(ans.__file__).parents[1]), **more}
 
 
 def run(body: str, *arguments: object, quiet: bool = True, **more: str) -> str:
