@@ -38,11 +38,13 @@ rust: $(VENV)/.python
 types: $(VENV)/.test
 	$(call say,types)
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest answerable._core
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml answerable._core
 
 python: $(VENV)/.test
 	$(call say,Python tests)
 	$(BIN)/python -m pytest
+	$(BIN)/python benches/guard.py --smoke
+	cargo bench --locked --profile dev --bench engine -- --smoke
 
 docs: $(VENV)/.python
 	$(call say,Rust documentation)
@@ -55,7 +57,8 @@ faults: $(VENV)/.test ## Attacks, and failing disks
 
 bench: $(VENV)/.test
 	$(call say,benchmarks)
-	cargo bench --locked
+	cargo bench --locked --bench engine
+	$(BIN)/python benches/guard.py
 
 fmt: $(VENV)/.test
 	cargo fmt

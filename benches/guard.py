@@ -1,8 +1,8 @@
 """What a governed call costs from Python: medians over rounds that take turns, in microseconds.
 
 Run by `make bench`; `--smoke` takes a second and only shows that it runs. Machines are shared and
-noisy: read the ratios. `burst` fits the recorder's queue and shows what the caller pays; `sustained`
-is as fast as one core can also pack, seal and hash what was recorded.
+noisy: read the ratios. `burst` fits the recorder's queue and shows what the caller pays;
+`sustained` is as fast as one core can also pack, seal and hash what was recorded.
 """
 
 from __future__ import annotations

@@ -6,48 +6,43 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 
-use super::masking::{Masking, Recorded};
+use super::describe::{MAX_RECORDED, MAX_TEXT, cut};
+use super::draws::{needs, used_up};
+use super::masking::Masking;
 use super::{Durability, Engine};
-use crate::authorizer::{Judgement, Standing, authorize, limit_of, limit_reason};
-use crate::canonical::{Digest, Map, Value, compare_numbers, encode_text};
+use crate::authorizer::{Judgement, Standing, authorize};
+use crate::canonical::{Value, encode_text};
 use crate::chain::Chain;
 use crate::clock::Reading;
 use crate::decision::{Decision, Effect, Reason, code};
 use crate::keys::{KeyError, Owner};
 use crate::principal::EntryId;
-use crate::recorder::{MeterId, Need, Slot, size_of, size_of_text};
+use crate::recorder::{Slot, size_of};
 use crate::registry::Put;
 use crate::request::{Request, ToolName};
-use crate::scope::Limit;
 use crate::store::StoreError;
 use crate::trail::entry::{Draft, Part, kind};
 
 /// How often a judgement is made again because the state moved, before it is denied.
 const MAX_ROUNDS: usize = 100;
-/// The largest recorded value of one argument or result, in bytes of JSON.
-const MAX_RECORDED: usize = 8 * 1024;
-/// The most that a denial's reasons take up, in bytes of JSON.
-const MAX_DETAIL: usize = 12 * 1024;
-/// The largest recorded text of a resource or exception, in bytes.
-const MAX_TEXT: usize = 4 * 1024;
 
 /// A verified chain in force here, with what its hops state and what the state says of it.
 #[derive(Debug)]
 pub struct Bound {
-    chain: Arc<Chain>,
+    pub(super) chain: Arc<Chain>,
     statements: Vec<Option<String>>,
     owner: Owner,
-    fields: Fields,
+    pub(super) fields: Fields,
     standing: RwLock<Option<(u64, Arc<Standing>)>>,
 }
 
 /// What every decision under a chain repeats, encoded once.
 #[derive(Debug)]
-struct Fields {
-    human: Arc<[u8]>,
-    agent: Arc<[u8]>,
-    task: Arc<[u8]>,
-    chain: Arc<[u8]>,
+pub(super) struct Fields {
+    pub(super) human: Arc<[u8]>,
+    pub(super) agent: Arc<[u8]>,
+    pub(super) task: Arc<[u8]>,
+    pub(super) chain: Arc<[u8]>,
 }
 
 impl Bound {
@@ -121,7 +116,7 @@ pub struct Judged {
 /// What an allowed call runs under.
 #[derive(Debug, Clone)]
 struct Under {
-    chain: Arc<Chain>,
+    pub(super) chain: Arc<Chain>,
     tool: ToolName,
     epoch: u64,
     standing: Arc<Standing>,
@@ -293,136 +288,6 @@ impl Engine {
         }))
     }
 
-    /// Fills a decision's entry.
-    fn describe(&self, call: &Call<'_>, decision: &Decision, draft: Draft, owner: &Owner) -> Draft {
-        let codes = decision.reasons.iter().map(|reason| Value::str(&reason.code)).collect();
-        let mut draft = draft;
-        match call.bound {
-            Some(bound) => {
-                let fields = &bound.fields;
-                draft = draft
-                    .with("human", Part::Encoded(fields.human.clone()))
-                    .with("agent", Part::Encoded(fields.agent.clone()))
-                    .with("task", Part::Encoded(fields.task.clone()))
-                    .with("chain", Part::Encoded(fields.chain.clone()));
-            }
-            None => draft = draft.with("human", Part::Word("none")),
-        }
-        draft = draft
-            .with("effect", Part::Word(decision.effect.word()))
-            .with("reasons", Value::List(codes))
-            .with("policy", Value::str(&decision.policy_version))
-            .with_some("parent", call.parent.map(Part::Entry));
-        match &call.request {
-            Ok(request) => {
-                draft = draft.with("tool", Value::str(request.tool.as_str()));
-                let resource =
-                    request.resource.as_ref().map(|resource| resource.as_str().to_owned());
-                let digest = self.request_digest(call.bound, request, resource.as_deref());
-                if let Some(resource) = &resource {
-                    draft = draft.beside("resource", Value::str(resource), owner);
-                }
-                let arguments = self.recorded(&request.arguments, call);
-                draft = draft.beside("arguments", arguments, owner).beside(
-                    "request",
-                    Value::bytes(&digest),
-                    owner,
-                );
-            }
-            Err(_) if crate::request::ToolName::parse(call.tool).is_ok() => {
-                draft = draft.with("tool", Value::str(call.tool));
-            }
-            Err(_) => {
-                draft = draft.with("tool", Value::str("")).beside(
-                    "tool",
-                    Value::str(cut(call.tool, MAX_TEXT)),
-                    owner,
-                );
-            }
-        }
-        if decision.effect != Effect::Allow {
-            draft = draft.beside("detail", detail(&decision.reasons), owner);
-        }
-        if !Slot::fits(&draft) {
-            // The bounds above leave room; should they ever not, the entry itself must stand.
-            draft.beside.retain(|beside| beside.field == "request");
-        }
-        draft
-    }
-
-    fn request_digest(
-        &self,
-        bound: Option<&Bound>,
-        request: &Request,
-        resource: Option<&str>,
-    ) -> Digest {
-        let grant = bound.map_or([0; 32], |bound| bound.chain.leaf().digest);
-        let mut arguments = Vec::with_capacity(128);
-        for (name, value) in request.arguments.iter() {
-            Value::str(name).encode_into(&mut arguments);
-            value.encode_into(&mut arguments);
-        }
-        self.ring.request_digest(&[
-            &grant,
-            request.tool.as_str().as_bytes(),
-            resource.unwrap_or_default().as_bytes(),
-            &arguments,
-        ])
-    }
-
-    /// Arguments as they are recorded: `[how, …]` by name.
-    fn recorded(&self, arguments: &Map, call: &Call<'_>) -> Value {
-        let mut recorded = Map::new();
-        let mut room = 3 * MAX_RECORDED;
-        let mut left_out = 0;
-        for (name, value) in arguments.iter() {
-            // Room is counted as it is taken up in a block.
-            let around = size_of_text(cut(name, 256)) + 128;
-            if around > room {
-                left_out += 1;
-                continue;
-            }
-            room -= around;
-            let word = Value::str(value.type_word());
-            let item = match call.masking.how(name) {
-                Recorded::Mask => vec![Value::str("mask"), word],
-                Recorded::Digest => {
-                    let digest = self.ring.request_digest(&[name.as_bytes(), &value.encode()]);
-                    vec![Value::str("digest"), word, Value::bytes(&digest)]
-                }
-                Recorded::Keep => {
-                    let value = call.masking.veil(name, value);
-                    let spent = size_of(&value);
-                    if spent > MAX_RECORDED.min(room) {
-                        let bytes = value.encode();
-                        let digest = self.ring.request_digest(&[name.as_bytes(), &bytes]);
-                        let size = Value::int(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
-                        vec![Value::str("large"), word, size, Value::bytes(&digest)]
-                    } else {
-                        room -= spent;
-                        vec![Value::str("keep"), value.into_owned()]
-                    }
-                }
-            };
-            recorded.insert(cut(name, 256), Value::List(item));
-        }
-        for (name, word) in call.by_type {
-            let around = size_of_text(cut(name, 256)) + size_of_text(cut(word, 256)) + 128;
-            if around > room {
-                left_out += 1;
-                continue;
-            }
-            room -= around;
-            let item = vec![Value::str("type"), Value::str(cut(word, 256))];
-            recorded.insert(cut(name, 256), Value::List(item));
-        }
-        if left_out > 0 {
-            // The request's digest covers them all the same.
-            recorded.insert("", Value::List(vec![Value::str("left_out"), Value::int(left_out)]));
-        }
-        Value::Map(recorded)
-    }
-
     /// Waits until a decision's entry is durable; turns it into a deny if it cannot be.
     #[must_use]
     pub fn await_decision(&self, judged: Judged) -> Judged {
@@ -544,93 +409,6 @@ impl Engine {
     }
 }
 
-/// The reason for the limit that was used up.
-fn used_up(
-    reached: Option<&MeterId>,
-    draws: &[crate::authorizer::Draw],
-    call: &Call<'_>,
-) -> Reason {
-    let found = call.bound.zip(reached).and_then(|(bound, id)| {
-        let draw = draws.iter().find(|draw| {
-            let hop = bound.chain.hops().get(draw.hop);
-            hop.is_some_and(|hop| hop.digest == id.grant)
-                && draw.limit == usize::from(id.limit)
-                && draw.capability.map_or(u16::MAX, |place| place as u16) == id.capability
-        })?;
-        Some(limit_reason(draw, limit_of(&bound.chain, draw)?))
-    });
-    found.unwrap_or_else(|| Reason::new(code::LIMIT_REACHED, "a limit is used up"))
-}
-
-/// What an allowed call needs of each limit; a deny where a limit cannot be counted.
-fn needs(call: &Call<'_>, judgement: Judgement) -> (Judgement, Vec<(MeterId, Need)>) {
-    let mut needs = Vec::with_capacity(judgement.draws.len());
-    let (Some(bound), Ok(request)) = (call.bound, &call.request) else {
-        return (judgement, needs);
-    };
-    for draw in &judgement.draws {
-        let of = bound.chain.hops().get(draw.hop).zip(limit_of(&bound.chain, draw));
-        let Some((hop, limit)) = of else {
-            // A limit that is not found must never be passed over.
-            return (Judgement::deny(uncountable(draw.hop, "it is not there")), Vec::new());
-        };
-        let need = match limit {
-            Limit::Calls(max) => Need::Call { max: max.get() },
-            Limit::Rate { calls, per_us } => Need::Rate {
-                max: calls.get(),
-                per: i64::try_from(per_us.get()).unwrap_or(i64::MAX),
-            },
-            Limit::Total(total) => {
-                let name = total.argument();
-                match (argument_at(&request.arguments, name), draw.capability) {
-                    (Some(amount), _) => {
-                        let zero = Value::int(0);
-                        if !compare_numbers(amount, &zero).is_some_and(std::cmp::Ordering::is_ge) {
-                            let why = format!("`{name}` is no number from zero up");
-                            return (Judgement::deny(uncountable(draw.hop, &why)), Vec::new());
-                        }
-                        Need::Amount { amount: amount.clone(), max: total.max().clone() }
-                    }
-                    // Over a whole grant, a tool without the argument adds nothing to the total.
-                    (None, None) => continue,
-                    (None, Some(_)) => {
-                        let why = format!("`{name}` is missing");
-                        return (Judgement::deny(uncountable(draw.hop, &why)), Vec::new());
-                    }
-                }
-            }
-        };
-        let place = |place: usize| u16::try_from(place).unwrap_or(u16::MAX);
-        let capability = draw.capability.map_or(u16::MAX, place);
-        let id = MeterId { grant: hop.digest, capability, limit: place(draw.limit) };
-        needs.push((id, need));
-    }
-    (judgement, needs)
-}
-
-fn uncountable(hop: usize, why: &str) -> Reason {
-    Reason::new(code::LIMIT_UNCOUNTABLE, format!("a limit of hop {hop} cannot be counted: {why}"))
-        .at(hop)
-        .fix("pass the argument that the limit adds up, as a number from zero up")
-}
-
-/// An argument, or with dots a field of one.
-fn argument_at<'a>(arguments: &'a Map, name: &str) -> Option<&'a Value> {
-    if let Some(value) = arguments.get(name) {
-        return Some(value);
-    }
-    let mut parts = name.split('.');
-    let mut value = arguments.get(parts.next()?)?;
-    for part in parts {
-        value = match value {
-            Value::Map(map) => map.get(part)?,
-            Value::Record(record) => record.fields.get(part)?,
-            _ => return None,
-        };
-    }
-    Some(value)
-}
-
 fn unrecorded(error: &StoreError) -> Judged {
     let (code, message): (&'static str, Cow<'static, str>) = match error {
         StoreError::Closed | StoreError::Forked => (code::ENGINE_CLOSED, error.to_string().into()),
@@ -650,41 +428,4 @@ fn unrecorded(error: &StoreError) -> Judged {
 fn no_authority() -> Reason {
     Reason::new(code::NO_AUTHORITY, "no grant is in force here, so no human would answer for it")
         .fix("call it inside `with engine.acting(grant):`")
-}
-
-/// A denial's reasons as a value: what the entry tells later.
-fn detail(reasons: &[Reason]) -> Value {
-    let mut room = MAX_DETAIL;
-    let items = reasons.iter().take(16).map(|reason| {
-        let mut map = Map::new();
-        map.insert("code", Value::str(&reason.code));
-        map.insert("message", Value::str(cut(&reason.message, MAX_TEXT / 4)));
-        if let Some(hop) = reason.hop {
-            map.insert("hop", Value::int(i64::try_from(hop).unwrap_or(i64::MAX)));
-        }
-        if let Some(allowed) = &reason.allowed {
-            map.insert("allowed", Value::str(cut(allowed, MAX_TEXT / 4)));
-        }
-        if let Some(fix) = &reason.fix {
-            map.insert("fix", Value::str(cut(fix, MAX_TEXT / 4)));
-        }
-        Value::Map(map)
-    });
-    // The first reason decides, and always fits.
-    let items = items.take_while(|item| {
-        let spent = size_of(item);
-        let fits = spent <= room || room == MAX_DETAIL;
-        room = room.saturating_sub(spent);
-        fits
-    });
-    Value::List(items.collect())
-}
-
-/// The start of a text, at most so many bytes.
-fn cut(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
 }

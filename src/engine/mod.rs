@@ -3,6 +3,8 @@
 //! One engine is one authority and one tenant. State changes run under the sequencing lock; calls
 //! are judged against the state of an epoch and judged again if it moved before they were recorded.
 
+mod describe;
+mod draws;
 mod facts;
 mod inspect;
 mod judge;
@@ -99,7 +101,7 @@ pub enum EngineError {
     Grant(#[from] InvalidGrant),
     /// A state transition.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Registry(RegistryError),
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -114,6 +116,17 @@ pub enum EngineError {
         "the clock is more than 60 s behind the highest time seen; set it right, nothing is granted until then"
     )]
     ClockBehind,
+}
+
+/// What the registry only passed on keeps its own kind.
+impl From<RegistryError> for EngineError {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Store(error) => Self::Store(error),
+            RegistryError::Key(error) => Self::Key(error),
+            other => Self::Registry(other),
+        }
+    }
 }
 
 /// The engine.

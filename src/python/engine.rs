@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+use super::convert::Text;
 use super::endings::{self, Halt, Revocation};
 use super::guard::bind_named;
 use super::lifecycle::{Agents, Humans, Tasks};
@@ -31,7 +32,8 @@ static OPENED: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
 /// The engine that was opened last and is still open.
 pub(super) fn last() -> Option<Arc<Core>> {
     let opened: Vec<Arc<Core>> = OPENED.lock().iter().rev().filter_map(Weak::upgrade).collect();
-    let closed = |core: &Core| matches!(core.check(), Err(StoreError::Closed | StoreError::Forked));
+    // In a forked child the parent's engine answers, by saying that it is closed here.
+    let closed = |core: &Core| matches!(core.check(), Err(StoreError::Closed));
     opened.into_iter().find(|core| !closed(core))
 }
 
@@ -44,10 +46,9 @@ pub(super) fn close_all(py: Python<'_>) -> Option<String> {
     // The last handles are dropped here, without holding the interpreter.
     py.detach(|| {
         let mut failed = None;
-        for core in &open {
+        for core in open {
             failed = core.close().err().or(failed);
         }
-        drop(open);
         failed.map(|error| error.to_string())
     })
 }
@@ -199,11 +200,13 @@ impl Engine {
     fn check(
         &self,
         py: Python<'_>,
-        tool: &str,
-        resource: Option<&str>,
+        tool: Text<'_>,
+        resource: Option<Text<'_>>,
         arguments: Option<&Bound<'_, PyDict>>,
         grant: Option<&Grant>,
     ) -> PyResult<Decision> {
+        let tool = &*tool;
+        let resource = resource.as_deref();
         let request = bind_named(tool, resource, arguments);
         let decision = match &request {
             Ok(request) => {
@@ -221,9 +224,10 @@ impl Engine {
         &self,
         py: Python<'_>,
         target: &Bound<'_, PyAny>,
-        reason: &str,
+        reason: Text<'_>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Revocation> {
+        let reason = &*reason;
         let by = by_of(py, &self.core, by)?;
         let target = endings::target_of(py, &self.core, target)?;
         let revoked = enter(py, || self.core.revoke(&target, reason, by))?;
@@ -235,12 +239,14 @@ impl Engine {
     fn halt(
         &self,
         py: Python<'_>,
-        reason: &str,
+        reason: Text<'_>,
         agent: Option<&Bound<'_, PyAny>>,
         owner: Option<&Bound<'_, PyAny>>,
-        tool: Option<String>,
+        tool: Option<Text<'_>>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
+        let reason = &*reason;
+        let tool = tool.map(|text| text.to_string());
         let target = endings::halted_of(py, &self.core, agent, owner, tool)?;
         let by = by_of(py, &self.core, by)?;
         Ok(enter(py, || self.core.halt(target, reason, by))?.to_string())
@@ -251,12 +257,14 @@ impl Engine {
     fn unhalt(
         &self,
         py: Python<'_>,
-        reason: Option<&str>,
+        reason: Option<Text<'_>>,
         agent: Option<&Bound<'_, PyAny>>,
         owner: Option<&Bound<'_, PyAny>>,
-        tool: Option<String>,
+        tool: Option<Text<'_>>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
+        let reason = reason.as_deref();
+        let tool = tool.map(|text| text.to_string());
         let target = endings::halted_of(py, &self.core, agent, owner, tool)?;
         let by = by_of(py, &self.core, by)?;
         Ok(enter(py, || self.core.unhalt(&target, reason, by))?.to_string())
@@ -302,10 +310,11 @@ impl Engine {
     fn rotate_authority(
         &self,
         py: Python<'_>,
-        reason: &str,
+        reason: Text<'_>,
         overlap: Option<&Bound<'_, PyAny>>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
+        let reason = &*reason;
         let overlap = overlap.map(convert::duration).transpose();
         let overlap = overlap.map_err(|why| errors::invalid(py, &why, ""))?;
         let by = by_of(py, &self.core, by)?;
@@ -317,9 +326,10 @@ impl Engine {
     fn rotate_checkpoint_key(
         &self,
         py: Python<'_>,
-        reason: &str,
+        reason: Text<'_>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
+        let reason = &*reason;
         let by = by_of(py, &self.core, by)?;
         Ok(enter(py, || self.core.rotate_checkpoint_key(reason, by))?.to_string())
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use super::convert::Text;
 use super::endings::{Offboarding, offboarding};
 use super::engine::by_of;
 use super::people::{Agent, Human, agent_id, human_id, public_key, text_of};
@@ -24,10 +25,12 @@ impl Humans {
     fn register(
         &self,
         py: Python<'_>,
-        account: &str,
-        name: Option<&str>,
+        account: Text<'_>,
+        name: Option<Text<'_>>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Human> {
+        let account = &*account;
+        let name = name.as_deref();
         let by = by_of(py, &self.0, by)?;
         let assurance = Assurance::Asserted;
         let new = NewHuman { account, issuer: "local", name, assurance, by };
@@ -40,10 +43,11 @@ impl Humans {
         &self,
         py: Python<'_>,
         human: &Bound<'_, PyAny>,
-        reason: &str,
+        reason: Text<'_>,
         successor: Option<&Bound<'_, PyAny>>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Offboarding> {
+        let reason = &*reason;
         let human = human_id(py, &self.0, human)?;
         let successor = successor.map(|to| human_id(py, &self.0, to)).transpose()?;
         let by = by_of(py, &self.0, by)?;
@@ -92,16 +96,21 @@ impl Agents {
     fn issue(
         &self,
         py: Python<'_>,
-        name: &str,
+        name: Text<'_>,
         owner: &Bound<'_, PyAny>,
-        purpose: &str,
+        purpose: Text<'_>,
         ceiling: &Bound<'_, PyAny>,
         ttl: &Bound<'_, PyAny>,
-        key: Option<&str>,
-        model: Option<&str>,
-        version: Option<&str>,
+        key: Option<Text<'_>>,
+        model: Option<Text<'_>>,
+        version: Option<Text<'_>>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Agent> {
+        let name = &*name;
+        let purpose = &*purpose;
+        let key = key.as_deref();
+        let model = model.as_deref();
+        let version = version.as_deref();
         let owner = human_id(py, &self.0, owner)?;
         let ceiling = scope_of(ceiling)?;
         let ttl = convert::duration(ttl).map_err(|why| errors::invalid(py, &why, ""))?;
@@ -119,9 +128,10 @@ impl Agents {
     fn suspend(
         &self,
         agent: &Bound<'_, PyAny>,
-        reason: &str,
+        reason: Text<'_>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Agent> {
+        let reason = &*reason;
         self.step(agent, by, |id, by| self.0.suspend_agent(id, reason, by))
     }
 
@@ -130,9 +140,10 @@ impl Agents {
     fn resume(
         &self,
         agent: &Bound<'_, PyAny>,
-        reason: Option<&str>,
+        reason: Option<Text<'_>>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Agent> {
+        let reason = reason.as_deref();
         self.step(agent, by, |id, by| self.0.resume_agent(id, reason, by))
     }
 
@@ -141,9 +152,10 @@ impl Agents {
     fn retire(
         &self,
         agent: &Bound<'_, PyAny>,
-        reason: &str,
+        reason: Text<'_>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Agent> {
+        let reason = &*reason;
         self.step(agent, by, |id, by| self.0.retire_agent(id, reason, by))
     }
 
@@ -153,11 +165,13 @@ impl Agents {
         &self,
         py: Python<'_>,
         agent: &Bound<'_, PyAny>,
-        key: Option<&str>,
+        key: Option<Text<'_>>,
         overlap: Option<&Bound<'_, PyAny>>,
-        reason: Option<&str>,
+        reason: Option<Text<'_>>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Agent> {
+        let key = key.as_deref();
+        let reason = reason.as_deref();
         let key = key.map(|key| public_key(py, key)).transpose()?;
         let overlap = overlap.map(convert::duration).transpose();
         let overlap = overlap.map_err(|why| errors::invalid(py, &why, ""))?;
@@ -172,9 +186,10 @@ impl Agents {
         py: Python<'_>,
         agent: &Bound<'_, PyAny>,
         owner: &Bound<'_, PyAny>,
-        reason: Option<&str>,
+        reason: Option<Text<'_>>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Agent> {
+        let reason = reason.as_deref();
         let owner = human_id(py, &self.0, owner)?;
         self.step(agent, by, |id, by| self.0.transfer_agent(id, owner, reason, by))
     }
@@ -186,9 +201,10 @@ impl Agents {
         py: Python<'_>,
         agent: &Bound<'_, PyAny>,
         ttl: &Bound<'_, PyAny>,
-        reason: Option<&str>,
+        reason: Option<Text<'_>>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Agent> {
+        let reason = reason.as_deref();
         let ttl = convert::duration(ttl).map_err(|why| errors::invalid(py, &why, ""))?;
         self.step(agent, by, |id, by| self.0.renew_agent(id, ttl, reason, by))
     }
@@ -205,9 +221,10 @@ impl Agents {
     fn list(
         &self,
         py: Python<'_>,
-        status: Option<&str>,
+        status: Option<Text<'_>>,
         owner: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<Agent>> {
+        let status = status.as_deref();
         if status.is_some_and(|word| !["active", "suspended", "retired"].contains(&word)) {
             let hint = "active, suspended or retired";
             return Err(errors::invalid(py, "there is no such status", hint));
@@ -235,9 +252,10 @@ impl Tasks {
         &self,
         py: Python<'_>,
         task: &Bound<'_, PyAny>,
-        reason: &str,
+        reason: Text<'_>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
+        let reason = &*reason;
         let id = task_id(task)?;
         let by = by_of(py, &self.0, by)?;
         Ok(enter(py, || self.0.end_task(id, reason, by))?.to_string())

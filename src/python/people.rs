@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::convert::Text;
 use super::values::{Capability, capabilities, limits_of, scope_of};
 use super::{convert, enter, errors};
 use crate::engine::{Bound as Held, Delegation, Engine as Core, shown};
@@ -293,12 +294,13 @@ impl Grant {
         py: Python<'_>,
         agent: &Bound<'_, PyAny>,
         scope: &Bound<'_, PyAny>,
-        task: Option<String>,
+        task: Option<Text<'_>>,
         ttl: Option<&Bound<'_, PyAny>>,
         limits: Option<&Bound<'_, PyAny>>,
         max_depth: u8,
         key: Option<&SecretKey>,
     ) -> PyResult<Self> {
+        let task = task.map(|text| text.to_string());
         let ttl = ttl.map(|ttl| convert::duration(ttl));
         let ttl = ttl.transpose().map_err(|why| errors::invalid(py, &why, ""))?;
         let new = Delegation {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use super::convert::Text;
 use super::engine::by_of;
 use super::people::Agent;
 use super::{convert, enter, errors};
@@ -148,9 +149,10 @@ impl Review {
     fn attest(
         &self,
         py: Python<'_>,
-        note: &str,
+        note: Text<'_>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<String> {
+        let note = &*note;
         let by = by_of(py, &self.core, by)?;
         Ok(enter(py, || self.core.attest(&self.inner, note, by))?.to_string())
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt};
 
+use super::convert::Text;
 use super::entries::{Entries, Entry, Row};
 use super::people::{Grant, agent_id, human_id, text_of};
 use super::story::{Chain, Story};
@@ -32,15 +33,21 @@ impl Trail {
         human: Option<&Bound<'_, PyAny>>,
         agent: Option<&Bound<'_, PyAny>>,
         via: Option<&Bound<'_, PyAny>>,
-        tool: Option<&str>,
-        resource: Option<&str>,
-        task: Option<&str>,
-        effect: Option<&str>,
-        reason: Option<String>,
-        kind: Option<String>,
+        tool: Option<Text<'_>>,
+        resource: Option<Text<'_>>,
+        task: Option<Text<'_>>,
+        effect: Option<Text<'_>>,
+        reason: Option<Text<'_>>,
+        kind: Option<Text<'_>>,
         since: Option<&Bound<'_, PyAny>>,
         until: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Entries> {
+        let tool = tool.as_deref();
+        let resource = resource.as_deref();
+        let task = task.as_deref();
+        let effect = effect.as_deref();
+        let reason = reason.map(|text| text.to_string());
+        let kind = kind.map(|text| text.to_string());
         let core = &self.0;
         let wrong = |why: String| errors::invalid(py, &why, "");
         if effect.is_some_and(|effect| !["allow", "deny", "ask"].contains(&effect)) {

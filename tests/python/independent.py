@@ -10,7 +10,8 @@ import hashlib
 import json
 import re
 import struct
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 MAX_LINE = 1 << 20
 
@@ -24,7 +25,11 @@ def sha256(data: bytes) -> bytes:
 
 
 def b64url(text: object) -> bytes:
-    if not isinstance(text, str) or re.fullmatch(r"[A-Za-z0-9_-]*", text) is None or len(text) % 4 == 1:
+    if (
+        not isinstance(text, str)
+        or re.fullmatch(r"[A-Za-z0-9_-]*", text) is None
+        or len(text) % 4 == 1
+    ):
         raise Refused("not base64url")
     data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if b64url_text(data) != text:
@@ -69,7 +74,11 @@ def parse_json(text: str) -> Any:
 
     try:
         value = json.loads(
-            text, object_pairs_hook=pairs, parse_int=Number, parse_float=Number, parse_constant=constant
+            text,
+            object_pairs_hook=pairs,
+            parse_int=Number,
+            parse_float=Number,
+            parse_constant=constant,
         )
         json.dumps(value, ensure_ascii=False).encode()  # lone surrogates do not encode
     except (ValueError, RecursionError) as error:
@@ -85,7 +94,11 @@ def levels(value: Any) -> int:
 
 
 def count(value: Any) -> int:
-    if not isinstance(value, Number) or re.fullmatch(r"[0-9]+", value) is None or int(value) >= 1 << 64:
+    if (
+        not isinstance(value, Number)
+        or re.fullmatch(r"[0-9]+", value) is None
+        or int(value) >= 1 << 64
+    ):
         raise Refused("not a count")
     return int(value)
 
@@ -114,10 +127,18 @@ def instant(text: str) -> int:
     year, month, day, hour, minute, second, micro = map(int, found.groups())
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     lengths = [31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-    if not 1 <= month <= 12 or not 1 <= day <= lengths[month - 1] or hour > 23 or minute > 59 or second > 59:
+    if (
+        not 1 <= month <= 12
+        or not 1 <= day <= lengths[month - 1]
+        or hour > 23
+        or minute > 59
+        or second > 59
+    ):
         raise Refused("no such time")
     before = year - 1
-    days = 365 * before + before // 4 - before // 100 + before // 400 + sum(lengths[: month - 1]) + day
+    days = (
+        365 * before + before // 4 - before // 100 + before // 400 + sum(lengths[: month - 1]) + day
+    )
     return ((days - 719163) * 86400 + hour * 3600 + minute * 60 + second) * 1_000_000 + micro
 
 
@@ -210,7 +231,12 @@ def special(word: str, held: Any, depth: int) -> bytes:
         if word == "$tuple":
             return b"\x0c" + items(held, depth)
         if word == "$enum" and len(held) == 3 and plain[0] and plain[1]:
-            return b"\x0a" + piece(held[0].encode()) + piece(held[1].encode()) + encode(held[2], depth + 1)
+            return (
+                b"\x0a"
+                + piece(held[0].encode())
+                + piece(held[1].encode())
+                + encode(held[2], depth + 1)
+            )
         if word == "$record" and len(held) == 2 and plain[0] and isinstance(held[1], dict):
             return b"\x0e" + piece(held[0].encode()) + fields(held[1], depth)
     raise Refused(f"{word} does not hold what it should")
@@ -271,7 +297,11 @@ class Decoder:
         if tag == 4:
             data = self.take(8)
             number = struct.unpack(">d", data)[0]
-            if number != number or number in (float("inf"), float("-inf")) or data == b"\x80" + bytes(7):
+            if (
+                number != number
+                or number in (float("inf"), float("-inf"))
+                or data == b"\x80" + bytes(7)
+            ):
                 raise Refused("a float is not canonical")
             return ("float", number)
         if tag == 5:
@@ -404,9 +434,7 @@ class Authority:
         self.id = "k4.pid." + b64url_text(hashed)
         self.origin = "answerable/" + self.id
 
-    def statement(
-        self, token: str, signer: "Authority"
-    ) -> tuple[str, "NoteKey", int, "Authority"]:
+    def statement(self, token: str, signer: Authority) -> tuple[str, NoteKey, int, Authority]:
         """The authority that a statement by its key in force names, the checkpoint key, its time, and the key
         in force from there on."""
         if len(token) > 16384 or not token.startswith("v4.public.") or token.count(".") != 2:
@@ -549,13 +577,20 @@ class Note:
         self.signatures = []
         for line in lines[4:-1]:
             parts = line.split(" ")
-            if len(parts) != 3 or parts[0] != "\u2014" or not is_name(parts[1]) or len(b64(parts[2])) < 5:
+            if (
+                len(parts) != 3
+                or parts[0] != "\u2014"
+                or not is_name(parts[1])
+                or len(b64(parts[2])) < 5
+            ):
                 raise Refused("not a signature line")
             self.signatures.append((parts[1], b64(parts[2])))
 
     def by(self, key: NoteKey) -> bool:
         ours = [blob for name, blob in self.signatures if name == key.name and blob[:4] == key.id]
-        return len(ours) == 1 and self.origin == key.name and signed(key.key, self.body, ours[0][4:])
+        return (
+            len(ours) == 1 and self.origin == key.name and signed(key.key, self.body, ours[0][4:])
+        )
 
 
 # Section 8.
@@ -566,7 +601,11 @@ KINDS = (
 
 
 def entry_id(value: Any) -> str | None:
-    if value is None or value[0] != "text" or re.fullmatch(r"ent_[a-z2-7]{25}[aeimquy4]", value[1]) is None:
+    if (
+        value is None
+        or value[0] != "text"
+        or re.fullmatch(r"ent_[a-z2-7]{25}[aeimquy4]", value[1]) is None
+    ):
         return None
     return str(value[1])
 
@@ -627,7 +666,12 @@ class Verifier:
         except Refused:
             pass
         try:
-            if index is None or not {"index", "leaf", "hash"} <= set(fields) <= {"index", "leaf", "hash", "values"}:
+            if index is None or not {"index", "leaf", "hash"} <= set(fields) <= {
+                "index",
+                "leaf",
+                "hash",
+                "values",
+            }:
                 raise Refused("not an entry")
             leaf, stated = encode(fields["leaf"]), b64url(fields["hash"])
             if len(stated) != 32:
@@ -637,7 +681,11 @@ class Verifier:
             if not isinstance(shown, dict):
                 raise Refused("not values")
             for field, value in shown.items():
-                if not isinstance(value, dict) or set(value) != {"salt", "value"} or len(b64url(value["salt"])) != 16:
+                if (
+                    not isinstance(value, dict)
+                    or set(value) != {"salt", "value"}
+                    or len(b64url(value["salt"])) != 16
+                ):
                     raise Refused("not a value")
                 values.append((field, b64url(value["salt"]), encode(value["value"])))
         except Refused:
@@ -653,7 +701,9 @@ class Verifier:
             place["entry"] = entry
         return place
 
-    def leaf(self, line: int, index: int, leaf: bytes, values: list[tuple[str, bytes, bytes]]) -> None:
+    def leaf(
+        self, line: int, index: int, leaf: bytes, values: list[tuple[str, bytes, bytes]]
+    ) -> None:
         place = self.place(line, index, leaf)
         self.order(index, place)
         before = len(self.hashes)
@@ -713,7 +763,9 @@ class Verifier:
         else:
             self.ids[own] = state
 
-    def commitments(self, place: dict[str, Any], held: Any, values: list[tuple[str, bytes, bytes]]) -> None:
+    def commitments(
+        self, place: dict[str, Any], held: Any, values: list[tuple[str, bytes, bytes]]
+    ) -> None:
         if held is not None and held[0] != "map":
             return self.fault("bad_leaf", place)
         committed = held[1] if held is not None else {}
@@ -791,11 +843,14 @@ class Verifier:
                 kept.append(note)
             except Refused:
                 self.fault("since_unverified", {})
-        agree: Callable[[Note], bool] = lambda n: n.size <= size and root(self.hashes[: n.size]) == n.root
+        agree: Callable[[Note], bool] = lambda n: (
+            n.size <= size and root(self.hashes[: n.size]) == n.root
+        )
         kept_sizes = [note.size for note in kept if agree(note)]
         own_sizes = [note.size for _, note in self.own if agree(note)]
         for place, note, smaller, code in [
-            ({"line": line}, note, own_sizes + kept_sizes, "checkpoint_root_mismatch") for line, note in self.own
+            ({"line": line}, note, own_sizes + kept_sizes, "checkpoint_root_mismatch")
+            for line, note in self.own
         ] + [({}, note, kept_sizes, "history_rewritten") for note in kept]:
             through = max(note.size - 1, 0)
             if note.size > size:

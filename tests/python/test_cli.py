@@ -4,134 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import resource
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from shop import ACTIVE, BIDI, ESCAPE, HOSTILE_SENTENCE, LONG, Cli, Shop
 
 import answerable as ans
-from answerable.cli import main, parser
+from answerable.cli import parser
 from answerable.cli.run import COMMANDS
-from answerable.guard import governed
-
-ESCAPE = "\x1b[2J\x1b]0;owned\x07"
-BIDI = "\u202egnp.exe\u2066"
-HOSTILE_NAME = f"Mal{BIDI}\u200bory"
-HOSTILE_SENTENCE = f"Book it\nallow  forged line\tand {BIDI}"
-LONG = "A" * 900_000
-# Everything a terminal or a reader could act on or be fooled by, but the line ends we print.
-ACTIVE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-
-
-@dataclass
-class Shop:
-    """A store that hostile people worked on, closed so that commands can open it."""
-
-    path: Path
-    allowed: str
-    refused: str
-    nameless: str
-    raised: str
-    grant: str
-    child: str
-    token: str
-    task: str
-
-
-@dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Cli = Callable[..., Done]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    path = tmp_path_factory.mktemp("cli") / "governance"
-    with ans.open(path) as engine:
-        alice = engine.humans.register("alice@example.com", name=HOSTILE_NAME)
-        anything = ans.allow("**")
-        planner = engine.agents.issue(
-            f"plan{BIDI}ner", owner=alice, purpose=HOSTILE_SENTENCE, ceiling=anything, ttl="8h"
-        )
-        booker = engine.agents.issue(
-            "booker", owner=alice, purpose="books", ceiling=anything, ttl="8h"
-        )
-        scope = [
-            ans.allow("pay.*", where={"amount": ans.at_most(500), "memo": ans.any_()}),
-            ans.allow("read.**"),
-        ]
-        grant = engine.grant(
-            alice, planner, task=HOSTILE_SENTENCE, ttl="1h", max_depth=2, scope=scope
-        )
-        entries = {}
-        with engine.acting(grant) as held:
-            child = held.delegate(booker, scope=scope[1:], task=f"read{BIDI}")
-            with governed("pay.transfer", {"amount": 80, "memo": ESCAPE}, engine=engine) as call:
-                call.result = ESCAPE
-            entries["allowed"] = call.entry
-            with pytest.raises(ans.AccessDenied) as denied:  # noqa: SIM117
-                with governed("pay.transfer", {"amount": 900, "memo": LONG}, engine=engine):
-                    pytest.fail("the body ran")
-            entries["refused"] = denied.value.decision.entry
-            with pytest.raises(ans.AccessDenied) as denied:  # noqa: SIM117
-                with governed(f"{ESCAPE}{BIDI}{LONG}", {ESCAPE: BIDI}, engine=engine):
-                    pytest.fail("the body ran")
-            entries["nameless"] = denied.value.decision.entry
-            call = governed("read.file", {ESCAPE: BIDI}, engine=engine)
-            with pytest.raises(RuntimeError), call:
-                raise RuntimeError(ESCAPE + BIDI)
-            entries["raised"] = call.entry
-        return Shop(
-            path=path,
-            grant=grant.id,
-            child=child.id,
-            token=child.token,
-            task=grant.task,
-            **{name: str(id_) for name, id_ in entries.items()},
-        )
-
-
-@pytest.fixture
-def shop(made: Shop, tmp_path: Path) -> Shop:
-    """A copy that the test may change."""
-    shutil.copytree(made.path, tmp_path / "governance")
-    shutil.copy2(made.path.with_name("governance.key"), tmp_path / "governance.key")
-    return Shop(**{**vars(made), "path": tmp_path / "governance"})
-
-
-@pytest.fixture
-def cli(shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.setenv("ANSWERABLE_STORE", str(shop.path))
-    monkeypatch.delenv("ANSWERABLE_DEBUG", raising=False)
-    monkeypatch.delenv("COLUMNS", raising=False)
-
-    def run(*argv: str) -> Done:
-        code = main(argv)
-        captured = capsys.readouterr()
-        return Done(code, captured.out, captured.err)
-
-    return run
 
 
 def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
@@ -197,11 +80,15 @@ def test_hostile_calls_are_told_harmlessly(verb: str, entry: str, cli: Cli, shop
         assert len(done.out) < 20_000
 
 
-def test_a_forged_line_stays_inside_its_own(cli: Cli) -> None:
-    for argv in (["tasks", "list"], ["agents", "show", f"plan{BIDI}ner"]):
-        out = cli(*argv).out
-        assert "forged line" in out
-        assert not any(line.lstrip().startswith("allow  forged") for line in out.splitlines())
+@pytest.mark.parametrize("name", NAMES)
+def test_a_forged_line_stays_inside_its_own(
+    name: str, cli: Cli, shop: Shop, tmp_path: Path
+) -> None:
+    done = cli(*every_command(shop, tmp_path)[name])
+    forged = [line for line in (done.out + done.err).splitlines() if "forged line" in line]
+    assert not any(line.lstrip().startswith("allow  forged") for line in forged)
+    if name in ("agents show", "grants show", "tasks list", "trail story"):
+        assert forged, "the sentence that tries it is shown"
 
 
 def test_hostile_arguments_come_back_harmless(cli: Cli) -> None:
@@ -439,98 +326,3 @@ def test_demo_leaves_nothing_behind(
     assert "was not allowed" in done.out
     assert "one edited byte was found" in done.out
     assert sorted(tmp_path.iterdir()) == before
-
-
-def run_outside(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "answerable", *argv]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
-
-
-def test_the_module_is_the_command_line(shop: Shop) -> None:
-    done = run_outside("--version")
-    assert (done.returncode, done.stdout) == (0, f"answerable {ans.__version__}\n")
-    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    done = run_outside("--store", str(shop.path), "trail", "story", "8", env=ascii_only)
-    assert done.returncode == 0, done.stderr
-    assert "\\u2192" in done.stdout
-
-
-def test_help_is_fast() -> None:
-    def once() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert run_outside("--help").returncode == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-    # Processor time, and the best of several: the machine may be busy with other things.
-    assert min(once() for _ in range(5)) < 0.15
-
-
-def test_help_imports_no_framework() -> None:
-    code = (
-        "import sys; from answerable.cli import main\n"
-        "main(['--help'])\n"
-        "print([m for m in ('pydantic', 'langchain', 'opentelemetry', 'tempfile', 'http') "
-        "if m in sys.modules], file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "[]"
-
-
-def test_a_reader_that_leaves_early_is_no_error(shop: Shop) -> None:
-    command = [sys.executable, "-m", "answerable", "--store", str(shop.path), "trail", "show"]
-    read, write = os.pipe()
-    os.close(read)
-    with os.fdopen(write, "wb") as out:
-        done = subprocess.run(
-            [*command, "--all", "--json"], stdout=out, stderr=subprocess.PIPE, check=False
-        )
-    assert (done.returncode, done.stderr) == (141, b"")
-
-
-@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
-def test_colour_is_for_terminals_that_want_it(shop: Shop, no_color: str, coloured: bool) -> None:
-    outer, inner = pty.openpty()
-    environment = {**os.environ, "NO_COLOR": no_color, "TERM": "xterm"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "answerable", "--store", str(shop.path), "trail", "show", "-n", "3"],
-        stdout=inner,
-        env=environment,
-    )
-    process.wait(timeout=30)
-    os.close(inner)
-    seen = os.read(outer, 65_536)
-    os.close(outer)
-    assert (b"\x1b[31mdeny\x1b[0m" in seen.replace(b" ", b"")) is coloured
-
-
-def completions(*words: str) -> set[str]:
-    text = "; ".join(
-        [
-            f"source <({sys.executable} -m answerable completion bash)",
-            f"COMP_WORDS=(answerable {' '.join(words)})",
-            f"COMP_CWORD={len(words)}",
-            "_answerable",
-            'echo "${COMPREPLY[@]}"',
-        ]
-    )
-    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
-
-
-def test_bash_completes() -> None:
-    assert completions("tr") == {"trail"}
-    assert completions("trail", "st") == {"story"}
-    assert completions("--json", "trail", "show", "--ef") == {"--effect"}
-    assert completions("completion", "") >= {"bash", "zsh", "fish"}
-    assert completions("nope", "x") == set()
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_completion_knows_every_command(shell: str, cli: Cli) -> None:
-    script = cli("completion", shell).out
-    for words in COMMANDS:
-        assert re.search(rf"\b{words[-1]}\b", script)
-    if shutil.which(shell):
-        done = subprocess.run([shell, "-n"], input=script, text=True, check=False)
-        assert done.returncode == 0

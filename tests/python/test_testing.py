@@ -12,8 +12,6 @@ import pytest
 import answerable as ans
 from answerable.testing import Decisions, check_tool_contract
 
-pytest_plugins = ["answerable.testing"]
-
 
 @ans.tool("t.fixture")
 def fixture_tool(number: int) -> int:

@@ -84,5 +84,6 @@ def test_pyright_is_content_with_the_public_face(pyright: str, file: str) -> Non
 
 
 def test_the_stub_agrees_with_the_binary() -> None:
-    done = run([sys.executable, "-m", "mypy.stubtest"], "answerable._core")
+    config = ["--mypy-config-file", str(ROOT / "pyproject.toml")]
+    done = run([sys.executable, "-m", "mypy.stubtest", *config], "answerable._core")
     assert done.returncode == 0, done.stdout + done.stderr

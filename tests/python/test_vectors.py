@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import independent as ind  # noqa: E402
+import independent as ind
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 
@@ -57,7 +58,10 @@ def test_commitments() -> None:
         assert ind.field_salt(bytes.fromhex(one["entry_salt"]), one["field"]).hex() == one["salt"]
     for one in vectors["commitments"]:
         value = ind.encode(ind.parse_json(one["json"]))
-        assert ind.commitment(bytes.fromhex(one["salt"]), one["field"], value).hex() == one["commitment"]
+        assert (
+            ind.commitment(bytes.fromhex(one["salt"]), one["field"], value).hex()
+            == one["commitment"]
+        )
 
 
 def test_trees_and_proofs() -> None:

@@ -143,7 +143,7 @@ impl Place {
 fn a_killed_engine_loses_nothing_acknowledged() {
     let place = Place::new();
     let mut dice = Dice(seed());
-    let kills = if full() { 150 } else { 20 };
+    let kills = if full() { 150 } else { 30 };
     let longest = if full() { 500 } else { 250 };
     let (mut root, mut acks) = (PathBuf::new(), PathBuf::new());
     let mut acked = 0;
@@ -169,7 +169,7 @@ fn a_killed_engine_loses_nothing_acknowledged() {
 fn a_killed_bootstrap_is_a_fresh_start_or_a_whole_authority() {
     let place = Place::new();
     let mut dice = Dice(seed());
-    let kills = if full() { 200 } else { 12 };
+    let kills = if full() { 100 } else { 12 };
     let mut whole = 0;
     for kill in 0..kills {
         let root = place.folder(&format!("{kill}"));
@@ -227,7 +227,7 @@ fn cut(place: &Place, recording: &Recording, mode: &str, survival: Survival, cut
 #[test]
 fn a_power_cut_loses_nothing_acknowledged() {
     let place = Place::quick();
-    let (calls, cuts) = if full() { (300, 150) } else { (40, 8) };
+    let (calls, cuts) = if full() { (100, 100) } else { (40, 8) };
     let recording = record(&place, "before", "before", calls);
     for survival in [Survival::Nothing, Survival::Prefix, Survival::Subset] {
         cut(&place, &recording, "before", survival, cuts);
@@ -237,7 +237,7 @@ fn a_power_cut_loses_nothing_acknowledged() {
 #[test]
 fn a_power_cut_loses_no_released_result() {
     let place = Place::quick();
-    let (calls, cuts) = if full() { (200, 60) } else { (20, 3) };
+    let (calls, cuts) = if full() { (60, 40) } else { (20, 3) };
     for mode in ["strict", "after"] {
         let recording = record(&place, mode, mode, calls);
         for survival in [Survival::Nothing, Survival::Subset] {
@@ -250,7 +250,7 @@ fn a_power_cut_loses_no_released_result() {
 fn after_a_failing_call_nothing_is_allowed_and_nothing_acknowledged_is_lost() {
     let mut dice = Dice(seed());
     let place = Place::quick();
-    let points = if full() { 240 } else { 15 };
+    let points = if full() { 120 } else { 15 };
     let mut reported = 0;
     for point in 0..points {
         let (root, name) = (place.folder(&format!("{point}")), format!("{point} acks"));

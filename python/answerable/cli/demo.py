@@ -70,7 +70,8 @@ def _act(run: Run, engine: Any) -> dict[str, Any]:
         ("The call that was allowed", "And the one that was not"), stories, strict=True
     ):
         _title(run, title)
-        _say(run, story.text(time=run.out.time))
+        if not run.out.json:
+            run.out.block(story.text(time=run.out.time))
     return {"paid": paid, "stories": [story.headline for story in stories]}
 
 

@@ -30,6 +30,7 @@ COLOURS = {
     "suspended": YELLOW,
     "warn": YELLOW,
 }
+MOST_OF_A_LINE = 10_000
 MOST = 200  # The most characters of a table's cell.
 NARROWEST = 6  # The least that a cell is cut to.
 BEYOND_ASCII = re.compile(r"[^\x20-\x7e]")
@@ -62,9 +63,13 @@ class Output:
         print(text)
 
     def text(self, text: str, *, colour: str = "") -> None:
-        """Prints foreign text, line by line, each made harmless."""
+        """Prints one line that holds foreign text, made harmless: no other line comes of it."""
+        print(self.paint(shown(text, MOST_OF_A_LINE), colour))
+
+    def block(self, text: str) -> None:
+        """Prints lines of the engine's own, such as a story's: it escaped what is foreign."""
         for line in text.split("\n"):
-            print(self.paint(shown(line, 100_000), colour))
+            self.text(line)
 
     def sentence(self, sentence: str, record: Mapping[str, Any]) -> None:
         """Prints a sentence, or its record as JSON."""

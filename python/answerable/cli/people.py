@@ -167,14 +167,17 @@ def tasks_end(run: Run) -> None:
 
 @command(
     "revoke",
-    Argument("grant", help="the grant's id"),
+    Argument("target", help="the id of a grant, task, agent or human, or a grant's digest"),
     REASON,
     BY,
 )
 def revoke(run: Run) -> None:
-    """Revoke a grant, and everything below it."""
-    done = run.engine.revoke(run.args.grant, reason=run.args.reason, by=run.args.by)
-    run.done(f"{run.args.grant} is revoked", {"grant": run.args.grant, "entry": done.entry})
+    """Revoke a grant, task, agent or human, and everything below it."""
+    made = run.engine.revoke(run.args.target, reason=run.args.reason, by=run.args.by)
+    names = ("entry", "target", "id", "seen", "children", "holder", "issuer", "hint")
+    run.done(f"{run.args.target} is revoked", {name: getattr(made, name) for name in names})
+    if made.hint:
+        run.out.note(f"hint: {made.hint}")
 
 
 def capability(text: str) -> _core.Capability:

@@ -67,7 +67,7 @@ def story(run: Run) -> None:
     text = told.text(time=run.out.time)
     head, _, rest = text.partition("\n")
     run.out.text(head, colour={"allow": "32", "deny": "31"}.get(told.effect, "33"))
-    run.out.text(rest)
+    run.out.block(rest)
 
 
 @command(
@@ -78,7 +78,7 @@ def explain(run: Run) -> None:
     """Say why a call was allowed or not, and the smallest fix."""
     told = run.engine.explain(run.engine.trail.get(entry_of(run.args.entry)))
     record = {name: getattr(told, name) for name in told.__slots__}
-    run.out.sentence(told.for_operator, record)
+    run.out.document(record) if run.out.json else run.out.block(told.for_operator)
 
 
 @command(
@@ -134,8 +134,10 @@ def checkpoint(run: Run) -> None:
     }
     if run.args.out is not None:
         run.done(f"{signed.size} entries under a checkpoint in {run.args.out}", record)
+    elif run.out.json:
+        run.out.document(record)
     else:
-        run.done(signed.text.rstrip("\n"), record)
+        run.out.block(signed.text.rstrip("\n"))
 
 
 @command(

@@ -456,3 +456,27 @@ pub(super) fn duration(object: &Bound<'_, PyAny>) -> Result<i64, String> {
         _ => Err(wrong()),
     }
 }
+
+/// A text argument: `InvalidInput` for anything else, as for every argument that has no meaning.
+#[derive(Clone, Copy)]
+pub(super) struct Text<'a>(pub(super) &'a str);
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.0
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Text<'a> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let wrong = |what: &str| super::errors::invalid(object.py(), what, "");
+        if object.cast::<PyString>().is_err() {
+            return Err(wrong(&format!("expected text, not {}", type_name(&object))));
+        }
+        object.extract().map(Self).map_err(|_| wrong("expected text, not lone surrogates"))
+    }
+}

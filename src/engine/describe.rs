@@ -1,0 +1,192 @@
+//! What a decision's entry says: fields of the leaf, and the values beside it within their bounds.
+
+use super::masking::Recorded;
+use super::{Bound, Call, Engine};
+use crate::canonical::{Digest, Map, Value};
+use crate::decision::{Decision, Effect, Reason};
+use crate::keys::Owner;
+use crate::recorder::{Slot, size_of, size_of_text};
+use crate::request::Request;
+use crate::trail::entry::{Draft, Part};
+
+/// The largest recorded value of one argument or result, in bytes of JSON.
+pub(super) const MAX_RECORDED: usize = 8 * 1024;
+/// The most that a denial's reasons take up, in bytes of JSON.
+const MAX_DETAIL: usize = 12 * 1024;
+/// The largest recorded text of a resource or exception, in bytes.
+pub(super) const MAX_TEXT: usize = 4 * 1024;
+
+impl Engine {
+    /// Fills a decision's entry.
+    pub(super) fn describe(
+        &self,
+        call: &Call<'_>,
+        decision: &Decision,
+        draft: Draft,
+        owner: &Owner,
+    ) -> Draft {
+        let codes = decision.reasons.iter().map(|reason| Value::str(&reason.code)).collect();
+        let mut draft = draft;
+        match call.bound {
+            Some(bound) => {
+                let fields = &bound.fields;
+                draft = draft
+                    .with("human", Part::Encoded(fields.human.clone()))
+                    .with("agent", Part::Encoded(fields.agent.clone()))
+                    .with("task", Part::Encoded(fields.task.clone()))
+                    .with("chain", Part::Encoded(fields.chain.clone()));
+            }
+            None => draft = draft.with("human", Part::Word("none")),
+        }
+        draft = draft
+            .with("effect", Part::Word(decision.effect.word()))
+            .with("reasons", Value::List(codes))
+            .with("policy", Value::str(&decision.policy_version))
+            .with_some("parent", call.parent.map(Part::Entry));
+        match &call.request {
+            Ok(request) => {
+                draft = draft.with("tool", Value::str(request.tool.as_str()));
+                let resource =
+                    request.resource.as_ref().map(|resource| resource.as_str().to_owned());
+                let digest = self.request_digest(call.bound, request, resource.as_deref());
+                if let Some(resource) = &resource {
+                    draft = draft.beside("resource", Value::str(resource), owner);
+                }
+                let arguments = self.recorded(&request.arguments, call);
+                draft = draft.beside("arguments", arguments, owner).beside(
+                    "request",
+                    Value::bytes(&digest),
+                    owner,
+                );
+            }
+            Err(_) if crate::request::ToolName::parse(call.tool).is_ok() => {
+                draft = draft.with("tool", Value::str(call.tool));
+            }
+            Err(_) => {
+                draft = draft.with("tool", Value::str("")).beside(
+                    "tool",
+                    Value::str(cut(call.tool, MAX_TEXT)),
+                    owner,
+                );
+            }
+        }
+        if decision.effect != Effect::Allow {
+            draft = draft.beside("detail", detail(&decision.reasons), owner);
+        }
+        if !Slot::fits(&draft) {
+            // The bounds above leave room; should they ever not, the entry itself must stand.
+            draft.beside.retain(|beside| beside.field == "request");
+        }
+        draft
+    }
+
+    fn request_digest(
+        &self,
+        bound: Option<&Bound>,
+        request: &Request,
+        resource: Option<&str>,
+    ) -> Digest {
+        let grant = bound.map_or([0; 32], |bound| bound.chain.leaf().digest);
+        let mut arguments = Vec::with_capacity(128);
+        for (name, value) in request.arguments.iter() {
+            Value::str(name).encode_into(&mut arguments);
+            value.encode_into(&mut arguments);
+        }
+        self.ring.request_digest(&[
+            &grant,
+            request.tool.as_str().as_bytes(),
+            resource.unwrap_or_default().as_bytes(),
+            &arguments,
+        ])
+    }
+
+    /// Arguments as they are recorded: `[how, …]` by name.
+    fn recorded(&self, arguments: &Map, call: &Call<'_>) -> Value {
+        let mut recorded = Map::new();
+        let mut room = 3 * MAX_RECORDED;
+        let mut left_out = 0;
+        for (name, value) in arguments.iter() {
+            // Room is counted as it is taken up in a block.
+            let around = size_of_text(cut(name, 256)) + 128;
+            if around > room {
+                left_out += 1;
+                continue;
+            }
+            room -= around;
+            let word = Value::str(value.type_word());
+            let item = match call.masking.how(name) {
+                Recorded::Mask => vec![Value::str("mask"), word],
+                Recorded::Digest => {
+                    let digest = self.ring.request_digest(&[name.as_bytes(), &value.encode()]);
+                    vec![Value::str("digest"), word, Value::bytes(&digest)]
+                }
+                Recorded::Keep => {
+                    let value = call.masking.veil(name, value);
+                    let spent = size_of(&value);
+                    if spent > MAX_RECORDED.min(room) {
+                        let bytes = value.encode();
+                        let digest = self.ring.request_digest(&[name.as_bytes(), &bytes]);
+                        let size = Value::int(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+                        vec![Value::str("large"), word, size, Value::bytes(&digest)]
+                    } else {
+                        room -= spent;
+                        vec![Value::str("keep"), value.into_owned()]
+                    }
+                }
+            };
+            recorded.insert(cut(name, 256), Value::List(item));
+        }
+        for (name, word) in call.by_type {
+            let around = size_of_text(cut(name, 256)) + size_of_text(cut(word, 256)) + 128;
+            if around > room {
+                left_out += 1;
+                continue;
+            }
+            room -= around;
+            let item = vec![Value::str("type"), Value::str(cut(word, 256))];
+            recorded.insert(cut(name, 256), Value::List(item));
+        }
+        if left_out > 0 {
+            // The request's digest covers them all the same.
+            recorded.insert("", Value::List(vec![Value::str("left_out"), Value::int(left_out)]));
+        }
+        Value::Map(recorded)
+    }
+}
+
+/// A denial's reasons as a value: what the entry tells later.
+fn detail(reasons: &[Reason]) -> Value {
+    let mut room = MAX_DETAIL;
+    let items = reasons.iter().take(16).map(|reason| {
+        let mut map = Map::new();
+        map.insert("code", Value::str(&reason.code));
+        map.insert("message", Value::str(cut(&reason.message, MAX_TEXT / 4)));
+        if let Some(hop) = reason.hop {
+            map.insert("hop", Value::int(i64::try_from(hop).unwrap_or(i64::MAX)));
+        }
+        if let Some(allowed) = &reason.allowed {
+            map.insert("allowed", Value::str(cut(allowed, MAX_TEXT / 4)));
+        }
+        if let Some(fix) = &reason.fix {
+            map.insert("fix", Value::str(cut(fix, MAX_TEXT / 4)));
+        }
+        Value::Map(map)
+    });
+    // The first reason decides, and always fits.
+    let items = items.take_while(|item| {
+        let spent = size_of(item);
+        let fits = spent <= room || room == MAX_DETAIL;
+        room = room.saturating_sub(spent);
+        fits
+    });
+    Value::List(items.collect())
+}
+
+/// The start of a text, at most so many bytes.
+pub(super) fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
