@@ -2,7 +2,7 @@
 
 Class: budget splitting by fan-out
 Refusal: AccessDenied limit_uncountable
-Check: src/engine/judge.rs:needs: amounts from zero up
+Check: src/engine/draws.rs:needs: amounts from zero up
 """
 
 from __future__ import annotations
