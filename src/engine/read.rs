@@ -10,9 +10,8 @@ use super::{Engine, EngineError};
 use crate::canonical::{Digest, Value, to_json};
 use crate::chain::{Chain, UnverifiedChain};
 use crate::keys::Owner;
-use crate::principal::TaskId;
 use crate::recorder::keyspace;
-use crate::registry::{grant_index_key, load_data_key, task_index_key};
+use crate::registry::{grant_index_key, load_data_key};
 use crate::scope::{ResourcePattern, ToolPattern};
 use crate::store::{Batch, StoreError};
 use crate::trail::block::{Block, BlockError};
@@ -338,22 +337,6 @@ impl Engine {
         let chain = UnverifiedChain::parse(&tokens.join("~"), self.max_hops)?;
         let anchors = self.keys.read().anchors.clone();
         Ok(Some(chain.verify(&anchors, &self.cache)?))
-    }
-
-    /// The sentence of a task.
-    ///
-    /// # Errors
-    /// `Invalid` if it was never opened or its sentence was erased.
-    pub fn task_sentence(&self, id: &TaskId) -> Result<String, EngineError> {
-        let index = self.index_at(&task_index_key(id))?;
-        let entry = match index {
-            Some(index) => self.entry_at(index)?,
-            None => None,
-        };
-        let sentence = entry.as_ref().and_then(|entry| entry.value_text("sentence"));
-        sentence
-            .map(str::to_owned)
-            .ok_or_else(|| EngineError::Invalid(format!("the task {id} has no sentence here")))
     }
 
     pub(super) fn index_at(&self, key: &[u8]) -> Result<Option<u64>, EngineError> {

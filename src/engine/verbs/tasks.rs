@@ -79,6 +79,22 @@ impl Engine {
         Ok(tasks)
     }
 
+    /// The sentence of a task.
+    ///
+    /// # Errors
+    /// `Invalid` if it was never opened or its sentence was erased.
+    pub fn task_sentence(&self, id: &TaskId) -> Result<String, EngineError> {
+        let index = self.index_at(&task_index_key(id))?;
+        let entry = match index {
+            Some(index) => self.entry_at(index)?,
+            None => None,
+        };
+        let sentence = entry.as_ref().and_then(|entry| entry.value_text("sentence"));
+        sentence
+            .map(str::to_owned)
+            .ok_or_else(|| EngineError::Invalid(format!("the task {id} has no sentence here")))
+    }
+
     fn task_told(&self, id: &TaskId) -> Result<Option<Task>, EngineError> {
         let Some(index) = self.index_at(&task_index_key(id))? else { return Ok(None) };
         let Some(opened) = self.entry_at(index)? else { return Ok(None) };
