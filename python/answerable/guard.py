@@ -117,6 +117,7 @@ def _spec(name: str, function: Callable[..., Any], **facts: Any) -> _core.Tool:
     except TypeError as error:
         raise InvalidInput("pass_through is a list of names") from error
     known = {name for name, *_ in parameters}
+    gathering = {(name, kind) for name, kind, *_ in parameters}
     for names, what in ((passed, "pass_through"), (list(record or ()), "record")):
         for given in names:
             if not isinstance(given, str):
@@ -125,6 +126,9 @@ def _spec(name: str, function: Callable[..., Any], **facts: Any) -> _core.Tool:
             open_ended = any(kind == inspect.Parameter.VAR_KEYWORD for _, kind, *_ in parameters)
             if first not in known and first != "return" and not open_ended:
                 raise InvalidInput(f"{what} names `{given}`, which is no argument of the function")
+            if what == "record" and (first, inspect.Parameter.VAR_KEYWORD) in gathering:
+                # Its arguments go by their own names: a way for the gathering name masks nothing.
+                raise InvalidInput(f"record names `**{first}`: name the arguments in it instead")
     engine = facts["engine"]
     if engine is not None and not isinstance(engine, _core.Engine):
         raise InvalidInput(f"expected an engine, not {type(engine).__name__}")

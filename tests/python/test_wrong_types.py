@@ -62,3 +62,11 @@ def test_what_is_no_text_is_invalid_input(engine: ans.Engine, wrong: object) -> 
         with pytest.raises((expected, ans.InvalidInput)):
             verb()
     assert len(engine.trail) <= before + 1  # The operator, who was named first.
+
+
+def test_a_way_to_record_gathered_arguments_names_each() -> None:
+    def pay(**kw: object) -> None: ...
+
+    with pytest.raises(ans.InvalidInput, match="name the arguments in it"):
+        ans.tool("pay.gathered", record={"kw": "mask"})(pay)
+    ans.tool("pay.gathered", record={"memo": "mask"})(pay)
