@@ -309,6 +309,35 @@ impl Recorder {
         written
     }
 
+    /// Writes all that was appended, then runs `run` while nothing is sequenced or written, and no
+    /// data key is made.
+    ///
+    /// # Errors
+    /// As [`Recorder::wait`], and what `run` answered.
+    pub fn still<R>(&self, run: impl FnOnce() -> Result<R, StoreError>) -> Result<R, StoreError> {
+        let mut writing = self.writing.lock();
+        while *writing {
+            self.written.wait(&mut writing);
+        }
+        *writing = true;
+        drop(writing);
+        let turn = Turn(self);
+        let mut writer = self.writer.lock();
+        let mut sequencer = self.sequencer.lock();
+        self.check_health()?;
+        let queue = std::mem::take(&mut sequencer.queue);
+        let written = self.write(&mut writer, self.durable.load(Ordering::Acquire), queue);
+        if let Err(error) = &written {
+            self.fail(error);
+        }
+        let ran = written.and_then(|()| run());
+        drop(sequencer);
+        drop(writer);
+        drop(turn);
+        self.tell_waiters();
+        ran
+    }
+
     /// Calls `waiter` when all entries below `upto` are durable, or cannot become so.
     pub fn notify(&self, upto: u64, waiter: Waiter) {
         let mut sequencer = self.sequencer.lock();

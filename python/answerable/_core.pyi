@@ -175,6 +175,16 @@ class Engine:
                          ttl="30m")
         """
 
+    def backup(self, path: _Path) -> int:
+        """Copies the live store into a new folder, at one moment; answers how many records.
+
+        With the master key, which is not in it, the folder opens as a store. It is older than what
+        goes on here: going back to it has to be said (`answerable doctor --accept-restore`).
+
+        Raises:
+            StoreError: The folder is there already, or cannot be written.
+        """
+
     def accept(self, token: str, *, statements: list[str | None] | None = None) -> Grant:
         """Verifies a chain's text, made here or offline, and takes it up.
 
@@ -1283,6 +1293,56 @@ class Trail:
         The file appears whole or not at all.
         """
 
+    def erase(
+        self,
+        *,
+        human: Human | str | None = None,
+        entry: Entry | str | int | None = None,
+        reason: str,
+        by: Human | str | None = None,
+    ) -> str:
+        """Forgets a human who has left, or the values of one entry, and answers its own entry's id.
+
+        Keys and values go, leaves and proofs stay: ids, times and commitments are as they were, and
+        the trail verifies as before. The store is written anew without what is erased while calls
+        go on, so when this returns nothing of it is left in the store's files, and old copies of
+        them do not open with today's key file. Copies that were exported, and backups together with
+        the key file of their time, are out of its reach.
+
+        Args:
+            human: Everything recorded under their keys: their account and name, their agents'
+                names, their tasks, what was done for them, the reasons they gave.
+            entry: The values of one entry and, for a decision, of its outcome.
+            reason: Why; recorded.
+            by: Who erases.
+
+        Raises:
+            IllegalTransition: The human is still here: offboard them first.
+            InvalidInput: The entry is of a kind that is not erased by itself.
+            StoreError: It is recorded and not done; the next opening does it.
+        """
+
+    def expire(
+        self,
+        *,
+        kinds: list[str] = ...,
+        older_than: _Duration | None = None,
+        reason: str,
+        by: Human | str | None = None,
+    ) -> str:
+        """Drops the values of old entries, as `erase` does, and answers its own entry's id.
+
+        Args:
+            kinds: Of `decision`, `outcome`, `grant`, `task` and `revocation`; the first two
+                unless others are named.
+            older_than: The age; 180 days, which is also the least.
+            reason: Why; recorded.
+            by: Who drops them.
+
+        Raises:
+            InvalidInput: Another kind, or an age below 180 days.
+        """
+
     def verify(self, *, since: _Since | Iterable[_Since] | None = None) -> Report:
         """Verifies the live trail.
 
@@ -1558,6 +1618,10 @@ class Story:
     @property
     def parent(self) -> str | None:
         """The entry of the call that this one was made in."""
+
+    @property
+    def erased(self) -> list[str]:
+        """What was recorded and is erased, or dropped by age: the fields' names."""
 
     def text(self, *, time: Callable[[datetime], str] | None = None) -> str:
         """The story as text.

@@ -5,6 +5,7 @@
 
 mod describe;
 mod draws;
+mod erase;
 mod facts;
 mod inspect;
 mod judge;
@@ -16,7 +17,9 @@ mod review;
 mod story;
 mod verbs;
 mod words;
+mod wrapping;
 
+pub use erase::{Erase, LEAST_AGE};
 pub use inspect::Inspected;
 pub use judge::{Bound, Call, Judged, Outcome};
 pub use masking::{Masking, Recorded, Texts, is_secret};
@@ -153,6 +156,8 @@ pub struct Engine {
     random: RandomPool,
     thread: Mutex<Option<JoinHandle<()>>>,
     closed: AtomicBool,
+    /// Held by whoever erases: one at a time.
+    wrapping: Mutex<wrapping::Wrapping>,
     pid: u32,
 }
 

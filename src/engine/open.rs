@@ -6,20 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
 use parking_lot::{Mutex, RwLock};
 
+use super::erase::Rewriter;
 use super::keys::{AUTHORITY, CHECKPOINT, Keys, assertion, seal};
+use super::wrapping::{Wrapping, wrong_master};
 use super::{Durability, Engine, EngineError};
 use crate::canonical::Value;
 use crate::chain::{Anchors, HopCache, MAX_HOPS};
 use crate::clock::{Clock, Source};
-use crate::keys::{
-    KeyError, KeyRing, MasterKey, RandomPool, SealKey, SecretKey, check_private_file,
-    write_private_file,
-};
+use crate::keys::{KeyError, KeyRing, MasterKey, RandomPool, SecretKey, write_private_file};
 use crate::recorder::{Head, Recorder};
-use crate::registry::{Sealer, State, draft, roots};
+use crate::registry::{Put, Sealer, State, draft, roots};
 use crate::store::{SledStore, Store, StoreError};
 use crate::trail::checkpoint::{CheckpointKey, origin_of, sign_authority_statement};
 use crate::trail::entry::kind;
@@ -118,11 +116,9 @@ impl Engine {
             let what = format!("the records of its authority {made} are gone");
             return Err(StoreError::Corrupt { what }.into());
         }
-        let master = match options.master {
-            MasterSource::Given(key) => key,
-            MasterSource::File => master_file(&key_file(path), fresh)?,
-        };
-        let wrap = wrap_key(&path.join("wrap.key"), &master, fresh)?;
+        let (master, file) = master_of(&options.master, path, fresh)?;
+        let mut wrapping = Wrapping::new(master.clone(), file, path);
+        let wrap = wrapping.open(&*store, fresh)?;
         let ring = Arc::new(KeyRing::new(wrap, &master));
         let head = Head::load(&*store)?;
         let clock = Arc::new(Clock::new(options.clock, head.at));
@@ -169,6 +165,14 @@ impl Engine {
         if made.is_none() {
             write_private_file(&path.join(MADE), format!("{authority_id}\n").as_bytes())?;
         }
+        Rewriter {
+            store: &*store,
+            ring: &ring,
+            recorder: &recorder,
+            authority_id: &authority_id,
+            wrapping: &mut wrapping,
+        }
+        .run()?;
         let mut state = State::load(&*store, &Sealer::new(&ring, &*store))?;
         let mut anchors = Anchors::default();
         for root in &roots {
@@ -206,10 +210,19 @@ impl Engine {
             random: RandomPool::default(),
             thread: Mutex::new(Some(thread)),
             closed: AtomicBool::new(false),
+            wrapping: Mutex::new(wrapping),
             pid: std::process::id(),
         });
         tracing::info!(authority = %engine.authority_id, fresh, "opened");
         Ok(engine)
+    }
+}
+
+impl Engine {
+    /// Names the authority in the folder of a copy, as its last file: a copy without it is none.
+    pub(super) fn copy_made(&self, folder: &Path) -> Result<(), EngineError> {
+        let text = format!("{}\n", self.authority_id);
+        Ok(write_private_file(&folder.join(MADE), text.as_bytes())?)
     }
 }
 
@@ -220,11 +233,23 @@ fn look_ahead(path: &Path, master: &MasterSource) -> Result<(), EngineError> {
     if open || read_made(&path.join(MADE))?.is_none() {
         return Ok(());
     }
-    let master = match master {
-        MasterSource::Given(key) => key.clone(),
-        MasterSource::File => master_file(&key_file(path), false)?,
-    };
-    wrap_key(&path.join("wrap.key"), &master, false).map(|_| ())
+    let (master, file) = master_of(master, path, false)?;
+    Wrapping::new(master, file, path).check()
+}
+
+/// The master key, and its file if the engine keeps it.
+fn master_of(
+    source: &MasterSource,
+    store: &Path,
+    fresh: bool,
+) -> Result<(MasterKey, Option<PathBuf>), EngineError> {
+    match source {
+        MasterSource::Given(key) => Ok((key.clone(), None)),
+        MasterSource::File => {
+            let file = key_file(store);
+            Ok((master_file(&file, fresh)?, Some(file)))
+        }
+    }
 }
 
 /// Leaf 0: the authority's signed statement of origin and checkpoint key, with the keys, in one
@@ -239,8 +264,12 @@ fn first_leaf(
     let ((), ticket) = recorder.sequence(|slot| {
         let statement = sign_authority_statement(authority, checkpoint_key.verifier(), slot.at())?;
         let entry = draft(kind::KEY)?.with("statement", Value::str(&statement));
-        let puts =
-            vec![seal(ring, AUTHORITY, authority)?, seal(ring, CHECKPOINT, checkpoint_seed)?];
+        let (wrap_at, wrap) = Wrapping::mark(&ring.wrapping());
+        let puts = vec![
+            seal(ring, AUTHORITY, authority)?,
+            seal(ring, CHECKPOINT, checkpoint_seed)?,
+            Put::Set(wrap_at, wrap),
+        ];
         slot.push(entry, puts);
         Ok::<(), EngineError>(())
     })?;
@@ -266,34 +295,6 @@ fn master_file(path: &Path, fresh: bool) -> Result<MasterKey, EngineError> {
     }
 }
 
-/// The key that wraps the data keys; it lies outside the store's own files, so that replacing it
-/// is enough to make an erased key unreadable everywhere.
-fn wrap_key(path: &Path, master: &MasterKey, fresh: bool) -> Result<SealKey, EngineError> {
-    const ASSERTION: &str = "answerable/v1/wrap-key";
-    let sealing = master.purpose("wrap");
-    if path.symlink_metadata().is_ok() {
-        check_private_file(path)?;
-        let text = std::fs::read_to_string(path).map_err(|error| KeyError::File {
-            path: path.display().to_string(),
-            what: error.to_string(),
-        })?;
-        let sealed =
-            BASE64URL_NOPAD.decode(text.trim().as_bytes()).map_err(|_| KeyError::Sealed)?;
-        let opened = sealing.open(&sealed, ASSERTION).map_err(|_| wrong_master())?;
-        return Ok(SealKey::from_text(&opened)?);
-    }
-    if !fresh {
-        return Err(EngineError::Key(KeyError::File {
-            path: path.display().to_string(),
-            what: "the key that wraps the store's data keys is not there; restore it from a backup of the store's folder".to_owned(),
-        }));
-    }
-    let key = SealKey::generate()?;
-    let sealed = sealing.seal(&key.expose_text(), ASSERTION)?;
-    write_private_file(path, format!("{}\n", BASE64URL_NOPAD.encode(&sealed)).as_bytes())?;
-    Ok(key)
-}
-
 /// The id of the authority that was made in a folder.
 fn read_made(path: &Path) -> Result<Option<String>, StoreError> {
     let failed = |what: String| StoreError::Unavailable { what: format!("`{MADE}`: {what}") };
@@ -304,11 +305,5 @@ fn read_made(path: &Path) -> Result<Option<String>, StoreError> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(error.to_string())),
-    }
-}
-
-fn wrong_master() -> StoreError {
-    StoreError::Unavailable {
-        what: "the master key is not the one this store was made with, or the sealed keys were changed; give the right key, nothing was touched".to_owned(),
     }
 }

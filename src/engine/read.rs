@@ -9,7 +9,7 @@ use data_encoding::BASE64URL_NOPAD;
 use super::{Engine, EngineError};
 use crate::canonical::{Digest, Value, to_json};
 use crate::chain::{Chain, UnverifiedChain};
-use crate::keys::Owner;
+use crate::keys::{KeyError, Owner};
 use crate::recorder::keyspace;
 use crate::registry::{grant_index_key, load_data_key};
 use crate::scope::{ResourcePattern, ToolPattern};
@@ -22,6 +22,8 @@ use crate::trail::verify::{Disclosed, Report, Verifier, VerifyError};
 
 /// Signed checkpoints, by size, big-endian.
 const CHECKPOINT: &[u8] = b"c/";
+/// How often a block that does not open is read again.
+const REREAD: usize = 3;
 /// How many blocks are read at a time.
 const BLOCKS: usize = 16;
 
@@ -198,9 +200,22 @@ impl Engine {
     }
 
     fn open_block(&self, first: u64, bytes: &[u8]) -> Result<Vec<Entry>, EngineError> {
-        let block = Block::read(first, bytes)?;
         let load = |owner: &Owner| load_data_key(&*self.store, owner);
-        Ok(block.entries(&self.authority_id, &mut |owner| self.ring.find(owner, &load))?)
+        let open = |bytes: &[u8]| {
+            let block = Block::read(first, bytes)?;
+            block.entries(&self.authority_id, &mut |owner| self.ring.find(owner, &load))
+        };
+        let mut opened = open(bytes);
+        for _ in 0..REREAD {
+            if !matches!(opened, Err(BlockError::Key(KeyError::Sealed))) {
+                break;
+            }
+            // An erasure may have sealed it anew since it was read: once that is through, again.
+            self.recorder.flush()?;
+            let again = self.store.get(&keyspace::block(first))?;
+            opened = open(again.as_deref().unwrap_or(bytes));
+        }
+        Ok(opened?)
     }
 
     /// The entries that a filter asks for, oldest first. Outcomes are answered only when their

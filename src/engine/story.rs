@@ -72,6 +72,8 @@ pub struct Story {
     pub outcome: Option<String>,
     /// The entry of the call that this one was made in.
     pub parent: Option<String>,
+    /// What was recorded and is erased: the fields' names.
+    pub erased: Vec<String>,
 }
 
 impl Engine {
@@ -125,6 +127,7 @@ impl Engine {
             policy: entry.text("policy").to_owned(),
             outcome: outcome.map(outcome_words),
             parent: entry.fields.get("parent").and_then(Value::as_str).map(str::to_owned),
+            erased: erased(entry).chain(outcome.into_iter().flat_map(erased)).collect(),
         })
     }
 
@@ -275,6 +278,9 @@ impl Story {
         if let Some(parent) = &self.parent {
             writeln!(f, "  inside   {parent}")?;
         }
+        if !self.erased.is_empty() {
+            writeln!(f, "  erased   {}", shown(&self.erased.join(", "), 200))?;
+        }
         write!(f, "  entry    {} · index {}", self.entry, self.index)
     }
 }
@@ -397,6 +403,11 @@ fn reasons(entry: &Entry) -> Vec<Reason> {
             fix: None,
         })
         .collect()
+}
+
+/// The fields that an entry commits to and has no value of any more.
+fn erased(entry: &Entry) -> impl Iterator<Item = String> + '_ {
+    entry.committed().filter(|field| entry.is_erased(field)).map(str::to_owned)
 }
 
 fn outcome_words(outcome: &Entry) -> String {

@@ -14,8 +14,18 @@ use super::{KeyError, SealKey, random};
 const PREFIX: &str = "k4.local.";
 
 /// The key that all keys at rest are sealed under, each purpose under a key derived from it.
+///
+/// A key file holds a second secret, which each erasure replaces: what the master key alone opens
+/// must not be enough to open old copies of the store.
 #[derive(Debug, Clone)]
-pub struct MasterKey(SealKey);
+pub struct MasterKey {
+    key: SealKey,
+    /// The secrets of erasures: today's first, then the one before while an erasure is under way.
+    erasures: Vec<SealKey>,
+}
+
+/// What the lines of a key file after the first begin with.
+const ERASURE: &str = "erasure ";
 
 impl MasterKey {
     /// A new random key.
@@ -23,7 +33,7 @@ impl MasterKey {
     /// # Errors
     /// `Random` if the operating system gives no random bytes.
     pub fn generate() -> Result<Self, KeyError> {
-        Ok(Self(SealKey::generate()?))
+        Ok(Self { key: SealKey::generate()?, erasures: Vec::new() })
     }
 
     /// From 32 bytes.
@@ -36,18 +46,70 @@ impl MasterKey {
         if bytes.windows(2).all(|pair| matches!(pair, [a, b] if a == b)) {
             return Err(KeyError::Malformed("a master key of 32 equal bytes protects nothing"));
         }
-        Ok(Self(SealKey::from_bytes(bytes)))
+        Ok(Self { key: SealKey::from_bytes(bytes), erasures: Vec::new() })
     }
 
-    /// From PASERK text, `k4.local.…`.
+    /// From PASERK text, `k4.local.…`, or the text of a key file.
     ///
     /// # Errors
     /// `Malformed` for any other text.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         const WRONG: KeyError = KeyError::Malformed("expected text such as `k4.local.…` (PASERK)");
-        let body = text.trim().strip_prefix(PREFIX).ok_or(WRONG)?;
-        let bytes = Zeroizing::new(BASE64URL_NOPAD.decode(body.as_bytes()).map_err(|_| WRONG)?);
-        Self::from_bytes(&bytes)
+        let mut lines = text.trim().lines();
+        let decode = |line: &str| -> Result<Zeroizing<Vec<u8>>, KeyError> {
+            let body = line.trim().strip_prefix(PREFIX).ok_or(WRONG)?;
+            Ok(Zeroizing::new(BASE64URL_NOPAD.decode(body.as_bytes()).map_err(|_| WRONG)?))
+        };
+        let mut master = Self::from_bytes(&decode(lines.next().ok_or(WRONG)?)?)?;
+        for line in lines {
+            let bytes = decode(line.strip_prefix(ERASURE).ok_or(WRONG)?)?;
+            let bytes = bytes.as_slice().try_into().map_err(|_| WRONG)?;
+            master.erasures.push(SealKey::from_bytes(bytes));
+        }
+        Ok(master)
+    }
+
+    /// With a new secret for an erasure, before the one that is today's.
+    ///
+    /// # Errors
+    /// `Random` if the operating system gives no random bytes.
+    pub fn with_erasure(&self) -> Result<Self, KeyError> {
+        let mut next = self.clone();
+        next.erasures.insert(0, SealKey::generate()?);
+        Ok(next)
+    }
+
+    /// How many secrets of erasures it has.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.erasures.len()
+    }
+
+    /// With one of its secrets of erasures alone, by its place among [`MasterKey::wrapping`].
+    #[must_use]
+    pub fn only(&self, place: usize) -> Self {
+        let kept = self.erasures.get(place).cloned();
+        Self { key: self.key.clone(), erasures: kept.into_iter().collect() }
+    }
+
+    /// Replaces the key file it was read from.
+    ///
+    /// # Errors
+    /// `File` if it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), KeyError> {
+        check_private_file(path)?;
+        replace_private_file(path, self.text().as_bytes())
+    }
+
+    /// The text of a key file.
+    fn text(&self) -> Zeroizing<String> {
+        let secret = |key: &SealKey| format!("{PREFIX}{}\n", &*key.expose_text());
+        let mut text = Zeroizing::new(secret(&self.key));
+        for erasure in &self.erasures {
+            text.push_str(ERASURE);
+            text.push_str(&Zeroizing::new(secret(erasure)));
+        }
+        text
     }
 
     /// Reads a key file, after checking that only its owner can.
@@ -68,17 +130,29 @@ impl MasterKey {
     /// # Errors
     /// `File` if it exists already or cannot be written safely.
     pub fn create(path: &Path) -> Result<Self, KeyError> {
-        let bytes = Zeroizing::new(random::<32>()?);
-        let text = Zeroizing::new(format!("{PREFIX}{}\n", BASE64URL_NOPAD.encode(&*bytes)));
-        write_private_file(path, text.as_bytes())?;
+        let made = Self::from_bytes(&*Zeroizing::new(random::<32>()?))?.with_erasure()?;
+        write_private_file(path, made.text().as_bytes())?;
         check_private_file(path)?;
-        Self::from_bytes(&*bytes)
+        Ok(made)
     }
 
     /// The key for one purpose.
     #[must_use]
     pub fn purpose(&self, purpose: &str) -> SealKey {
-        self.0.derive(purpose)
+        self.key.derive(purpose)
+    }
+
+    /// The keys that the wrapping key may be sealed under, today's first: one for each secret of an
+    /// erasure, or one of the master key alone where it has none.
+    #[must_use]
+    pub fn wrapping(&self) -> Vec<SealKey> {
+        let alone = self.purpose("wrap");
+        let each = self.erasures.iter().map(|erasure| {
+            let text = erasure.expose_text();
+            SealKey::from_bytes(alone.digest("answerable/v1/wrap-erasure", &[text.as_bytes()]))
+        });
+        let each: Vec<SealKey> = each.collect();
+        if each.is_empty() { vec![alone] } else { each }
     }
 }
 
@@ -88,11 +162,19 @@ impl MasterKey {
 /// # Errors
 /// `File` if it exists already or cannot be written.
 pub fn write_private_file(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
-    let parent = parent(path);
-    check_folder(parent)?;
     if path.symlink_metadata().is_ok() {
         return Err(file_error(path, &std::io::ErrorKind::AlreadyExists.into()));
     }
+    replace_private_file(path, bytes)
+}
+
+/// As [`write_private_file`], in the place of a file that may be there.
+///
+/// # Errors
+/// `File` if it cannot be written.
+pub fn replace_private_file(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
+    let parent = parent(path);
+    check_folder(parent)?;
     let mut name = OsString::from(".new-");
     name.push(path.file_name().unwrap_or_default());
     let unfinished = path.with_file_name(name);

@@ -8,8 +8,8 @@ mod ring;
 mod seal;
 mod token;
 
-pub use master::{MasterKey, check_private_file, write_private_file};
-pub use ring::{KeyRing, LoadWrapped, Owner};
+pub use master::{MasterKey, check_private_file, replace_private_file, write_private_file};
+pub use ring::{KeyRing, LoadWrapped, Owner, unwrap_key, wrap_key};
 pub use seal::SealKey;
 pub use token::{MAX_TOKEN_BYTES, Statement, sign, untrusted_footer, verify};
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::{KeyError, SealKey};
 use crate::canonical::Digest;
@@ -36,6 +36,13 @@ impl Owner {
         Self(text.into())
     }
 
+    /// The same owner's other key, which records of the store lie under: values of the trail can be
+    /// sealed anew under another key without them.
+    #[must_use]
+    pub fn of_records(&self) -> Self {
+        Self(format!("record/{}", self.0).into())
+    }
+
     /// The text that stands in a block.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -46,9 +53,16 @@ impl Owner {
 /// What the ring needs from the store: a wrapped key, `None` if there is none.
 pub type LoadWrapped<'a> = &'a dyn Fn(&Owner) -> Result<Option<Vec<u8>>, KeyError>;
 
+/// The key that data keys are wrapped under.
+struct Wrap {
+    now: SealKey,
+    /// The one before, for those who read a wrapped key just before it was replaced.
+    before: Option<SealKey>,
+}
+
 /// Data keys by owner, and the keys derived from the master key for other uses.
 pub struct KeyRing {
-    wrap: SealKey,
+    wrap: RwLock<Wrap>,
     requests: SealKey,
     agents: SealKey,
     open: Mutex<HashMap<Owner, SealKey>>,
@@ -59,7 +73,7 @@ impl KeyRing {
     #[must_use]
     pub fn new(wrap: SealKey, master: &super::MasterKey) -> Self {
         Self {
-            wrap,
+            wrap: RwLock::new(Wrap { now: wrap, before: None }),
             requests: master.purpose("request-digests"),
             agents: master.purpose("agent-keys"),
             open: Mutex::new(HashMap::new()),
@@ -87,7 +101,15 @@ impl KeyRing {
             return Ok(Some(key.clone()));
         }
         let Some(wrapped) = load(owner)? else { return Ok(None) };
-        let key = SealKey::from_text(&self.wrap.open(&wrapped, &wrap_assertion(owner))?)?;
+        let wrap = self.wrap.read();
+        let opened = unwrap_key(&wrap.now, owner, &wrapped);
+        let key = match (opened, &wrap.before) {
+            // Read just before it was replaced: good for what was read then, and not kept.
+            (Err(KeyError::Sealed), Some(before)) => {
+                return Ok(Some(unwrap_key(before, owner, &wrapped)?));
+            }
+            (opened, _) => opened?,
+        };
         self.open.lock().insert(owner.clone(), key.clone());
         Ok(Some(key))
     }
@@ -106,9 +128,28 @@ impl KeyRing {
             return Ok((key, None));
         }
         let key = SealKey::generate()?;
-        let wrapped = self.wrap.seal(&key.expose_text(), &wrap_assertion(owner))?;
+        let wrapped = wrap_key(&self.wrap.read().now, owner, &key)?;
         self.open.lock().insert(owner.clone(), key.clone());
         Ok((key, Some(wrapped)))
+    }
+
+    /// The key that data keys are wrapped under.
+    #[must_use]
+    pub fn wrapping(&self) -> SealKey {
+        self.wrap.read().now.clone()
+    }
+
+    /// Puts another wrapping key in force, and forgets every opened key. Nobody may be making a
+    /// data key meanwhile.
+    pub fn rewrap(&self, next: SealKey) {
+        let mut wrap = self.wrap.write();
+        wrap.before = Some(std::mem::replace(&mut wrap.now, next));
+        self.open.lock().clear();
+    }
+
+    /// Forgets the wrapping key before the one in force.
+    pub fn settle(&self) {
+        self.wrap.write().before = None;
     }
 
     /// Forgets an owner's opened key: after its wrapped form could not be stored, or was erased.
@@ -121,6 +162,22 @@ impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<key ring>")
     }
+}
+
+/// Wraps an owner's data key.
+///
+/// # Errors
+/// `Sealed` or `Random`.
+pub fn wrap_key(wrap: &SealKey, owner: &Owner, key: &SealKey) -> Result<Vec<u8>, KeyError> {
+    wrap.seal(&key.expose_text(), &wrap_assertion(owner))
+}
+
+/// Opens an owner's wrapped data key.
+///
+/// # Errors
+/// `Sealed` if it was wrapped under another key.
+pub fn unwrap_key(wrap: &SealKey, owner: &Owner, wrapped: &[u8]) -> Result<SealKey, KeyError> {
+    SealKey::from_text(&wrap.open(wrapped, &wrap_assertion(owner))?)
 }
 
 fn wrap_assertion(owner: &Owner) -> String {

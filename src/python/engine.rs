@@ -148,6 +148,11 @@ impl Engine {
         Trail(self.core.clone())
     }
 
+    /// Copies the live store into a new folder; answers how many records it has.
+    fn backup(&self, py: Python<'_>, path: PathBuf) -> PyResult<u64> {
+        enter(py, || self.core.backup(&path))
+    }
+
     /// Makes a root grant for a human.
     #[pyo3(signature = (human, agent, *, task, scope, ttl, limits=None, max_depth=0, by=None))]
     #[allow(clippy::too_many_arguments)] // The public face's own.

@@ -197,6 +197,11 @@ impl Story {
         self.0.parent.as_deref()
     }
 
+    #[getter]
+    fn erased(&self) -> Vec<String> {
+        self.0.erased.clone()
+    }
+
     /// The story as text, with times as `time` shows them; in UTC without it.
     #[pyo3(signature = (*, time=None))]
     fn text(&self, py: Python<'_>, time: Option<&Bound<'_, PyAny>>) -> PyResult<String> {

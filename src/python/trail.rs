@@ -9,12 +9,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt};
 
 use super::convert::Text;
+use super::engine::by_of;
 use super::entries::{Entries, Entry, Row};
 use super::people::{Grant, agent_id, human_id, text_of};
 use super::story::{Chain, Story};
 use super::verify::{Checkpoint, Report, judge, since_of};
 use super::{convert, enter, errors};
-use crate::engine::{Engine as Core, EngineError, Filter, shown};
+use crate::engine::{Engine as Core, EngineError, Erase, Filter, LEAST_AGE, shown};
 use crate::scope::{ResourcePattern, ToolPattern};
 use crate::trail::entry::kind;
 
@@ -155,6 +156,46 @@ impl Trail {
             std::fs::rename(&partial, &path).map_err(failed)?;
             Ok(wrote.entries)
         })
+    }
+
+    /// Erases a human, or the values of one entry; answers the id of the entry that says so.
+    #[pyo3(signature = (*, human=None, entry=None, reason, by=None))]
+    fn erase(
+        &self,
+        py: Python<'_>,
+        human: Option<&Bound<'_, PyAny>>,
+        entry: Option<&Bound<'_, PyAny>>,
+        reason: Text<'_>,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let core = &self.0;
+        let what = match (human, entry) {
+            (Some(human), None) => Erase::Human(human_id(py, core, human)?),
+            (None, Some(entry)) => Erase::Entry(entry_id(core, entry)?),
+            _ => return Err(errors::invalid(py, "name a human or an entry, one of them", "")),
+        };
+        let by = by_of(py, core, by)?;
+        enter(py, || core.erase(&what, &reason, by)).map(|id| id.to_string())
+    }
+
+    /// Drops the values of entries of some kinds that are older than an age.
+    #[pyo3(signature = (*, kinds=vec!["decision".to_owned(), "outcome".to_owned()], older_than=None, reason, by=None))]
+    fn expire(
+        &self,
+        py: Python<'_>,
+        kinds: Vec<String>,
+        older_than: Option<&Bound<'_, PyAny>>,
+        reason: Text<'_>,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let core = &self.0;
+        let age = match older_than {
+            Some(age) => convert::duration(age).map_err(|why| errors::invalid(py, &why, ""))?,
+            None => LEAST_AGE,
+        };
+        let what = Erase::Older(kinds, core.now_or_mark().saturating_sub(age));
+        let by = by_of(py, core, by)?;
+        enter(py, || core.erase(&what, &reason, by)).map(|id| id.to_string())
     }
 
     /// Verifies the live trail; raises `TrailCorrupted` with every fault and its place.

@@ -223,6 +223,13 @@ impl State {
 }
 
 impl Halts {
+    /// Forgets the reasons that a human gave.
+    pub(super) fn forget(&mut self, by: &HumanId) {
+        for halt in self.all.values_mut().filter(|halt| halt.by == Some(*by)) {
+            halt.reason = None;
+        }
+    }
+
     /// Parses the tool patterns once, for all calls.
     fn index(&mut self) {
         let patterns = self.all.keys().filter_map(|target| match target {

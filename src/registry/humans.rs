@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Put, RegistryError, Sealer, State, check_text, draft};
+use super::{Change, ERASED, Put, RegistryError, Sealer, State, check_text, draft};
 use crate::canonical::Value;
 use crate::keys::{Owner, random};
 use crate::principal::{Assurance, HumanId};
@@ -69,6 +69,12 @@ struct Personal {
     account: String,
     issuer: String,
     name: Option<String>,
+}
+
+impl Personal {
+    fn erased(id: &HumanId) -> Self {
+        Self { account: ERASED.to_owned(), issuer: id.to_string(), name: None }
+    }
 }
 
 fn key(id: &HumanId) -> Vec<u8> {
@@ -151,6 +157,31 @@ impl State {
         Ok(puts)
     }
 
+    /// Forgets what is known of a human who has left: names go, ids and states stay. What the
+    /// store has of it is not touched here.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Illegal` for a human who is still here.
+    pub fn forget_human(&mut self, id: &HumanId) -> Result<(), RegistryError> {
+        let known = self
+            .humans
+            .get(id)
+            .ok_or_else(|| RegistryError::NotFound { kind: "human", name: id.to_string() })?;
+        if !known.offboarded {
+            return Err(RegistryError::Illegal(format!(
+                "`{}` is still here, so agents may act for them; offboard them first",
+                known.display()
+            )));
+        }
+        let Personal { account, issuer, name } = Personal::erased(id);
+        let human = Human { account, issuer, name, ..(**known).clone() };
+        self.humans.insert(*id, Arc::new(human));
+        self.forget_agents(id)?;
+        self.halts.forget(id);
+        self.changed();
+        Ok(())
+    }
+
     fn insert_human(&mut self, human: Arc<Human>) {
         if !human.offboarded {
             self.accounts.insert((human.issuer.clone(), human.account.clone()), human.id);
@@ -187,7 +218,7 @@ pub(super) fn load(
         let opened = sealer.open(&Owner::human(id), &clear.sealed, &format!("human/{id}"))?;
         let personal = match opened {
             Some(text) => super::records::parse(text.as_bytes())?,
-            None => Personal { account: "(erased)".to_owned(), issuer: id.to_string(), name: None },
+            None => Personal::erased(&id),
         };
         state.insert_human(Arc::new(Human {
             id,

@@ -33,6 +33,9 @@ use crate::principal::{AgentId, EntryId, HumanId, TaskId};
 use crate::store::{Store, StoreError};
 use crate::trail::entry::Draft;
 
+/// What stands where something was erased.
+pub const ERASED: &str = "(erased)";
+
 /// Why a transition was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -31,6 +31,7 @@ impl<'a> Sealer<'a> {
     /// # Errors
     /// `Sealed` or `Random`.
     pub fn seal(&mut self, owner: &Owner, text: &str, name: &str) -> Result<Vec<u8>, KeyError> {
+        let owner = &owner.of_records();
         let at = data_key_at(owner);
         let load = |_: &Owner| load_data_key(self.store, owner);
         let (key, made) = self.ring.find_or_make(owner, &load)?;
@@ -50,6 +51,7 @@ impl<'a> Sealer<'a> {
         sealed: &[u8],
         name: &str,
     ) -> Result<Option<String>, KeyError> {
+        let owner = &owner.of_records();
         let load = |_: &Owner| load_data_key(self.store, owner);
         let Some(key) = self.ring.find(owner, &load)? else { return Ok(None) };
         Ok(Some(key.open(sealed, &assertion(name))?.to_string()))

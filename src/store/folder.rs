@@ -23,8 +23,14 @@ const UNFINISHED: &str = ".new-";
 /// A folder that is ours, well kept, and locked by this handle.
 #[derive(Debug)]
 pub(super) struct Folder {
-    path: PathBuf,
+    dir: Dir,
     lock: File,
+}
+
+/// A folder of ours with the store's files: the store's own, or one inside it.
+#[derive(Debug, Clone)]
+pub(super) struct Dir {
+    path: PathBuf,
 }
 
 /// What came of one attempt to take the lock.
@@ -52,17 +58,44 @@ impl Folder {
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Attempt::Held(holder(path))),
             Err(error) => return Err(unavailable("lock its folder", &error.into())),
         }
-        let folder = Self { path: path.to_owned(), lock };
+        let folder = Self { dir: Dir { path: path.to_owned() }, lock };
         if !formatted {
             let text = format!("{FORMAT_WORDS}{FORMAT}\n");
-            folder.write_whole(FORMAT_FILE, text.as_bytes(), true)?;
+            folder.dir.write_whole(FORMAT_FILE, text.as_bytes(), true)?;
         }
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let holder = Holder { pid: std::process::id(), host, started };
         let text = serde_json::to_vec(&holder)
             .map_err(|error| StoreError::Unavailable { what: error.to_string() })?;
-        folder.write_whole(HOLDER_FILE, &text, false)?;
+        folder.dir.write_whole(HOLDER_FILE, &text, false)?;
         Ok(Attempt::Taken(folder))
+    }
+
+    /// The folder's files.
+    pub(super) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Lets go. The lock is released even where a forked child inherited it.
+    pub(super) fn release(self) {
+        if let Err(error) = fs::remove_file(self.dir.path.join(HOLDER_FILE)) {
+            tracing::debug!(%error, "holder file not removed");
+        }
+        if let Err(error) = flock(&self.lock, FlockOperation::Unlock) {
+            tracing::debug!(%error, "store lock not released early");
+        }
+    }
+}
+
+impl Dir {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A folder inside, made or checked.
+    pub(super) fn below(&self, name: &str) -> Result<Self, StoreError> {
+        Ok(Self { path: self.inner(name)? })
     }
 
     /// The file `name` of the folder, made if absent: a file of ours, nobody else may write to it.
@@ -116,16 +149,6 @@ impl Folder {
     /// Makes what was created, renamed or removed in the folder durable.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         sync_folder(&self.path).map_err(|error| unavailable("sync its folder", &error))
-    }
-
-    /// Lets go. The lock is released even where a forked child inherited it.
-    pub(super) fn release(self) {
-        if let Err(error) = fs::remove_file(self.path.join(HOLDER_FILE)) {
-            tracing::debug!(%error, "holder file not removed");
-        }
-        if let Err(error) = flock(&self.lock, FlockOperation::Unlock) {
-            tracing::debug!(%error, "store lock not released early");
-        }
     }
 }
 

@@ -4,9 +4,10 @@
 //! engine lies below: `sled` in a folder, or a database server.
 
 mod folder;
+mod generation;
 mod sled;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,41 @@ pub trait Store: Send + Sync {
     /// well. Any other error leaves open whether the batch will be found after the next open.
     fn commit(&self, batch: Batch) -> Result<(), StoreError>;
 
+    /// Copies every record into fresh files, as `change` answers it, while the store goes on being
+    /// used: files of its own, or a new store in the folder `into`, which must not be there yet.
+    /// Nothing takes effect before [`finish_rewrite`](Store::finish_rewrite).
+    ///
+    /// It is how values are removed for good: a store may keep old versions of what was replaced
+    /// or deleted in its files for as long as it likes.
+    ///
+    /// # Errors
+    /// `change`'s, the store's; [`StoreError::Refused`] where this kind of store cannot.
+    fn prepare_rewrite(
+        &self,
+        into: Option<&Path>,
+        change: &mut Rewrite<'_>,
+    ) -> Result<(), StoreError> {
+        let _ = (into, change);
+        let what = "this kind of store is neither rewritten nor copied here, but by its database"
+            .to_owned();
+        Err(StoreError::Refused { what })
+    }
+
+    /// Copies what was written since, and `last` after it, and ends the copy durably. Fresh files
+    /// of its own take the place of the old ones at once, which are removed. Other calls wait
+    /// meanwhile. Answers how many records were copied.
+    ///
+    /// # Errors
+    /// As [`prepare_rewrite`](Store::prepare_rewrite). The old files stay in force then, unless
+    /// only their removal failed; that is made up for at the next opening.
+    fn finish_rewrite(&self, change: &mut Rewrite<'_>, last: Batch) -> Result<u64, StoreError> {
+        let _ = last;
+        self.prepare_rewrite(None, change).map(|()| 0)
+    }
+
+    /// Gives up a prepared rewrite.
+    fn drop_rewrite(&self) {}
+
     /// Writes what is left and lets go of the store. Later calls answer [`StoreError::Closed`];
     /// a second `close` does nothing.
     ///
@@ -72,6 +108,10 @@ pub trait Store: Send + Sync {
 
 /// What a scan calls with each key and value; it returns whether to go on.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> bool + 'a;
+
+/// What a rewrite makes of a record: its new value, or nothing. It may be asked again for a key
+/// that was written meanwhile; the last answer stands.
+pub type Rewrite<'a> = dyn FnMut(&[u8], &[u8]) -> Result<Option<Vec<u8>>, StoreError> + 'a;
 
 /// Puts and deletes that take effect together, in order: of two on one key, the later stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,6 +150,13 @@ impl Batch {
         self.bytes = self.bytes.saturating_add(key.len());
         self.operations.push(Operation::Delete(key));
         self
+    }
+
+    /// The keys it touches.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.operations.iter().map(|operation| match operation {
+            Operation::Put(key, _) | Operation::Delete(key) => key.as_slice(),
+        })
     }
 
     /// How many operations it holds.

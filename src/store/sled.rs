@@ -15,6 +15,7 @@
 //! - after a failed write its `flush` may wait for ever, and its `Drop` panics when it cannot sync:
 //!   the one is waited for from outside, the other is caught.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,8 +30,9 @@ use std::time::Duration;
 use ::sled::{Config, Db, IVec};
 use parking_lot::{Mutex, RwLock};
 
-use super::folder::{self, Attempt, Folder, unavailable};
-use super::{Batch, Operation, Store, StoreError, Visit};
+use super::folder::{self, Attempt, Dir, Folder, unavailable};
+use super::generation::{self, Fresh};
+use super::{Batch, Operation, Rewrite, Store, StoreError, Visit};
 
 /// 20 entries of the largest size are below a quarter of it.
 const SEGMENT: usize = 8 * 1024 * 1024;
@@ -66,6 +68,10 @@ pub struct SledStore {
     /// How many batches were applied, and how many of them a barrier has covered.
     applied: AtomicU64,
     synced: Mutex<u64>,
+    /// The keys written since a rewrite began; `None` while none is under way.
+    touched: Mutex<Option<BTreeSet<Vec<u8>>>>,
+    /// The records as rewritten so far.
+    fresh: Mutex<Option<Fresh>>,
 }
 
 #[derive(Debug)]
@@ -90,7 +96,7 @@ impl SledStore {
             return Err(StoreError::Forked);
         }
         let folder = lock(path, process, started)?;
-        let (db, data) = match open_locked(path, &folder) {
+        let (db, data) = match generation::current(folder.dir()).and_then(|dir| open_in(&dir)) {
             Ok(opened) => opened,
             Err(error) => {
                 folder.release();
@@ -104,6 +110,8 @@ impl SledStore {
             failed: OnceLock::new(),
             applied: AtomicU64::new(0),
             synced: Mutex::new(0),
+            touched: Mutex::new(None),
+            fresh: Mutex::new(None),
         })
     }
 
@@ -228,6 +236,9 @@ impl Store for SledStore {
             if batch.is_empty() {
                 return Ok(());
             }
+            if let Some(touched) = &mut *self.touched.lock() {
+                touched.extend(batch.keys().map(<[u8]>::to_vec));
+            }
             let mut writes = ::sled::Batch::default();
             for operation in batch.into_operations() {
                 match operation {
@@ -241,8 +252,84 @@ impl Store for SledStore {
         })
     }
 
+    fn prepare_rewrite(
+        &self,
+        into: Option<&Path>,
+        change: &mut Rewrite<'_>,
+    ) -> Result<(), StoreError> {
+        self.alive()?;
+        self.drop_rewrite();
+        {
+            // No commit is under way here: each is either seen by the scan or remembered.
+            let _still = self.open.write();
+            *self.touched.lock() = Some(BTreeSet::new());
+        }
+        let prepared = (|| {
+            let mut fresh = match into {
+                Some(path) => Fresh::make_at(path)?,
+                None => self.with(|open| Fresh::make(open.folder.dir()))?,
+            };
+            let mut failed = Ok(());
+            let scanned = self.scan(&[], None, &mut |key, value| {
+                failed = fresh.copy(key, Some(value), change);
+                failed.is_ok()
+            });
+            match scanned.and(failed).and_then(|()| fresh.flush()) {
+                Ok(()) => {
+                    *self.fresh.lock() = Some(fresh);
+                    Ok(())
+                }
+                Err(error) => {
+                    fresh.abandon();
+                    Err(error)
+                }
+            }
+        })();
+        if prepared.is_err() {
+            self.drop_rewrite();
+        }
+        prepared
+    }
+
+    fn finish_rewrite(&self, change: &mut Rewrite<'_>, last: Batch) -> Result<u64, StoreError> {
+        self.alive()?;
+        let mut open = self.open.write();
+        let held = open.as_mut().ok_or(StoreError::Closed)?;
+        self.healthy()?;
+        let touched = self.touched.lock().take().unwrap_or_default();
+        let fresh =
+            self.fresh.lock().take().ok_or_else(|| StoreError::Refused {
+                what: "no rewrite was prepared".to_owned(),
+            })?;
+        let mut fresh = fresh.catch_up(&held.db, touched, change, last)?;
+        let count = fresh.count();
+        if fresh.is_apart() {
+            fresh.close();
+            return Ok(count);
+        }
+        let put = fresh.put_in_force(held.folder.dir());
+        let (db, data) = put.map_err(|unfinished| match unfinished.in_force {
+            true => self.fail(unfinished.error),
+            false => unfinished.error,
+        })?;
+        // From here on the fresh files are the store; what is left of the old ones is removed now,
+        // or at the next opening.
+        discard(std::mem::replace(&mut held.db, db));
+        held.data = data;
+        generation::current(held.folder.dir())?;
+        Ok(count)
+    }
+
+    fn drop_rewrite(&self) {
+        *self.touched.lock() = None;
+        if let Some(fresh) = self.fresh.lock().take() {
+            fresh.abandon();
+        }
+    }
+
     fn close(&self) -> Result<(), StoreError> {
         self.alive()?;
+        self.drop_rewrite();
         let Some(open) = self.open.write().take() else { return Ok(()) };
         let done = match self.healthy() {
             Ok(()) => self.barrier(&open, u64::MAX),
@@ -256,12 +343,14 @@ impl Store for SledStore {
 
 impl Drop for SledStore {
     fn drop(&mut self) {
-        let Some(open) = self.open.get_mut().take() else { return };
         if self.alive().is_err() {
             // In a forked child sled waits for threads that do not exist.
-            std::mem::forget(open);
+            std::mem::forget(self.open.get_mut().take());
+            std::mem::forget(self.fresh.get_mut().take());
             return;
         }
+        self.drop_rewrite();
+        let Some(open) = self.open.get_mut().take() else { return };
         open.end();
     }
 }
@@ -338,22 +427,23 @@ fn lock(path: &Path, process: u32, started: i64) -> Result<Folder, StoreError> {
     Err(StoreError::Busy { holder: folder::holder(path), path: path.to_owned() })
 }
 
-/// Opens sled in a folder whose lock is ours.
-fn open_locked(path: &Path, folder: &Folder) -> Result<(Db, File), StoreError> {
+/// Opens sled in a folder of a store whose lock is ours.
+pub(super) fn open_in(dir: &Dir) -> Result<(Db, File), StoreError> {
     let failed = |doing: &'static str| move |error: std::io::Error| unavailable(doing, &error);
-    let blobs = folder.inner(BLOBS)?;
-    for name in folder.names()? {
+    let path = dir.path();
+    let blobs = dir.inner(BLOBS)?;
+    for name in dir.names()? {
         let text = name.to_string_lossy();
         if text.starts_with(SNAPSHOT) && text.ends_with(UNFINISHED_SNAPSHOT) {
             fs::remove_file(path.join(&name)).map_err(failed("remove half a snapshot"))?;
         }
     }
     if fs::read(path.join(CONF_FILE)).ok().as_deref() != Some(CONF) {
-        folder.write_whole(CONF_FILE, CONF, true)?;
+        dir.write_whole(CONF_FILE, CONF, true)?;
     }
-    let data = folder.file(DATA_FILE)?;
+    let data = dir.file(DATA_FILE)?;
     data.sync_all().map_err(failed("sync its data"))?;
-    folder.sync()?;
+    dir.sync()?;
 
     let config =
         Config::new().path(path).segment_size(SEGMENT).cache_capacity(CACHE).flush_every_ms(None);
@@ -375,7 +465,7 @@ fn open_locked(path: &Path, folder: &Folder) -> Result<(Db, File), StoreError> {
     })?;
 
     let settled = (|| {
-        for name in folder.names()? {
+        for name in dir.names()? {
             if name.to_string_lossy().starts_with(SNAPSHOT) {
                 folder::tighten(&path.join(&name)).map_err(failed("protect a snapshot"))?;
             }
@@ -383,7 +473,7 @@ fn open_locked(path: &Path, folder: &Folder) -> Result<(Db, File), StoreError> {
         flush(&db)?;
         data.sync_all().map_err(failed("sync its data"))?;
         folder::sync_folder(&blobs).map_err(failed("sync its folder"))?;
-        folder.sync()
+        dir.sync()
     })();
     match settled {
         Ok(()) => Ok((db, data)),
@@ -395,7 +485,7 @@ fn open_locked(path: &Path, folder: &Folder) -> Result<(Db, File), StoreError> {
 }
 
 /// Drops a sled handle: it writes what is left, and panics if it cannot.
-fn discard(db: Db) {
+pub(super) fn discard(db: Db) {
     if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
         tracing::error!("the store could not be closed in order");
     }
@@ -403,7 +493,7 @@ fn discard(db: Db) {
 
 /// sled's `flush`, which after a failed write may wait for ever: so one of its threads waits in
 /// our place, and we look at what it waits for.
-fn flush(db: &Db) -> Result<(), StoreError> {
+pub(super) fn flush(db: &Db) -> Result<(), StoreError> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut flushed = pin!(db.flush_async());
@@ -430,7 +520,7 @@ impl Wake for Unpark {
 }
 
 /// Runs a call into sled; neither its errors nor its panics pass as they are.
-fn calm<T>(call: impl FnOnce() -> ::sled::Result<T>) -> Result<T, StoreError> {
+pub(super) fn calm<T>(call: impl FnOnce() -> ::sled::Result<T>) -> Result<T, StoreError> {
     use ::sled::Error;
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),

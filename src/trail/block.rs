@@ -35,14 +35,14 @@ pub enum BlockError {
 
 /// Values of one entry under one owner: its offset in the block, the owner's salt, the values.
 #[derive(Serialize, Deserialize)]
-struct SealedItem(u32, String, Map2);
+pub(super) struct SealedItem(pub(super) u32, String, Map2);
 
 /// A map in its JSON rendering.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 struct Map2(Value);
 
-fn assertion(authority_id: &str, first: u64, owner: &Owner) -> String {
+pub(super) fn assertion(authority_id: &str, first: u64, owner: &Owner) -> String {
     format!("answerable/v1/block/{authority_id}/{first}/{}", owner.text())
 }
 

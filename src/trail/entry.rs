@@ -36,6 +36,10 @@ pub mod kind {
     pub const HALT: &str = "halt";
     /// An owner looked through what there is, and stands for it.
     pub const REVIEW: &str = "review";
+    /// Values were erased.
+    pub const ERASURE: &str = "erasure";
+    /// An older state of the store was taken up on purpose.
+    pub const RESTORE: &str = "restore";
 }
 
 /// A value beside a leaf.
@@ -239,6 +243,13 @@ impl Entry {
     pub fn digests(&self, key: &str) -> Vec<Digest> {
         let items = self.fields.get(key).and_then(Value::as_list).unwrap_or_default();
         items.iter().filter_map(|item| item.as_bytes()?.try_into().ok()).collect()
+    }
+
+    /// Whether the leaf commits to a field whose value is not there any more: erased, or dropped by
+    /// age.
+    #[must_use]
+    pub fn is_erased(&self, field: &str) -> bool {
+        self.value(field).is_none() && self.committed().any(|committed| committed == field)
     }
 
     /// The names of the fields that the leaf commits to.

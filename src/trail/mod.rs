@@ -3,6 +3,7 @@
 //! `merkle`, `checkpoint` and `proof` are the writer's and the reader's; `verify` shares no path
 //! with them. `docs/formats.md` is normative for all the bytes.
 
+pub mod amend;
 pub mod block;
 pub mod checkpoint;
 pub mod entry;

@@ -42,6 +42,9 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
         "trail verify": ["trail", "verify"],
         "trail checkpoint": ["trail", "checkpoint", "--out", str(folder / f"c{BIDI}")],
         "trail export": ["trail", "export", str(folder / f"t{BIDI}.jsonl")],
+        "trail erase": ["trail", "erase", "--entry", shop.raised, "--reason", HOSTILE_SENTENCE],
+        "trail expire": ["trail", "expire", "--reason", HOSTILE_SENTENCE],
+        "backup": ["backup", str(folder / f"b{BIDI}")],
         "doctor": ["doctor"],
         "completion": ["completion", "bash"],
     }  # fmt: skip

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use life::{Note, Rotation};
 
-use super::{Change, Put, RegistryError, Sealer, State, check_text, draft, scope_value};
+use super::{Change, ERASED, Put, RegistryError, Sealer, State, check_text, draft, scope_value};
 use crate::canonical::Value;
 use crate::keys::{Owner, PublicKey, SecretKey, random};
 use crate::principal::{AgentId, HumanId, Overlap, Status};
@@ -101,6 +101,21 @@ struct Personal {
     model: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<String>,
+}
+
+impl Personal {
+    /// Of an erased owner's agent: nothing is left that it could be granted.
+    fn erased(id: &AgentId) -> Result<Self, RegistryError> {
+        let ceiling =
+            Scope::new(Vec::new()).map_err(|error| RegistryError::Invalid(error.to_string()))?;
+        Ok(Self {
+            name: format!("{ERASED} {id}"),
+            purpose: ERASED.to_owned(),
+            ceiling,
+            model: None,
+            version: None,
+        })
+    }
 }
 
 fn key_at(id: &AgentId) -> Vec<u8> {
@@ -251,6 +266,19 @@ impl State {
         Ok(())
     }
 
+    /// Forgets what a human called their agents, and what those could be granted.
+    pub(super) fn forget_agents(&mut self, owner: &HumanId) -> Result<(), RegistryError> {
+        let owned: Vec<Arc<Agent>> =
+            self.agents.values().filter(|agent| agent.owner == *owner).cloned().collect();
+        for agent in owned {
+            let Personal { name, purpose, ceiling, model, version } = Personal::erased(&agent.id)?;
+            self.names.remove(&agent.name);
+            let agent = Agent { name, purpose, ceiling, model, version, ..(*agent).clone() };
+            self.insert_agent(Arc::new(agent));
+        }
+        Ok(())
+    }
+
     fn insert_agent(&mut self, agent: Arc<Agent>) {
         self.names.insert(agent.name.clone(), agent.id);
         self.keys.insert(agent.key, agent.id);
@@ -328,15 +356,7 @@ pub(super) fn load(
             sealer.open(&Owner::human(clear.owner), &clear.sealed, &format!("agent/{id}"))?;
         let personal = match opened {
             Some(text) => super::records::parse(text.as_bytes())?,
-            // An erased owner: nothing is left that the agent could be granted.
-            None => Personal {
-                name: format!("(erased) {id}"),
-                purpose: "(erased)".to_owned(),
-                ceiling: Scope::new(Vec::new())
-                    .map_err(|error| RegistryError::Invalid(error.to_string()))?,
-                model: None,
-                version: None,
-            },
+            None => Personal::erased(&id)?,
         };
         state.insert_agent(Arc::new(Agent {
             id,

@@ -1,0 +1,251 @@
+//! Generations: the store's files as a whole, written anew beside the old ones and put in their
+//! place at once.
+//!
+//! sled never overwrites in place and keeps old versions in its log, so a value is gone from its
+//! files only when the files are. The first generation lies in the store's folder itself, a later
+//! one in `data-<n>` inside it; `CURRENT` names the one in force and is replaced as a whole.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use ::sled::Db;
+
+use super::folder::{Attempt, Dir, Folder, unavailable};
+use super::sled::{calm, discard, flush, open_in};
+use super::{Batch, MAX_BATCH, Operation, Rewrite, StoreError};
+
+const CURRENT: &str = "CURRENT";
+const DATA: &str = "data-";
+/// sled's own files and folders in the first generation.
+const FIRST: [&str; 3] = ["db", "conf", "blobs"];
+const SNAPSHOT: &str = "snap.";
+/// After how many bytes a write of a copy is full.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// The folder of the generation in force. What is left of others is removed: either it was never
+/// in force, or its successor is.
+pub(super) fn current(dir: &Dir) -> Result<Dir, StoreError> {
+    let number = number(dir)?;
+    let keep = number.map(|number| format!("{DATA}{number}"));
+    if let Some(keep) = &keep
+        && !dir.path().join(keep).join("db").is_file()
+    {
+        let what = format!("`{CURRENT}` names `{keep}`, which is not there");
+        return Err(StoreError::Corrupt { what });
+    }
+    let mut removed = false;
+    for name in dir.names()? {
+        let text = name.to_string_lossy();
+        let first = FIRST.contains(&&*text) || text.starts_with(SNAPSHOT);
+        let old = match &keep {
+            Some(keep) => first || (text.starts_with(DATA) && *text != **keep),
+            None => text.starts_with(DATA),
+        };
+        if old {
+            remove(&dir.path().join(&name)).map_err(|e| unavailable("remove old files", &e))?;
+            removed = true;
+        }
+    }
+    if removed {
+        dir.sync()?;
+    }
+    match keep {
+        Some(keep) => dir.below(&keep),
+        None => Ok(dir.clone()),
+    }
+}
+
+/// The number of the generation in force; `None` for the first.
+fn number(dir: &Dir) -> Result<Option<u64>, StoreError> {
+    let text = match fs::read_to_string(dir.path().join(CURRENT)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unavailable("read `CURRENT`", &error)),
+    };
+    let number = text.trim_end().strip_prefix(DATA).and_then(|rest| rest.parse().ok());
+    number.map(Some).ok_or_else(|| StoreError::Corrupt {
+        what: format!("`{CURRENT}` does not name a folder of the store"),
+    })
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    let gone = if fs::symlink_metadata(path)?.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match gone {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A generation that was not put in force for certain.
+pub(super) struct Unfinished {
+    /// Why.
+    pub(super) error: StoreError,
+    /// Whether it may be in force all the same: the handle must not be used any more.
+    pub(super) in_force: bool,
+}
+
+/// A generation that is being written.
+pub(super) struct Fresh {
+    name: String,
+    db: Db,
+    data: File,
+    dir: Dir,
+    /// The lock of a folder of its own.
+    own: Option<Folder>,
+    batch: Batch,
+}
+
+impl std::fmt::Debug for Fresh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "<fresh {}>", self.name)
+    }
+}
+
+impl Fresh {
+    /// An empty generation beside the one in force.
+    pub(super) fn make(dir: &Dir) -> Result<Self, StoreError> {
+        let next = number(dir)?.unwrap_or(0).saturating_add(1);
+        let name = format!("{DATA}{next}");
+        let left = dir.path().join(&name);
+        if fs::symlink_metadata(&left).is_ok() {
+            remove(&left).map_err(|error| unavailable("remove half a copy", &error))?;
+        }
+        let inner = dir.below(&name)?;
+        dir.sync()?;
+        let (db, data) = open_in(&inner)?;
+        Ok(Self { name, db, data, dir: inner, own: None, batch: Batch::new() })
+    }
+
+    /// An empty store in a folder that is not there yet.
+    pub(super) fn make_at(path: &Path) -> Result<Self, StoreError> {
+        if fs::symlink_metadata(path).is_ok() {
+            let what = format!("`{}` is there already: name a new folder", path.display());
+            return Err(StoreError::Refused { what });
+        }
+        let Attempt::Taken(folder) = Folder::take(path, 0)? else {
+            return Err(StoreError::Busy { holder: None, path: path.to_owned() });
+        };
+        let dir = folder.dir().clone();
+        let (db, data) = open_in(&dir)?;
+        let name = path.display().to_string();
+        Ok(Self { name, db, data, dir, own: Some(folder), batch: Batch::new() })
+    }
+
+    /// Takes up a record, or removes it.
+    pub(super) fn copy(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        change: &mut Rewrite<'_>,
+    ) -> Result<(), StoreError> {
+        match value.map(|value| change(key, value)).transpose()?.flatten() {
+            Some(value) => self.batch.put(key, value),
+            None => self.batch.delete(key),
+        };
+        if self.batch.len() >= MAX_BATCH / 10 || self.batch.bytes() >= MAX_BYTES {
+            self.apply()?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self) -> Result<(), StoreError> {
+        let batch = std::mem::take(&mut self.batch);
+        batch.check()?;
+        let mut writes = ::sled::Batch::default();
+        for operation in batch.into_operations() {
+            match operation {
+                Operation::Put(key, value) => writes.insert(key, value),
+                Operation::Delete(key) => writes.remove(key),
+            }
+        }
+        calm(|| self.db.apply_batch(writes))
+    }
+
+    /// Makes what was copied durable.
+    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+        self.apply()?;
+        flush(&self.db)?;
+        self.data.sync_data().map_err(|error| unavailable("sync a copy", &error))?;
+        self.dir.sync()
+    }
+
+    /// Copies what was written meanwhile, and `last` after it, durably.
+    pub(super) fn catch_up(
+        mut self,
+        old: &Db,
+        touched: BTreeSet<Vec<u8>>,
+        change: &mut Rewrite<'_>,
+        last: Batch,
+    ) -> Result<Self, StoreError> {
+        let done = (|| {
+            for key in touched {
+                let value = calm(|| old.get(&key))?;
+                self.copy(&key, value.as_deref(), change)?;
+            }
+            self.apply()?;
+            self.batch = last;
+            self.flush()
+        })();
+        match done {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    /// How many records were copied.
+    pub(super) fn count(&mut self) -> u64 {
+        calm(|| Ok(self.db.len() as u64)).unwrap_or_default()
+    }
+
+    /// Whether it is a store of its own.
+    pub(super) fn is_apart(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Puts this generation in force.
+    pub(super) fn put_in_force(self, store: &Dir) -> Result<(Db, File), Unfinished> {
+        let named = format!("{}\n", self.name);
+        if let Err(error) = store.write_whole(CURRENT, named.as_bytes(), true) {
+            // Once it may be named as the one in force, it must not be removed.
+            let named = number(store).map(|found| found.map(|n| format!("{DATA}{n}")));
+            if named.is_ok_and(|named| named.as_deref() != Some(&*self.name)) {
+                self.abandon();
+                return Err(Unfinished { error, in_force: false });
+            }
+            discard(self.db);
+            return Err(Unfinished { error, in_force: true });
+        }
+        Ok((self.db, self.data))
+    }
+
+    /// Ends a store of its own.
+    pub(super) fn close(self) {
+        discard(self.db);
+        if let Some(own) = self.own {
+            own.release();
+        }
+    }
+
+    /// Removes what was written. What is left of it is removed at the next opening; a store of its
+    /// own is left unfinished where it is.
+    pub(super) fn abandon(self) {
+        discard(self.db);
+        match self.own {
+            Some(own) => own.release(),
+            None => {
+                if let Err(error) = remove(self.dir.path()) {
+                    tracing::warn!(%error, "half a copy of the store was not removed");
+                }
+            }
+        }
+    }
+}
