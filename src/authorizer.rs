@@ -480,6 +480,17 @@ impl Judgement {
         Self { decision: Decision::deny(vec![reason]), draws: Vec::new() }
     }
 
+    /// An allow that a human has to confirm first, with what it draws; a deny stays one.
+    #[must_use]
+    pub fn asking(self, reason: Reason) -> Self {
+        if self.decision.effect == Effect::Deny {
+            return self;
+        }
+        let version = self.decision.policy_version.clone();
+        let decision = Decision { policy_version: version, ..Decision::ask(vec![reason]) };
+        Self { decision, draws: self.draws }
+    }
+
     /// Whether it allows.
     #[must_use]
     pub fn is_allow(&self) -> bool {

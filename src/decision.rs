@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::principal::ApprovalId;
+
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
@@ -109,6 +111,14 @@ pub mod code {
     pub const HALTED: &str = "halted";
     /// The clock was set back.
     pub const CLOCK_BEHIND: &str = "clock_behind";
+    /// A human must approve this very call first.
+    pub const APPROVAL_REQUIRED: &str = "approval_required";
+    /// A human refused this very call.
+    pub const APPROVAL_REFUSED: &str = "approval_refused";
+    /// The policies that an approval was asked under are not those in force.
+    pub const POLICY_CHANGED: &str = "policy_changed";
+    /// Too many approvals are pending to ask for another.
+    pub const TOO_MANY_APPROVALS: &str = "too_many_approvals";
     /// A limit is used up.
     pub const LIMIT_REACHED: &str = "limit_reached";
     /// A limit adds up an argument that is missing or no number from zero up.
@@ -138,19 +148,31 @@ pub struct Decision {
     pub reasons: Vec<Reason>,
     /// The version of the policies that were asked; `none` if none were ever loaded.
     pub policy_version: Cow<'static, str>,
+    /// The approval that an ask waits for, or that an allow used up.
+    pub approval: Option<ApprovalId>,
 }
 
 impl Decision {
     /// An allow.
     #[must_use]
     pub fn allow() -> Self {
-        Self { effect: Effect::Allow, reasons: Vec::new(), policy_version: "none".into() }
+        Self::new(Effect::Allow, Vec::new())
     }
 
     /// A deny for reasons, of which there is at least one.
     #[must_use]
     pub fn deny(reasons: Vec<Reason>) -> Self {
-        Self { effect: Effect::Deny, reasons, policy_version: "none".into() }
+        Self::new(Effect::Deny, reasons)
+    }
+
+    /// A decision that waits for a human: everything else allows the call.
+    #[must_use]
+    pub fn ask(reasons: Vec<Reason>) -> Self {
+        Self::new(Effect::Ask, reasons)
+    }
+
+    fn new(effect: Effect, reasons: Vec<Reason>) -> Self {
+        Self { effect, reasons, policy_version: "none".into(), approval: None }
     }
 
     /// The sentence that decided, safe to show a model.
@@ -159,7 +181,9 @@ impl Decision {
         let Some(first) = self.reasons.first() else {
             return format!("`{tool}` is allowed");
         };
-        let mut text = format!("`{tool}` was not allowed: {}", first.message);
+        let word =
+            if self.effect == Effect::Ask { "needs a human's approval" } else { "was not allowed" };
+        let mut text = format!("`{tool}` {word}: {}", first.message);
         // A fix that only says again what is allowed stands in the reason, not in the sentence.
         let again = |fix: &&String| first.allowed.as_ref().is_some_and(|words| fix.contains(words));
         if let Some(fix) = first.fix.as_ref().filter(|fix| !again(fix)) {

@@ -448,6 +448,11 @@ impl Slot<'_> {
         self.at
     }
 
+    /// Makes whoever pushes here wait until it is durable, in every mode.
+    pub fn insist(&mut self) {
+        self.must_wait = true;
+    }
+
     /// Whether an entry of this size can be recorded.
     #[must_use]
     pub fn fits(draft: &Draft) -> bool {

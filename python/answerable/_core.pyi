@@ -19,6 +19,8 @@ __all__ = [
     "Agent",
     "AgentUse",
     "Agents",
+    "Approval",
+    "Approvals",
     "Authority",
     "Call",
     "Capability",
@@ -106,6 +108,8 @@ class Engine:
         master_key: bytes | str | None = None,
         clock: _Moment | None = None,
         max_hops: int = 8,
+        approval_ttl: _Duration | None = None,
+        approval_wait: _Duration | None = None,
     ) -> Self: ...
     @property
     def authority(self) -> str:
@@ -183,6 +187,33 @@ class Engine:
 
         Raises:
             StoreError: The folder is there already, or cannot be written.
+        """
+
+    def request_access(
+        self,
+        grant: Grant,
+        *,
+        scope: _Scope,
+        reason: str,
+        ttl: _Duration,
+        limits: _Limits | None = None,
+    ) -> Approval:
+        """Asks a human for a further grant to a grant's holder, for its human and its task.
+
+        Asking the same again while it waits finds the same approval. A yes makes a root grant: it
+        stands in `approval.grant`, lapses with the task, and cannot be delegated from.
+
+        Args:
+            grant: The grant under which the agent works now.
+            scope: What it needs beside that, within the agent's ceiling.
+            reason: Why, in a sentence for whoever answers.
+            ttl: How long the new grant lasts from the answer on.
+            limits: Limits over all its capabilities.
+
+        Raises:
+            InvalidInput: It reaches beyond the agent's ceiling or term, or there is no reason.
+            IllegalTransition: The grant does not hold now, too much waits already, or a human
+                refused the same.
         """
 
     def accept(self, token: str, *, statements: list[str | None] | None = None) -> Grant:
@@ -385,6 +416,9 @@ class Humans:
             NotFound: Nobody has that id or account.
             IllegalTransition: They have left already, or the successor has.
         """
+
+    def operator(self) -> Human:
+        """The operating system's account as a human, asserted: who does what names nobody else."""
 
     def get(self, human: Human | str) -> Human:
         """A human by id, or by account where only one issuer knows it.
@@ -1207,6 +1241,10 @@ class Decision:
         """The version of the policies that were asked; `"none"` without any."""
 
     @property
+    def approval(self) -> str | None:
+        """The id of the approval that an ask waits for, or that an allow used up."""
+
+    @property
     def entry(self) -> str | None:
         """The id of the trail's entry; None if nothing was recorded."""
 
@@ -1616,6 +1654,10 @@ class Story:
         """The version of the policies that were asked."""
 
     @property
+    def approval(self) -> str | None:
+        """What a human was asked and answered, in words; None where nobody was."""
+
+    @property
     def parent(self) -> str | None:
         """The entry of the call that this one was made in."""
 
@@ -1799,6 +1841,170 @@ def close_all() -> str | None:
 # ------------------------------------------------------------------------- the guard's own doorway
 
 @final
+class Approval:
+    """What a human is asked: one call, or access. Its answer is looked up when it is asked for."""
+
+    @property
+    def id(self) -> str:
+        """The id, `apr_…`."""
+
+    @property
+    def kind(self) -> Literal["call", "access"]:
+        """What is asked for."""
+
+    @property
+    def status(self) -> Literal["pending", "approved", "refused", "used", "expired", "ended"]:
+        """Where it stands now."""
+
+    @property
+    def tool(self) -> str:
+        """The tool; empty where access is asked for."""
+
+    @property
+    def resource(self) -> str | None:
+        """The resource; None where there is none, or once erased."""
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """The arguments as they were recorded, in words, by name."""
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """Why the call was not simply allowed."""
+
+    @property
+    def scope(self) -> list[str]:
+        """The scope that is asked for, a line a capability; empty for a call."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why access is asked for, in the asker's words; None for a call, or once erased."""
+
+    @property
+    def ttl(self) -> float | None:
+        """How long access is asked for, in seconds."""
+
+    @property
+    def human(self) -> str:
+        """The id of the human accountable."""
+
+    @property
+    def agent(self) -> str:
+        """The id of the agent that asks."""
+
+    @property
+    def human_name(self) -> str:
+        """What people call the human accountable."""
+
+    @property
+    def via(self) -> list[str]:
+        """What the agents of the chain are called, from the root."""
+
+    @property
+    def task(self) -> str:
+        """The task's id."""
+
+    @property
+    def sentence(self) -> str | None:
+        """The task's sentence; None once erased."""
+
+    @property
+    def policy_version(self) -> str:
+        """The version of the policies that asked."""
+
+    @property
+    def entry(self) -> str:
+        """The id of the entry that asks."""
+
+    @property
+    def decision(self) -> str | None:
+        """The id of the decision that asked; None where access is asked for."""
+
+    @property
+    def asked_at(self) -> datetime:
+        """When it was asked for."""
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it lapses, answered or not."""
+
+    @property
+    def by(self) -> str | None:
+        """The id of the human who answered."""
+
+    @property
+    def by_name(self) -> str | None:
+        """What people call the human who answered."""
+
+    @property
+    def assurance(self) -> Literal["asserted", "oidc", "signed"] | None:
+        """How sure we were of who answered."""
+
+    @property
+    def answered_at(self) -> datetime | None:
+        """When it was answered."""
+
+    @property
+    def note(self) -> str | None:
+        """The note of who answered; None without one, or once erased."""
+
+    @property
+    def because(self) -> str | None:
+        """The code of what ended it, such as `revoked`."""
+
+    @property
+    def used(self) -> str | None:
+        """The id of the decision that used the yes."""
+
+    @property
+    def grant(self) -> Grant | None:
+        """The grant that a yes to access gave."""
+
+    def wait(self, timeout: _Duration | None = None) -> bool:
+        """Waits until it is not pending any more; answers whether it is not.
+
+        Args:
+            timeout: How long at most; without it, until it is answered, ends, or the engine closes.
+        """
+
+    def when_answered(self, done: Callable[[], object]) -> int:
+        """Calls `done` once, from another thread, when it is not pending any more."""
+
+    def forget(self, token: int) -> None:
+        """Takes back what `when_answered` answered a token for."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@disjoint_base
+class Approvals:
+    """The approvals of an engine."""
+
+    def __new__(cls, engine: Engine) -> Self: ...
+    def pending(self) -> list[Approval]:
+        """What waits for a human, oldest first."""
+
+    def list(self, *, status: str | None = None) -> list[Approval]:
+        """Approvals by status, oldest first; all of them without one."""
+
+    def get(self, approval: Approval | str) -> Approval:
+        """One approval, open or not.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
+
+    def approve(
+        self, approval: Approval | str, *, by: Human | str, note: str | None = None
+    ) -> Approval:
+        """Records a human's yes."""
+
+    def refuse(
+        self, approval: Approval | str, *, by: Human | str, note: str | None = None
+    ) -> Approval:
+        """Records a human's no."""
+
+@final
 class Authority:
     """The authority in force in a block: a grant, and whether the block still runs."""
 
@@ -1829,6 +2035,7 @@ class Tool:
         engine: Engine | None = None,
         dangerous: bool = False,
         strict: bool = True,
+        wait: _Duration | None = None,
     ) -> Self: ...
     @property
     def name(self) -> str:
@@ -1837,6 +2044,9 @@ class Tool:
     @property
     def dangerous(self) -> bool:
         """Whether it was declared dangerous."""
+
+    def patience(self, approval: Approval) -> float | None:
+        """How long a call that asks waits for its answer, in seconds; None where it does not."""
 
     def begin(
         self,
@@ -1853,6 +2063,7 @@ class Tool:
         """Judges a call and records the decision; answers the arguments to pass on.
 
         Raises:
+            ApprovalRequired: A human must approve the call first.
             AccessDenied: And nothing else.
         """
 

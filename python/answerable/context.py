@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from answerable import _core
+from answerable.approvals import Approvals
 from answerable.errors import AccessDenied, InvalidInput
 from answerable.explain import Explanation
 
@@ -100,6 +101,11 @@ class Engine(_core.Engine):
         )
         return acting(grant)
 
+    @property
+    def approvals(self) -> Approvals:
+        """What waits for a human, and the answers."""
+        return Approvals(self, _somebody_acts)
+
     def explain(self, entry: _core.Entry | str) -> Explanation:
         """Says why a call was allowed or not, for whoever has to act on it.
 
@@ -113,6 +119,10 @@ class Engine(_core.Engine):
             InvalidInput: There is no such entry, or it records no call.
         """
         return Explanation.of(self.trail.story(entry))
+
+
+def _somebody_acts() -> bool:
+    return _authority.get() is not None or _call.get() is not None
 
 
 class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - used as a verb.
@@ -344,6 +354,8 @@ def open(
     master_key: bytes | str | Callable[[], bytes | str] | None = None,
     clock: Any = None,
     max_hops: int = 8,
+    approval_ttl: str | float | timedelta = "1h",
+    approval_wait: str | float | timedelta | None = None,
 ) -> Engine:
     """Opens a store, and makes it and its authority the first time.
 
@@ -356,6 +368,9 @@ def open(
             `<path>.key`, which the first opening makes with mode 0600.
         clock: A fixed time, for tests; `engine.set_clock` moves it.
         max_hops: How many hops a chain may have, 1 to 64.
+        approval_ttl: How long an approval waits for its answer, and its yes for the call.
+        approval_wait: How long a call that needs a human's approval waits for it; without it such
+            a call raises `ApprovalRequired` at once. A tool's own `wait` goes first.
 
     Returns:
         The engine: a context manager that closes itself.
@@ -372,6 +387,8 @@ def open(
         master_key=_master_key(master_key),
         clock=clock,
         max_hops=max_hops,
+        approval_ttl=approval_ttl,
+        approval_wait=approval_wait,
     )
     _folders.add(os.path.realpath(engine.path))
     return engine

@@ -109,6 +109,8 @@ def _for_operator(story: _core.Story, allowed: str | None) -> str:
             lines += _narrowed(story, reason)
         if reason.fix:
             lines.append(_line("to fix it", shown(reason.fix, 500)))
+    if story.approval is not None:
+        lines.append(_line("approval", shown(story.approval, 500)))
     lines.append(_line("entry", story.entry))
     return "\n".join(lines)
 

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from answerable import _core
 from answerable.context import _authority, _call, in_force
 from answerable.errors import InvalidInput
-from answerable.wrappers import begin_async, finish_async, wrapped
+from answerable.wrappers import begin, begin_async, finish_async, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import timedelta
     from types import TracebackType
 
 __all__ = ["governed", "tool"]
@@ -39,6 +40,7 @@ def tool(
     dangerous: bool = False,
     pass_through: Iterable[str] = (),
     engine: _core.Engine | None = None,
+    wait: str | float | timedelta | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Makes a function a governed tool: no call of it runs without a recorded allow.
 
@@ -52,6 +54,8 @@ def tool(
             framework injects.
         engine: The engine to ask; without it, that of the authority in force, else the last
             opened.
+        wait: How long a call that needs a human's approval waits for it; without it, as the engine
+            was opened with `approval_wait`, and without that it raises `ApprovalRequired` at once.
 
     Returns:
         A decorator that keeps signature, name, documentation and kind of the function.
@@ -82,6 +86,7 @@ def tool(
             dangerous=dangerous,
             pass_through=pass_through,
             engine=engine,
+            wait=wait,
         )
         wrapper = wrapped(spec, body)
         _register(name, wrapper)
@@ -215,7 +220,7 @@ class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncC
 
     def __enter__(self) -> governed:
         return self._entered(
-            *self._spec.begin(self._authority, self._parent, (), self._given, **self._facts)
+            *begin(self._spec, self._authority, self._parent, (), self._given, **self._facts)
         )
 
     def __exit__(

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import time
 import types
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -24,14 +25,16 @@ from answerable.context import (
     kind_of,
     marked,
 )
+from answerable.errors import ApprovalRequired
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 
-__all__ = ["begin_async", "finish_async", "wrapped"]
+__all__ = ["begin", "begin_async", "finish_async", "wrapped"]
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
+Begun = tuple[_core.Call, Args, Kwargs]
 Opened = tuple[_core.Call, "AsyncGenerator[Any, Any]"]
 
 
@@ -51,7 +54,12 @@ def _plain(spec: _core.Tool, function: Callable[..., Any]) -> Any:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         receiver = bool(args) and is_receiver(args[0])
         authority = get_authority()
-        call, args, kwargs = begin(authority, get_call(), args, kwargs, receiver=receiver)
+        try:
+            call, args, kwargs = begin(authority, get_call(), args, kwargs, receiver=receiver)
+        except ApprovalRequired as asked:
+            call, args, kwargs = _begin_answered(
+                spec, asked, authority, get_call(), args, kwargs, receiver=receiver
+            )
         token = enter(call)
         try:
             result = function(*args, **kwargs)
@@ -115,7 +123,7 @@ def _generator(
     kwargs: Kwargs,
     receiver: bool,
 ) -> Generator[Any, Any, Any]:
-    call, args, kwargs = spec.begin(authority, parent, args, kwargs, receiver=receiver)
+    call, args, kwargs = begin(spec, authority, parent, args, kwargs, receiver=receiver)
     try:
         with in_force(authority, call):
             body = function(*args, **kwargs)
@@ -219,6 +227,42 @@ _LATE: dict[type, Any] = {
 }
 
 
+def begin(
+    spec: _core.Tool,
+    authority: _core.Authority | None,
+    parent: _core.Call | None,
+    args: Args,
+    kwargs: Kwargs,
+    **facts: Any,
+) -> Begun:
+    """As `Tool.begin`; a call that asks waits for its answer where that is configured."""
+    try:
+        return spec.begin(authority, parent, args, kwargs, **facts)
+    except ApprovalRequired as asked:
+        return _begin_answered(spec, asked, authority, parent, args, kwargs, **facts)
+
+
+def _begin_answered(
+    spec: _core.Tool,
+    asked: ApprovalRequired,
+    authority: _core.Authority | None,
+    parent: _core.Call | None,
+    args: Args,
+    kwargs: Kwargs,
+    **facts: Any,
+) -> Begun:
+    """Waits for the answer, then has the same call judged anew: the answer is no judgement."""
+    until: float | None = None
+    while True:
+        left, until = _left(spec, asked, until)
+        if left is None or not asked.approval.wait(left):
+            raise asked
+        try:
+            return spec.begin(authority, parent, args, kwargs, **facts)
+        except ApprovalRequired as again:
+            asked = again
+
+
 async def begin_async(
     spec: _core.Tool,
     authority: _core.Authority | None,
@@ -226,8 +270,59 @@ async def begin_async(
     args: Args,
     kwargs: Kwargs,
     **facts: Any,
-) -> tuple[_core.Call, Args, Kwargs]:
-    """As `Tool.begin`, without blocking the loop while the entry becomes durable."""
+) -> Begun:
+    """As `begin`, without blocking the loop while an entry becomes durable or a human thinks."""
+    until: float | None = None
+    while True:
+        try:
+            return await _begin_async(spec, authority, parent, args, kwargs, **facts)
+        except ApprovalRequired as asked:
+            left, until = _left(spec, asked, until)
+            if left is None or not await _answered(asked.approval, left):
+                raise
+
+
+def _left(
+    spec: _core.Tool, asked: ApprovalRequired, until: float | None
+) -> tuple[float | None, float | None]:
+    """How long a call may go on waiting, and until when; `None` where it may not."""
+    if asked.approval is None:
+        return None, until
+    if until is None:
+        patience = spec.patience(asked.approval)
+        if patience is None:
+            return None, None
+        until = time.monotonic() + patience
+    left = until - time.monotonic()
+    return (left if left > 0 else None), until
+
+
+async def _answered(approval: _core.Approval, most: float) -> bool:
+    """Whether an approval is answered in time, without blocking the loop."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        # Driven by something else than asyncio: it cannot be told later, so it waits here.
+        return approval.wait(most)
+    told = asyncio.Event()
+    token = approval.when_answered(lambda: loop.call_soon_threadsafe(told.set))
+    try:
+        await asyncio.wait_for(told.wait(), most)
+    except TimeoutError:
+        return False
+    finally:
+        approval.forget(token)
+    return True
+
+
+async def _begin_async(
+    spec: _core.Tool,
+    authority: _core.Authority | None,
+    parent: _core.Call | None,
+    args: Args,
+    kwargs: Kwargs,
+    **facts: Any,
+) -> Begun:
     call, args, kwargs = spec.begin(authority, parent, args, kwargs, wait=False, **facts)
     if call.pending:
         try:

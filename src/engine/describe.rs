@@ -42,6 +42,7 @@ impl Engine {
             .with("effect", Part::Word(decision.effect.word()))
             .with("reasons", Value::List(codes))
             .with("policy", Value::str(&decision.policy_version))
+            .with_some("approval", decision.approval.map(|id| Value::str(&id.to_string())))
             .with_some("parent", call.parent.map(Part::Entry));
         match &call.request {
             Ok(request) => {
@@ -101,7 +102,7 @@ impl Engine {
     }
 
     /// Arguments as they are recorded: `[how, …]` by name.
-    fn recorded(&self, arguments: &Map, call: &Call<'_>) -> Value {
+    pub(super) fn recorded(&self, arguments: &Map, call: &Call<'_>) -> Value {
         let mut recorded = Map::new();
         let mut room = 3 * MAX_RECORDED;
         let mut left_out = 0;
@@ -155,7 +156,7 @@ impl Engine {
 }
 
 /// A denial's reasons as a value: what the entry tells later.
-fn detail(reasons: &[Reason]) -> Value {
+pub(super) fn detail(reasons: &[Reason]) -> Value {
     let mut room = MAX_DETAIL;
     let items = reasons.iter().take(16).map(|reason| {
         let mut map = Map::new();

@@ -16,7 +16,7 @@ use crate::chain::Chain;
 use crate::clock::Reading;
 use crate::decision::{Decision, Effect, Reason, code};
 use crate::keys::{KeyError, Owner};
-use crate::principal::EntryId;
+use crate::principal::{ApprovalId, EntryId};
 use crate::recorder::{Slot, size_of};
 use crate::registry::Put;
 use crate::request::{Request, ToolName};
@@ -141,7 +141,8 @@ impl Engine {
         match bound {
             None => Decision::deny(vec![no_authority()]),
             Some(bound) => {
-                let (_, judgement) = self.judge_once(bound, request, &Masking::default());
+                let masking = Masking::default();
+                let (_, judgement) = self.judge_once(bound, request, &masking, false);
                 judgement.decision
             }
         }
@@ -167,11 +168,14 @@ impl Engine {
         let id = EntryId::from_bytes(self.random.take().map_err(key)?);
         let salt = self.random.take().map_err(key)?;
         for _ in 0..MAX_ROUNDS {
+            let mut approved = None;
             let (epoch, judgement) = match (&call.against, call.bound, &call.request) {
                 (Some(reason), _, _) => (None, Judgement::deny(reason.clone())),
                 (None, None, _) => (None, Judgement::deny(no_authority())),
                 (None, Some(bound), Ok(request)) => {
-                    let (epoch, judgement) = self.judge_once(bound, request, call.masking);
+                    approved = self.approved(bound, request, call.by_type);
+                    let known = approved.is_some();
+                    let (epoch, judgement) = self.judge_once(bound, request, call.masking, known);
                     (Some(epoch), judgement)
                 }
                 (None, Some(_), Err(reasons)) => {
@@ -180,19 +184,27 @@ impl Engine {
                 }
             };
             let draft = Draft::new(id, kind::DECISION, salt);
-            if let Some(judged) = self.append(call, epoch, judgement, draft)? {
+            if let Some(judged) = self.append(call, epoch, judgement, approved, draft)? {
                 return Ok(judged);
             }
         }
         let reason = Reason::new(code::CONTENDED, "the state kept changing while this was judged");
         let judgement = Judgement::deny(reason.fix("try again"));
         let draft = Draft::new(id, kind::DECISION, salt);
-        let judged = self.append(call, None, judgement, draft)?;
+        let judged = self.append(call, None, judgement, None, draft)?;
         judged.ok_or(StoreError::Closed)
     }
 
-    /// Judges against the state of one epoch.
-    fn judge_once(&self, bound: &Bound, request: &Request, masking: &Masking) -> (u64, Judgement) {
+    /// Judges against the state of one epoch; `approved` says whether a human's yes to this very
+    /// request stands, which the recording must then use up.
+    #[cfg_attr(not(test), allow(unused_variables))] // Whoever asks reads `approved`.
+    fn judge_once(
+        &self,
+        bound: &Bound,
+        request: &Request,
+        masking: &Masking,
+        approved: bool,
+    ) -> (u64, Judgement) {
         let now = match self.clock.read() {
             Reading::Now(now) => now,
             Reading::Behind { now, mark } => {
@@ -212,7 +224,19 @@ impl Engine {
             return (epoch, Judgement::deny(reason.fix("ask this engine's authority for a grant")));
         }
         let masked = |name: &str| masking.hides(name, &request.arguments);
-        (epoch, authorize(&bound.chain, &standing, request, &masked, now))
+        let judgement = authorize(&bound.chain, &standing, request, &masked, now);
+        #[cfg(test)]
+        let judgement = self.asked_by_a_test(judgement, request, approved);
+        (epoch, judgement)
+    }
+
+    #[cfg(test)]
+    fn asked_by_a_test(&self, judgement: Judgement, request: &Request, yes: bool) -> Judgement {
+        let asks = self.asks.lock().iter().any(|pattern| pattern.matches(&request.tool));
+        // Whether the judgement knows of the yes or not, what comes of it is the same.
+        let asks = asks && !(yes && self.knows.load(Ordering::Acquire));
+        let text = "payments need a human's yes";
+        if asks { judgement.asking(Reason::new(code::APPROVAL_REQUIRED, text)) } else { judgement }
     }
 
     /// What the state says of a chain, remembered until the state changes.
@@ -237,6 +261,7 @@ impl Engine {
         call: &Call<'_>,
         epoch: Option<u64>,
         judgement: Judgement,
+        approved: Option<ApprovalId>,
         draft: Draft,
     ) -> Result<Option<Judged>, StoreError> {
         let (judgement, draws) = needs(call, judgement);
@@ -247,11 +272,32 @@ impl Engine {
             }
             let mut puts: Vec<Put> = Vec::new();
             let mut decision = judgement.decision;
-            if !draws.is_empty()
+            if let Some(approval) = approved
+                && decision.effect == Effect::Allow
+            {
+                if !self.still_approved(&approval, slot.at()) {
+                    // Another call was faster: this one has no yes.
+                    return Ok(None);
+                }
+                decision.approval = Some(approval);
+            }
+            if decision.effect == Effect::Ask {
+                decision = self.ask(slot, call, decision, id, &mut puts)?;
+                // What a human is asked stands in every mode.
+                slot.insist();
+            }
+            if decision.effect == Effect::Allow
+                && !draws.is_empty()
                 && let Err(place) = slot.draw(&draws, &mut puts)?
             {
                 let reached = draws.get(place).map(|(id, _)| id);
                 decision = Decision::deny(vec![used_up(reached, &judgement.draws, call)]);
+            }
+            if decision.effect == Effect::Allow
+                && let Some(approval) = &decision.approval
+            {
+                puts.extend(self.use_up(approval, id)?);
+                slot.insist();
             }
             let owner = match call.bound {
                 Some(bound) => bound.owner.clone(),

@@ -3,6 +3,9 @@
 //! One engine is one authority and one tenant. State changes run under the sequencing lock; calls
 //! are judged against the state of an epoch and judged again if it moved before they were recorded.
 
+mod approvals;
+#[cfg(test)]
+mod approvals_tests;
 mod describe;
 mod draws;
 mod erase;
@@ -20,6 +23,7 @@ mod words;
 mod wrapping;
 
 pub use erase::{Erase, LEAST_AGE};
+pub use approvals::Told;
 pub use inspect::Inspected;
 pub use judge::{Bound, Call, Judged, Outcome};
 pub use masking::{Masking, Recorded, Texts, is_secret};
@@ -27,7 +31,9 @@ pub use open::{MasterSource, Options};
 pub use read::{Exported, Filter, Names};
 pub use review::{Finding, Review, Severity, Spans, Used};
 pub use story::{Hop, Story};
-pub use verbs::{Delegation, Departure, NewGrant, Revoked, Task, TaskChoice};
+pub use verbs::{
+    Delegation, Departure, NewAccess, NewGrant, Revoked, Task, TaskChoice, ToldApproval,
+};
 pub use words::{describe, shown};
 
 use std::collections::HashMap;
@@ -152,6 +158,21 @@ pub struct Engine {
     operator: Mutex<Option<HumanId>>,
     /// The grants known since the opening.
     adopted: Mutex<HashMap<GrantId, Digest>>,
+    /// Who waits for a human's answer.
+    waiting: approvals::Waiting,
+    /// How many approvals are open, readable without the state's lock.
+    open_approvals: std::sync::atomic::AtomicUsize,
+    /// How long an approval waits and holds, in microseconds.
+    approval_ttl: i64,
+    /// How long a call that asks waits, in microseconds.
+    approval_wait: Option<i64>,
+    /// Tools that ask, for tests of what an ask meets.
+    #[cfg(test)]
+    asks: Mutex<Vec<crate::scope::ToolPattern>>,
+    #[cfg(test)]
+    knows: AtomicBool,
+    #[cfg(test)]
+    version: Mutex<Option<std::borrow::Cow<'static, str>>>,
     grants: Mutex<HashMap<Digest, Arc<Entry>>>,
     random: RandomPool,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -184,6 +205,12 @@ impl Engine {
     #[must_use]
     pub fn durability(&self) -> Durability {
         self.durability
+    }
+
+    /// How long a call that asks waits for its answer, in microseconds; not at all if absent.
+    #[must_use]
+    pub fn approval_wait(&self) -> Option<i64> {
+        self.approval_wait
     }
 
     /// Refuses if the engine is closed, belongs to another process, or cannot record.
@@ -227,6 +254,7 @@ impl Engine {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.waiting.tell_all();
         let last = match self.recorder.close() {
             Ok(frontier) => self.sign(&frontier).map(|_| ()),
             Err(error) => Err(error.into()),
@@ -246,17 +274,28 @@ impl Engine {
         change: impl FnOnce(&mut State, i64, &mut Sealer<'_>) -> Result<(R, Vec<Change>), RegistryError>,
     ) -> Result<R, EngineError> {
         self.check()?;
-        let (result, ticket) = self.recorder.sequence(|slot| {
+        let ((result, ended), ticket) = self.recorder.sequence(|slot| {
             let mut state = self.state.write();
             let mut sealer = Sealer::new(&self.ring, &*self.store);
+            let before = state.epoch();
             let (result, changes) = change(&mut state, slot.at(), &mut sealer)?;
             for change in changes {
                 slot.push(change.draft, change.puts);
             }
             self.epoch.store(state.epoch(), Ordering::Release);
-            Ok::<R, RegistryError>(result)
+            let ended = match state.epoch() == before {
+                true => Vec::new(),
+                false => self.settle_approvals(&mut state, slot.at())?,
+            };
+            self.note_approvals(&state);
+            let ids: Vec<_> = ended.iter().map(|(id, _)| *id).collect();
+            for (_, change) in ended {
+                slot.push(change.draft, change.puts);
+            }
+            Ok::<_, RegistryError>((result, ids))
         })?;
         self.recorder.wait(ticket.upto)?;
+        self.waiting.tell(&ended);
         Ok(result)
     }
 }

@@ -51,6 +51,10 @@ pub struct Options {
     pub clock: Source,
     /// How many hops a chain may have.
     pub max_hops: usize,
+    /// How long an approval waits for its answer, and its yes for the call, in microseconds.
+    pub approval_ttl: i64,
+    /// How long a call that asks waits for its answer, in microseconds; not at all if absent.
+    pub approval_wait: Option<i64>,
 }
 
 impl Default for Options {
@@ -61,6 +65,8 @@ impl Default for Options {
             master: MasterSource::default(),
             clock: Source::default(),
             max_hops: MAX_HOPS,
+            approval_ttl: 3_600 * crate::clock::MICROS,
+            approval_wait: None,
         }
     }
 }
@@ -206,6 +212,16 @@ impl Engine {
             max_hops: options.max_hops,
             operator: Mutex::new(None),
             adopted: Mutex::default(),
+            waiting: super::approvals::Waiting::default(),
+            open_approvals: std::sync::atomic::AtomicUsize::new(0),
+            approval_ttl: options.approval_ttl,
+            approval_wait: options.approval_wait,
+            #[cfg(test)]
+            asks: Mutex::default(),
+            #[cfg(test)]
+            version: Mutex::default(),
+            #[cfg(test)]
+            knows: AtomicBool::new(false),
             grants: Mutex::default(),
             random: RandomPool::default(),
             thread: Mutex::new(Some(thread)),
@@ -213,6 +229,7 @@ impl Engine {
             wrapping: Mutex::new(wrapping),
             pid: std::process::id(),
         });
+        engine.reopen_approvals()?;
         tracing::info!(authority = %engine.authority_id, fresh, "opened");
         Ok(engine)
     }

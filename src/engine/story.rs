@@ -7,6 +7,7 @@ use super::{Engine, EngineError};
 use crate::canonical::{Map, Value, to_json};
 use crate::clock::render_instant;
 use crate::decision::{Reason, code};
+use crate::registry::Stage;
 use crate::request::{Request, Resource, ToolName};
 use crate::scope::Scope;
 use crate::trail::entry::{Entry, kind};
@@ -68,6 +69,8 @@ pub struct Story {
     pub reasons: Vec<Reason>,
     /// The policies' version.
     pub policy: String,
+    /// What a human was asked and answered, in words; absent where nobody was.
+    pub approval: Option<String>,
     /// How it ended, in words; absent if it did not run or the process died in the middle.
     pub outcome: Option<String>,
     /// The entry of the call that this one was made in.
@@ -125,10 +128,33 @@ impl Engine {
             effect: entry.text("effect").to_owned(),
             reasons: reasons(entry),
             policy: entry.text("policy").to_owned(),
+            approval: self.approval_words(entry)?,
             outcome: outcome.map(outcome_words),
             parent: entry.fields.get("parent").and_then(Value::as_str).map(str::to_owned),
             erased: erased(entry).chain(outcome.into_iter().flat_map(erased)).collect(),
         })
+    }
+
+    fn approval_words(&self, entry: &Entry) -> Result<Option<String>, EngineError> {
+        let Some(text) = entry.fields.get("approval").and_then(Value::as_str) else {
+            return Ok(None);
+        };
+        let told = match text.parse().map(|id| self.approval(&id)) {
+            Ok(Ok(told)) => told,
+            Ok(Err(EngineError::Registry(_))) | Err(_) => return Ok(Some(text.to_owned())),
+            Ok(Err(error)) => return Err(error),
+        };
+        let Some(answer) = &told.approval.answer else {
+            return Ok(Some(format!("{text}: {}", told.stage.word())));
+        };
+        let word = if told.stage == Stage::Refused { "refused" } else { "approved" };
+        let by = told.by_name.as_deref().unwrap_or_default();
+        let (assurance, at) = (answer.assurance.word(), render_instant(answer.at));
+        let note = told.note.map(|note| format!(": {note}")).unwrap_or_default();
+        Ok(Some(format!(
+            "{text}: {word} by {by} ({assurance}) at {}{note}",
+            at.unwrap_or_default()
+        )))
     }
 
     fn hops(&self, entry: &Entry) -> Result<Vec<Hop>, EngineError> {
@@ -267,6 +293,9 @@ impl Story {
                 writeln!(f, "             to fix it: {}", shown(fix, 500))?;
             }
         }
+        if let Some(approval) = &self.approval {
+            writeln!(f, "  approval {}", shown(approval, 500))?;
+        }
         if let Some(outcome) = &self.outcome {
             writeln!(f, "  outcome  {}", shown(outcome, 500))?;
         } else if self.effect == "allow" {
@@ -358,7 +387,7 @@ fn refuses(reasons: &[Reason], hop: usize) -> bool {
     })
 }
 
-fn arguments(entry: &Entry) -> Vec<(String, String)> {
+pub(super) fn arguments(entry: &Entry) -> Vec<(String, String)> {
     let Some(Value::Map(recorded)) = entry.value("arguments") else { return Vec::new() };
     recorded.iter().map(|(name, item)| (name.to_owned(), argument(item))).collect()
 }
@@ -377,7 +406,7 @@ fn argument(item: &Value) -> String {
     }
 }
 
-fn reasons(entry: &Entry) -> Vec<Reason> {
+pub(super) fn reasons(entry: &Entry) -> Vec<Reason> {
     let items = entry.value("detail").and_then(Value::as_list).unwrap_or_default();
     let text = |map: &Map, key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
     let told = items.iter().filter_map(Value::as_map).map(|map| Reason {

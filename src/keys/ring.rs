@@ -92,6 +92,12 @@ impl KeyRing {
         self.requests.digest("answerable/v1/request", parts)
     }
 
+    /// The keyed digest of a request that a human is asked about.
+    #[must_use]
+    pub fn approval_digest(&self, parts: &[&[u8]]) -> Digest {
+        self.requests.digest("answerable/v1/approval", parts)
+    }
+
     /// The owner's data key, if there is one.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+use super::approvals::Approval;
 use super::convert::Text;
 use super::endings::{self, Halt, Revocation};
 use super::guard::bind_named;
@@ -20,7 +21,7 @@ use super::values::{Decision, limits_of, scope_of};
 use super::{convert, enter, errors};
 use crate::clock::Source;
 use crate::engine::{
-    Durability, Engine as Core, MasterSource, NewGrant, Options, Spans, TaskChoice,
+    Durability, Engine as Core, MasterSource, NewAccess, NewGrant, Options, Spans, TaskChoice,
 };
 use crate::keys::MasterKey;
 use crate::principal::{HumanId, TaskId};
@@ -63,7 +64,8 @@ pub(super) struct Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (path, *, durability="before", flush_ms=50, master_key=None, clock=None, max_hops=8))]
+    #[pyo3(signature = (path, *, durability="before", flush_ms=50, master_key=None, clock=None, max_hops=8, approval_ttl=None, approval_wait=None))]
+    #[allow(clippy::too_many_arguments)] // Each is one option of the opening.
     fn new(
         py: Python<'_>,
         path: PathBuf,
@@ -72,6 +74,8 @@ impl Engine {
         master_key: Option<&Bound<'_, PyAny>>,
         clock: Option<&Bound<'_, PyAny>>,
         max_hops: usize,
+        approval_ttl: Option<&Bound<'_, PyAny>>,
+        approval_wait: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let durability = Durability::parse(durability).ok_or_else(|| {
             let shown = crate::engine::shown(durability, 40);
@@ -101,6 +105,9 @@ impl Engine {
             master,
             clock: frozen.clone().map_or(Source::System, Source::Fixed),
             max_hops,
+            approval_ttl: above_zero(py, "approval_ttl", approval_ttl)?
+                .unwrap_or(Options::default().approval_ttl),
+            approval_wait: above_zero(py, "approval_wait", approval_wait)?,
         };
         let core = enter(py, || Core::open(&path, options))?;
         let mut opened = OPENED.lock();
@@ -185,6 +192,31 @@ impl Engine {
         };
         let held = enter(py, || self.core.grant(new))?;
         Ok(Grant { held, engine: self.core.clone() })
+    }
+
+    /// Asks a human for a further grant to a grant's holder, for its task.
+    #[pyo3(signature = (grant, *, scope, reason, ttl, limits=None))]
+    fn request_access(
+        &self,
+        py: Python<'_>,
+        grant: &Grant,
+        scope: &Bound<'_, PyAny>,
+        reason: Text<'_>,
+        ttl: &Bound<'_, PyAny>,
+        limits: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Approval> {
+        if !Arc::ptr_eq(&grant.engine, &self.core) {
+            return Err(errors::invalid(py, "the grant belongs to another engine", ""));
+        }
+        let new = NewAccess {
+            scope: scope_of(scope)?,
+            limits: limits.map(limits_of).transpose()?.unwrap_or_default(),
+            reason: reason.to_string(),
+            ttl: convert::duration(ttl).map_err(|why| errors::invalid(py, &why, ""))?,
+        };
+        let held = grant.held.clone();
+        let told = enter(py, || self.core.request_access(&held, new))?;
+        Ok(Approval::told(told, &self.core))
     }
 
     /// Verifies a chain's text and takes it up.
@@ -375,6 +407,20 @@ impl Engine {
 
     fn __reduce__(&self, py: Python<'_>) -> PyResult<()> {
         Err(errors::invalid(py, "an engine cannot be pickled", "open the store where it is used"))
+    }
+}
+
+/// A span of time that is an option.
+pub(super) fn above_zero(
+    py: Python<'_>,
+    name: &str,
+    given: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Option<i64>> {
+    match given.map(convert::duration) {
+        None => Ok(None),
+        Some(Ok(span)) if span > 0 => Ok(Some(span)),
+        Some(Ok(_)) => Err(errors::invalid(py, &format!("{name} is above zero"), "")),
+        Some(Err(why)) => Err(errors::invalid(py, &format!("{name}: {why}"), "")),
     }
 }
 

@@ -55,6 +55,15 @@ impl Humans {
         offboarding(py, &gone.proof.text, &self.0.authority())
     }
 
+    /// The operating system's account as a human: who does what names nobody else.
+    fn operator(&self, py: Python<'_>) -> PyResult<Human> {
+        enter(py, || {
+            let id = self.0.operator()?;
+            self.0.find_human(&id.to_string())
+        })
+        .map(Human)
+    }
+
     /// A human by id or account.
     fn get(&self, py: Python<'_>, human: &Bound<'_, PyAny>) -> PyResult<Human> {
         let id = human_id(py, &self.0, human)?;

@@ -1,5 +1,6 @@
 //! The Python binding: convert, enter, convert. This list is all that crosses.
 
+mod approvals;
 mod convert;
 mod endings;
 mod engine;
@@ -21,6 +22,8 @@ use pyo3::prelude::*;
 mod _core {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::approvals::{Approval, Approvals};
     #[pymodule_export]
     use super::endings::{Halt, Offboarding, OffboardingItem, Revocation, verify_offboarding};
     #[pymodule_export]

@@ -191,6 +191,12 @@ impl Story {
         &self.0.policy
     }
 
+    /// What a human was asked and answered, in words.
+    #[getter]
+    fn approval(&self) -> Option<&str> {
+        self.0.approval.as_deref()
+    }
+
     /// The entry of the call that this one was made in.
     #[getter]
     fn parent(&self) -> Option<&str> {

@@ -333,6 +333,8 @@ pub(super) struct Decision {
     tool: String,
     reasons: Vec<Reason>,
     policy_version: String,
+    /// The approval that an ask waits for, or that an allow used up.
+    approval: Option<String>,
     entry: Option<String>,
 }
 
@@ -347,6 +349,7 @@ impl Decision {
             tool: tool.to_owned(),
             reasons: decision.reasons.iter().map(Reason::from).collect(),
             policy_version: decision.policy_version.to_string(),
+            approval: decision.approval.map(|id| id.to_string()),
             entry,
         }
     }

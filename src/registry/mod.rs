@@ -5,6 +5,7 @@
 //! the sequencing lock, so that the trail's order is the order in which they took effect.
 
 mod agents;
+mod approvals;
 mod grants;
 mod halts;
 mod humans;
@@ -15,6 +16,10 @@ mod roots;
 mod tasks;
 
 pub use agents::{Agent, NewAgent, Note, Rotation, secret_key};
+pub use approvals::{
+    Answer, Approval, MAX_OPEN, MAX_OPEN_PER_GRANT, Open, Purpose, Stage, answered_key, asked_key,
+    closed_approval, closed_approvals,
+};
 pub use grants::{child_key, children, grant_entry, grant_id_key, grant_index_key};
 pub use halts::{Halt, Halted};
 pub use humans::{Human, NewHuman};
@@ -108,6 +113,7 @@ pub struct State {
     cut_humans: HashMap<HumanId, i64>,
     halts: halts::Halts,
     ended_tasks: HashSet<TaskId>,
+    approvals: approvals::Approvals,
     epoch: u64,
 }
 
@@ -123,6 +129,7 @@ impl State {
         revocations::load(&mut state, store)?;
         halts::load(&mut state, store, sealer)?;
         tasks::load(&mut state, store)?;
+        approvals::load(&mut state, store)?;
         Ok(state)
     }
 

@@ -34,6 +34,8 @@ pub mod kind {
     pub const REVOCATION: &str = "revocation";
     /// A halt was put in force or lifted.
     pub const HALT: &str = "halt";
+    /// An approval was asked for, answered, or ended.
+    pub const APPROVAL: &str = "approval";
     /// An owner looked through what there is, and stands for it.
     pub const REVIEW: &str = "review";
     /// Values were erased.

@@ -36,6 +36,7 @@ class Shop:
     child: str
     token: str
     task: str
+    approval: str
 
 
 @dataclass
@@ -92,11 +93,15 @@ def make(path: Path) -> Shop:
             with pytest.raises(RuntimeError), call:
                 raise RuntimeError(ESCAPE + BIDI)
             entries["raised"] = call.entry
+        asked = engine.request_access(
+            grant, scope=ans.allow("mail.send"), reason=HOSTILE_SENTENCE, ttl="1h"
+        )
         return Shop(
             path=path,
             grant=grant.id,
             child=child.id,
             token=child.token,
             task=grant.task,
+            approval=asked.id,
             **{name: str(id_) for name, id_ in entries.items()},
         )

@@ -36,6 +36,10 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
         "tasks list": ["tasks", "list"],
         "tasks end": ["tasks", "end", shop.task, "--reason", HOSTILE_SENTENCE],
         "revoke": ["revoke", shop.grant, "--reason", HOSTILE_SENTENCE],
+        "approvals list": ["approvals", "list"],
+        "approvals show": ["approvals", "show", shop.approval],
+        "approvals approve": ["approvals", "approve", shop.approval, "--note", HOSTILE_SENTENCE],
+        "approvals refuse": ["approvals", "refuse", shop.approval, "--note", HOSTILE_SENTENCE],
         "trail show": ["trail", "show", "--all"],
         "trail story": ["trail", "story", shop.raised],
         "trail explain": ["trail", "explain", shop.refused],
@@ -50,7 +54,7 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-NAMES = list(every_command(Shop(Path(), *[""] * 8), Path()))
+NAMES = list(every_command(Shop(Path(), *[""] * 9), Path()))
 
 
 def test_every_command_is_tried() -> None:

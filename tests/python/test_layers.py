@@ -25,7 +25,7 @@ RUST_ROWS = [
 ]
 PYTHON_ROWS = [
     ["_core", "errors"],
-    ["explain", "context", "wrappers", "guard"],
+    ["explain", "approvals", "context", "wrappers", "guard"],
     ["integrations", "analysis", "net", "console", "cli", "testing"],
 ]
 

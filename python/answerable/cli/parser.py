@@ -18,6 +18,7 @@ GROUPS = {
     "agents": "the software that acts for them",
     "grants": "who may do what, for which task, until when",
     "tasks": "what grants were made for",
+    "approvals": "what agents ask, and a human's answers",
     "trail": "the record: show, tell, verify, export",
 }
 
@@ -46,7 +47,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def build() -> Parser:
     """The whole parser."""
     # Declares the commands; each module imports what it needs only when a command runs.
-    from answerable.cli import about, demo, people, trail, evidence, doctor, completion  # noqa: F401, I001
+    from answerable.cli import about, demo, people, approvals, trail, evidence, doctor, completion  # noqa: F401, I001
 
     parser = Parser(
         prog="answerable",

@@ -60,6 +60,16 @@ pub struct Delegation {
     pub statement: Option<String>,
 }
 
+/// A root grant that was signed and is recorded nowhere yet.
+#[derive(Debug)]
+pub(in crate::engine) struct Prepared {
+    pub(in crate::engine) grant: Grant,
+    signer: Arc<SecretKey>,
+    task: TaskId,
+    sentence: String,
+    opens: bool,
+}
+
 impl Engine {
     /// Makes a root grant for a human, and opens its task if it is a new one.
     ///
@@ -67,8 +77,25 @@ impl Engine {
     /// `NotFound`, `Illegal` or `Invalid` by the state of human, agent and task; `Grant` if it
     /// would reach beyond the agent's ceiling or term.
     pub fn grant(&self, new: NewGrant) -> Result<Arc<Bound>, EngineError> {
-        let now = self.now()?;
+        self.now()?;
         let by = self.who(new.by)?;
+        let made = self.prepare(new)?;
+        self.transition(|state, _, _| {
+            self.may_stand(state, &made)?;
+            let mut changes = Vec::new();
+            if made.opens {
+                let human = made.grant.payload.human;
+                changes.push(state.open_task(made.task, human, &made.sentence, by)?);
+            }
+            changes.push(grant_entry(&made.grant, None, None, Some(by))?);
+            Ok(((), changes))
+        })?;
+        Ok(self.take_up(made))
+    }
+
+    /// Signs a root grant that is nowhere yet.
+    pub(in crate::engine) fn prepare(&self, new: NewGrant) -> Result<Prepared, EngineError> {
+        let now = self.now()?;
         let (task, sentence, opens) = match &new.task {
             TaskChoice::New(sentence) => (TaskId::from_bytes(random()?), sentence.clone(), true),
             TaskChoice::Open(id) => (*id, self.task_sentence(id)?, false),
@@ -92,36 +119,44 @@ impl Engine {
         let id = &self.authority_id;
         let grant = Grant::sign_root_for(&signer, id, new.human, assurance, task, &sentence, terms)
             .map_err(|error| InvalidGrant { hop: 0, error })?;
-        self.transition(|state, _, _| {
-            let human = state.human(&new.human).ok_or_else(|| not_found("human", &new.human))?;
-            if human.offboarded {
-                return Err(RegistryError::Illegal(format!("`{}` has left", human.display())));
-            }
-            if state.is_ended(&task) {
-                return Err(RegistryError::Illegal(format!("the task {task} has ended")));
-            }
-            if self.signing_key() != signer.public() {
-                return Err(RegistryError::Illegal(
-                    "the authority's key was replaced meanwhile; try again".to_owned(),
-                ));
-            }
-            let payload = &grant.payload;
-            holder_now(state, &payload.holder, &payload.scope)?;
-            if state.after_cuts(&new.human, &new.agent, payload.iat) != payload.iat {
-                return Err(RegistryError::Illegal(
-                    "a revocation came in between, which would end the grant; try again".to_owned(),
-                ));
-            }
-            let mut changes = Vec::new();
-            if opens {
-                changes.push(state.open_task(task, new.human, &sentence, by)?);
-            }
-            changes.push(grant_entry(&grant, None, None, Some(by))?);
-            Ok(((), changes))
-        })?;
-        self.adopted.lock().insert(grant.payload.id, grant.digest);
-        let chain = Chain::from_root(grant, id.clone()).by_key(signer.public().id());
-        Ok(Arc::new(Bound::new(chain, vec![Some(sentence)])))
+        Ok(Prepared { grant, signer, task, sentence, opens })
+    }
+
+    /// Refuses a prepared grant where the state has moved so that it could not stand.
+    pub(in crate::engine) fn may_stand(
+        &self,
+        state: &State,
+        made: &Prepared,
+    ) -> Result<(), RegistryError> {
+        let payload = &made.grant.payload;
+        let human =
+            state.human(&payload.human).ok_or_else(|| not_found("human", &payload.human))?;
+        if human.offboarded {
+            return Err(RegistryError::Illegal(format!("`{}` has left", human.display())));
+        }
+        if state.is_ended(&made.task) {
+            return Err(RegistryError::Illegal(format!("the task {} has ended", made.task)));
+        }
+        if self.signing_key() != made.signer.public() {
+            return Err(RegistryError::Illegal(
+                "the authority's key was replaced meanwhile; try again".to_owned(),
+            ));
+        }
+        holder_now(state, &payload.holder, &payload.scope)?;
+        if state.after_cuts(&payload.human, &payload.holder.agent, payload.iat) != payload.iat {
+            return Err(RegistryError::Illegal(
+                "a revocation came in between, which would end the grant; try again".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// A grant that was recorded, as a chain.
+    pub(in crate::engine) fn take_up(&self, made: Prepared) -> Arc<Bound> {
+        self.adopted.lock().insert(made.grant.payload.id, made.grant.digest);
+        let chain = Chain::from_root(made.grant, self.authority_id.clone())
+            .by_key(made.signer.public().id());
+        Arc::new(Bound::new(chain, vec![Some(made.sentence)]))
     }
 
     /// Adds a hop under the key that the engine keeps for the chain's holder, or `key`.

@@ -1,6 +1,7 @@
 //! Administrative verbs: each is a transition, recorded with who did it, durable when it returns.
 
 mod agents;
+mod approvals;
 mod grants;
 mod humans;
 mod revocations;
@@ -11,6 +12,7 @@ use crate::clock::Reading;
 use crate::principal::HumanId;
 use crate::registry::RegistryError;
 
+pub use approvals::{NewAccess, ToldApproval};
 pub use grants::{Delegation, NewGrant, TaskChoice};
 pub use humans::Departure;
 pub use revocations::Revoked;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
+use super::super::approvals::Approval;
 use super::super::convert::{Budget, snapshot, type_name};
 use super::super::errors;
 use super::super::values::Decision;
@@ -94,7 +95,7 @@ impl Call {
         if self.judged.decision.effect == Effect::Allow {
             return Ok(());
         }
-        Err(denial(py, &self.tool, &self.judged))
+        Err(denial(py, &self.tool, &self.core, &self.judged))
     }
 
     /// Records that the call returned. With `wait` false, answers what must be durable before the
@@ -190,9 +191,23 @@ impl Call {
     }
 }
 
-pub(super) fn denial(py: Python<'_>, tool: &str, judged: &Judged) -> PyErr {
+pub(super) fn denial(py: Python<'_>, tool: &str, core: &Arc<Core>, judged: &Judged) -> PyErr {
     let entry = judged.entry.map(|entry| entry.to_string());
-    let error = denied_for(py, tool, &judged.decision, entry);
+    let asked = judged.decision.approval.filter(|_| judged.decision.effect == Effect::Ask);
+    let error = match asked.map(|id| Approval::of(py, core, &id).and_then(|told| Py::new(py, told)))
+    {
+        None => denied_for(py, tool, &judged.decision, entry),
+        Some(Ok(approval)) => {
+            let details = [("approval", approval.into_any())];
+            denied(py, "ApprovalRequired", tool, &judged.decision, entry, details)
+        }
+        // What waits cannot be told: the call is denied all the same, and says why.
+        Some(Err(cause)) => {
+            let error = denied_for(py, tool, &judged.decision, entry);
+            error.set_cause(py, Some(cause));
+            return error;
+        }
+    };
     if let Some(cause) = &judged.cause {
         error.set_cause(py, Some(errors::store(py, cause)));
     }
@@ -205,6 +220,17 @@ fn denied_for(
     decision: &crate::decision::Decision,
     entry: Option<String>,
 ) -> PyErr {
+    denied(py, "AccessDenied", tool, decision, entry, [])
+}
+
+fn denied<const N: usize>(
+    py: Python<'_>,
+    class: &str,
+    tool: &str,
+    decision: &crate::decision::Decision,
+    entry: Option<String>,
+    more: [(&str, Py<PyAny>); N],
+) -> PyErr {
     let first = decision.reasons.first();
     let code = first.map_or("access_denied", |reason| &*reason.code).to_owned();
     let hint = first.and_then(|reason| reason.fix.clone()).unwrap_or_default();
@@ -213,7 +239,9 @@ fn denied_for(
         Ok(decision) => decision.into_any(),
         Err(error) => return error,
     };
-    errors::make(py, "AccessDenied", &message, &code, &hint, &[("decision", python)])
+    let mut details = vec![("decision", python)];
+    details.extend(more);
+    errors::make(py, class, &message, &code, &hint, &details)
 }
 
 /// The denial of a call that nothing can judge.

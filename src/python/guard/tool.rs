@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use super::super::approvals::Approval;
 use super::super::people::text_of;
 use super::super::{engine, errors};
 use super::bind::Passed;
@@ -43,13 +44,15 @@ pub(in crate::python) struct Tool {
     result: Recorded,
     engine: Option<Arc<Core>>,
     dangerous: bool,
+    /// How long a call that asks waits, in microseconds.
+    wait: Option<i64>,
 }
 
 #[pymethods]
 impl Tool {
     /// `parameters` are `(name, kind, has_default, default)` with `inspect`'s kinds, from 0 to 4.
     #[new]
-    #[pyo3(signature = (name, *, resource=None, parameters=Vec::new(), record=None, pass_through=Vec::new(), engine=None, dangerous=false, strict=true))]
+    #[pyo3(signature = (name, *, resource=None, parameters=Vec::new(), record=None, pass_through=Vec::new(), engine=None, dangerous=false, strict=true, wait=None))]
     #[allow(clippy::too_many_arguments)] // Each is one fact of the declaration.
     fn new(
         py: Python<'_>,
@@ -61,6 +64,7 @@ impl Tool {
         engine: Option<&engine::Engine>,
         dangerous: bool,
         strict: bool,
+        wait: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let wrong = |message: &str| errors::invalid(py, message, "");
         let name = &*text_of(name, "a tool's name")?;
@@ -126,6 +130,7 @@ impl Tool {
             result,
             engine: engine.map(|engine| engine.core.clone()),
             dangerous,
+            wait: engine::above_zero(py, "wait", wait)?,
         })
     }
 
@@ -137,6 +142,13 @@ impl Tool {
     #[getter]
     fn dangerous(&self) -> bool {
         self.dangerous
+    }
+
+    /// How long a call that asks waits for its answer, in seconds; `None` where it does not.
+    #[allow(clippy::cast_precision_loss)] // Seconds as a float, as everywhere in Python.
+    fn patience(&self, approval: &Approval) -> Option<f64> {
+        let wait = self.wait.or_else(|| approval.core().approval_wait());
+        wait.map(|wait| wait as f64 / 1e6)
     }
 
     /// Judges a call and records the decision. Answers the call and the arguments to pass on:
@@ -190,7 +202,7 @@ impl Tool {
             judged = py.detach(|| core.await_decision(judged));
         }
         if judged.decision.effect != Effect::Allow && (wait || !judged.must_wait) {
-            return Err(denial(py, &self.name, &judged));
+            return Err(denial(py, &self.name, &core, &judged));
         }
         let texts = match &call.request {
             Ok(request) => self.masking.texts(&request.arguments),
