@@ -5,7 +5,7 @@
 //!
 //! 0. [`clock`], [`canonical`], [`keys`]
 //! 1. [`principal`], [`request`], [`scope`]
-//! 2. [`grant`], [`chain`]
+//! 2. [`grant`], [`chain`], [`policy`]
 //! 3. [`decision`], [`authorizer`], [`trail`]
 //! 4. [`store`]
 //! 5. [`registry`], [`recorder`], [`engine`]
@@ -20,6 +20,7 @@ pub mod decision;
 pub mod engine;
 pub mod grant;
 pub mod keys;
+pub mod policy;
 pub mod principal;
 #[cfg(feature = "python")]
 mod python;
