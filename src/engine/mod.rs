@@ -22,8 +22,8 @@ mod verbs;
 mod words;
 mod wrapping;
 
-pub use erase::{Erase, LEAST_AGE};
 pub use approvals::Told;
+pub use erase::{Erase, LEAST_AGE};
 pub use inspect::Inspected;
 pub use judge::{Bound, Call, Judged, Outcome};
 pub use masking::{Masking, Recorded, Texts, is_secret};

@@ -9,7 +9,7 @@ use cedar_policy_core::validator::types::RequestEnv;
 use cedar_policy_core::validator::{ValidationMode, Validator, ValidatorSchema};
 
 use super::fault::{LoadFault, fault_of};
-use super::schema::{Schema, ToolType};
+use super::schema::{Schema, ToolType, groups};
 use super::{Bundle, Policy};
 use crate::canonical::{Digest, digest};
 
@@ -34,7 +34,7 @@ pub(super) fn validate(
         if !before.is_some_and(|before| before.contains_key(&names)) {
             wrong.extend(
                 Validator::validate_entity_types_and_literals(&schema.policies, template)
-                    .map(|error| fault_of(&error, source)),
+                    .map(|error| better(fault_of(&error, source), &bundle.tools)),
             );
             wrong.extend(slots(&schema.policies, policy));
         }
@@ -182,4 +182,46 @@ fn is_alike(condition: &Expr) -> bool {
         }
     }
     contexts == parts
+}
+
+/// Cedar's suggestion for an unknown action leans to the shortest; ours is the nearest tool or group.
+fn better(mut fault: LoadFault, tools: &[ToolType]) -> LoadFault {
+    let Some(wrong) = fault
+        .message
+        .strip_prefix("unrecognized action `Action::\"")
+        .and_then(|rest| rest.split_once("\"`"))
+        .map(|(wrong, _)| wrong.to_owned())
+    else {
+        return fault;
+    };
+    let near = tools
+        .iter()
+        .flat_map(|tool| groups(&tool.name).into_iter().chain([tool.name.clone()]))
+        .map(|name| (distance(&wrong, &name), name))
+        .min()
+        .filter(|(distance, _)| *distance <= wrong.chars().count() / 3 + 1);
+    fault.suggestion = Some(match near {
+        Some((_, name)) => format!("did you mean `Action::\"{name}\"`?"),
+        None => {
+            "no tool of that name is registered, and none lies in a group of that name".to_owned()
+        }
+    });
+    fault
+}
+
+/// The number of characters to insert, drop or replace.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (y, above) in b.chars().zip(row.iter().skip(1)) {
+            left = (diagonal + usize::from(x != y)).min(left + 1).min(above + 1);
+            diagonal = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
 }
