@@ -135,6 +135,8 @@ pub mod code {
     pub const NO_ENGINE: &str = "no_engine";
     /// The store cannot be read or written.
     pub const STORE_UNAVAILABLE: &str = "store_unavailable";
+    /// Another process holds the store; calls are judged there.
+    pub const STORE_ATTACHED: &str = "store_attached";
     /// The state kept changing while the call was judged.
     pub const CONTENDED: &str = "contended";
 }

@@ -23,7 +23,7 @@ use crate::canonical::{Map, Value, decode};
 use crate::clock::Clock;
 use crate::keys::KeyRing;
 use crate::registry::Put;
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{Batch, RemoteStore, Store, StoreError};
 use crate::trail::entry::Draft;
 use crate::trail::merkle::Frontier;
 use meter::Meter;
@@ -134,6 +134,8 @@ pub struct Recorder {
     failure: Mutex<Option<String>>,
     /// How much of a limit is made durable at once where calls do not wait; 1 where they do.
     portion: u64,
+    /// Where another process holds the store: why nothing is sequenced here.
+    elsewhere: Option<StoreError>,
 }
 
 /// The turn to write, given on when dropped, however the writing ended.
@@ -176,6 +178,7 @@ impl Recorder {
         portion: u64,
     ) -> Self {
         let size = head.frontier.size();
+        let elsewhere = store.remote().map(RemoteStore::elsewhere);
         Self {
             store,
             ring,
@@ -197,6 +200,7 @@ impl Recorder {
             healthy: AtomicBool::new(true),
             failure: Mutex::new(None),
             portion: portion.max(1),
+            elsewhere,
         }
     }
 
@@ -243,6 +247,9 @@ impl Recorder {
         &self,
         build: impl FnOnce(&mut Slot<'_>) -> Result<R, E>,
     ) -> Result<(R, Ticket), E> {
+        if let Some(elsewhere) = &self.elsewhere {
+            return Err(elsewhere.clone().into());
+        }
         let sequencer = self.sequencer.lock();
         // Nothing gets a place that can never be written.
         self.check_health()?;
@@ -368,11 +375,16 @@ impl Recorder {
         Err(StoreError::Unavailable { what })
     }
 
-    /// Writes all that was appended, and returns the frontier and time it then has.
+    /// Writes all that was appended, and returns the frontier it then has. Where another process
+    /// holds the store, it writes what it appended.
     ///
     /// # Errors
     /// As [`Recorder::wait`].
     pub fn flush(&self) -> Result<Frontier, StoreError> {
+        if let Some(holder) = self.store.remote() {
+            holder.flush()?;
+            return Ok(Head::load(&*self.store)?.frontier);
+        }
         let upto = self.sequencer.lock().next;
         self.wait(upto)?;
         Ok(self.writer.lock().frontier().clone())
@@ -401,6 +413,9 @@ impl Recorder {
     pub fn close(&self) -> Result<Frontier, StoreError> {
         self.sequencer.lock().closing = true;
         self.wake.notify_all();
+        if let Some(elsewhere) = &self.elsewhere {
+            return Err(elsewhere.clone());
+        }
         let frontier = self.flush()?;
         let unspent: Vec<(Vec<u8>, u64)> = {
             let sequencer = self.sequencer.lock();

@@ -56,6 +56,7 @@ __all__ = [
     "all_of",
     "allow",
     "any_",
+    "ask",
     "at_least",
     "at_most",
     "between",
@@ -66,17 +67,22 @@ __all__ = [
     "email_at",
     "ends_with",
     "equals",
+    "holder",
     "host_in",
     "in_network",
     "length",
+    "limits_from_wire",
     "matches",
     "one_of",
     "present",
     "rate",
     "same_as",
+    "scope_from_wire",
+    "serve",
     "shown",
     "starts_with",
     "subset_of",
+    "to_wire",
     "total",
     "under",
     "verify",
@@ -110,6 +116,7 @@ class Engine:
         max_hops: int = 8,
         approval_ttl: _Duration | None = None,
         approval_wait: _Duration | None = None,
+        attach: bool | Engine | None = None,
     ) -> Self: ...
     @property
     def authority(self) -> str:
@@ -216,7 +223,7 @@ class Engine:
                 refused the same.
         """
 
-    def accept(self, token: str, *, statements: list[str | None] | None = None) -> Grant:
+    def accept(self, token: str, *, statements: Iterable[str | None] | None = None) -> Grant:
         """Verifies a chain's text, made here or offline, and takes it up.
 
         Args:
@@ -735,6 +742,18 @@ class Task:
 class Revocation:
     """What a revocation did, and what it leaves to do. `str()` is the entry's id."""
 
+    def __new__(
+        cls,
+        *,
+        entry: str,
+        target: str,
+        id: str | None,  # noqa: A002 - as the property.
+        seen: bool,
+        children: int,
+        holder: str | None,
+        issuer: str | None,
+        hint: str,
+    ) -> Self: ...
     @property
     def entry(self) -> str:
         """Its entry."""
@@ -1363,7 +1382,7 @@ class Trail:
     def expire(
         self,
         *,
-        kinds: list[str] = ...,
+        kinds: Sequence[str] | None = None,
         older_than: _Duration | None = None,
         reason: str,
         by: Human | str | None = None,
@@ -1837,6 +1856,44 @@ def shown(text: str, most: int = 200) -> str:
 
 def close_all() -> str | None:
     """Closes every engine of this process, at its exit; answers what could not be written."""
+
+# ------------------------------------------------------------------------- the holder's socket
+
+def serve(engine: Engine, answer: Callable[[str, Engine], str]) -> None:
+    """Serves other processes of the same user while the engine holds its store.
+
+    Args:
+        engine: One that holds its store; for another nothing happens.
+        answer: Does what a request asks to be changed: called with its text and an engine, from a
+            thread of the binary's.
+    """
+
+def holder(engine: Engine) -> tuple[int, int, int] | None:
+    """The process that holds an attached engine's store, and two numbers that stand for its state.
+
+    None for an engine that holds its store itself.
+
+    Raises:
+        StoreUnavailable: The holder is gone.
+    """
+
+def ask(engine: Engine, request: str) -> str:
+    """Hands a request of at most 1 MiB to the process that holds the store; answers its text.
+
+    Raises:
+        StoreUnavailable: The holder is gone; where it was gone before it answered, the trail says
+            whether it was done.
+        InvalidInput: The engine holds its store itself.
+    """
+
+def to_wire(items: _Scope | _Limits) -> str:
+    """Capabilities or limits as JSON text, in the form that grants are signed in."""
+
+def scope_from_wire(text: str) -> list[Capability]:
+    """Capabilities from the text that `to_wire` made."""
+
+def limits_from_wire(text: str) -> list[Limit]:
+    """Limits from the text that `to_wire` made."""
 
 # ------------------------------------------------------------------------- the guard's own doorway
 

@@ -13,6 +13,7 @@ import functools
 import inspect
 import os
 import sys
+import weakref
 from contextvars import ContextVar, Token
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from answerable import _core
 from answerable.approvals import Approvals
-from answerable.errors import AccessDenied, InvalidInput
+from answerable.errors import AccessDenied, InvalidInput, StoreBusy
 from answerable.explain import Explanation
+from answerable.serving import GROUPS, OWN, THERE_ONLY, Link, answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Sequence
@@ -119,6 +121,37 @@ class Engine(_core.Engine):
             InvalidInput: There is no such entry, or it records no call.
         """
         return Explanation.of(self.trail.story(entry))
+
+    @property
+    def attached(self) -> bool:
+        """Whether another process holds the store, and this engine reaches it through that one."""
+        return False
+
+
+class _Attached(Engine):
+    """An engine on a store that another process holds: reads here, has changes made there."""
+
+    _link: Link
+
+    @property
+    def attached(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._link.close()
+        super().close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getattribute__(self, name: str) -> Any:
+        # What the binary knows is asked of an engine that is new enough, or of the holder; what
+        # stands above it, such as `explain`, is built on that.
+        if name.startswith("_") or name in OWN:
+            return super().__getattribute__(name)
+        if name in GROUPS or name in THERE_ONLY or hasattr(_core.Engine, name):
+            return super().__getattribute__("_link").get(name)
+        return super().__getattribute__(name)
 
 
 def _somebody_acts() -> bool:
@@ -356,8 +389,16 @@ def open(
     max_hops: int = 8,
     approval_ttl: str | float | timedelta = "1h",
     approval_wait: str | float | timedelta | None = None,
+    serve: bool = True,
+    attach: bool = True,
 ) -> Engine:
     """Opens a store, and makes it and its authority the first time.
+
+    One process holds a store. It serves the others of the same user: where another process holds
+    the store, this answers an engine that is attached to it. That one reads all there is to read,
+    and has what changes something (revoke, suspend, halt, approve, …) done by the holder, for the
+    account that both run under; calls are judged in the holder alone, so `acting` and every guarded
+    call are refused with `store_attached`.
 
     Args:
         path: The store's folder.
@@ -371,27 +412,50 @@ def open(
         approval_ttl: How long an approval waits for its answer, and its yes for the call.
         approval_wait: How long a call that needs a human's approval waits for it; without it such
             a call raises `ApprovalRequired` at once. A tool's own `wait` goes first.
+        serve: Whether this process, holding the store, serves others of the same user.
+        attach: Whether to attach where another process holds the store; an application that is to
+            judge calls itself says False, and is told `StoreBusy` at once.
 
     Returns:
         The engine: a context manager that closes itself.
 
     Raises:
-        StoreBusy: Another process holds the store.
+        StoreBusy: Another process holds the store, and does not serve this user.
         StoreError: The store is damaged or newer than this version.
         InvalidInput: The key is missing or can be read by others.
     """
-    engine = Engine(
-        path,
-        durability=durability,
-        flush_ms=flush_ms,
-        master_key=_master_key(master_key),
-        clock=clock,
-        max_hops=max_hops,
-        approval_ttl=approval_ttl,
-        approval_wait=approval_wait,
-    )
+    for name, flag in (("serve", serve), ("attach", attach)):
+        if not isinstance(flag, bool):
+            raise InvalidInput(f"expected True or False as {name}, not {type(flag).__name__}")
+    given: dict[str, Any] = {
+        "durability": durability,
+        "flush_ms": flush_ms,
+        "master_key": _master_key(master_key),
+        "clock": clock,
+        "max_hops": max_hops,
+        "approval_ttl": approval_ttl,
+        "approval_wait": approval_wait,
+    }
+    try:
+        engine = Engine(path, **given)
+    except StoreBusy as busy:
+        if not attach:
+            raise
+        engine = _attach(path, given, busy)
     _folders.add(os.path.realpath(engine.path))
+    if serve:
+        _core.serve(engine, functools.partial(answer, weakref.ref(engine)))
     return engine
+
+
+def _attach(path: str | Path, given: dict[str, Any], busy: StoreBusy) -> Engine:
+    """An engine attached to the holder of a store, or why there is none."""
+    try:
+        attached = _Attached(path, **given, attach=True)
+    except StoreBusy:
+        raise busy from None
+    attached._link = Link(attached, lambda engine: Engine(path, **given, attach=engine))
+    return attached
 
 
 def _master_key(given: bytes | str | Callable[[], bytes | str] | None) -> bytes | str | None:
@@ -438,17 +502,37 @@ def _close_all() -> None:
 def _let_go() -> None:
     """In a forked child: closes the inherited files of the parent's stores.
 
-    The child can use none of them, and would keep the stores locked after the parent has closed
-    them or is gone. Whoever works through an open engine here is told `EngineClosed`.
+    The child can use none of them, and would keep the stores locked, and whoever speaks with the
+    parent waiting, after the parent has closed them or is gone. Whoever works through an open
+    engine here is told `EngineClosed`.
     """
     if not _folders:
         return
     with contextlib.suppress(OSError):
         for link in list(Path("/proc/self/fd").iterdir()):
             with contextlib.suppress(OSError):
-                if str(link.readlink().parent) in _folders:
+                at = link.readlink()
+                if str(at.parent) in _folders or _is_holders(str(at), int(link.name)):
                     os.close(int(link.name))
     _folders.clear()
+
+
+def _is_holders(at: str, number: int) -> bool:
+    """Whether a descriptor is one of a store's socket, at either end."""
+    if not at.startswith("socket:"):
+        return False
+    import _socket  # Not `socket`: a fork is to stay cheap.
+
+    known = _socket.socket(fileno=number)
+    try:
+        for name in (known.getsockname, known.getpeername):
+            with contextlib.suppress(OSError):
+                named = name()
+                if isinstance(named, str) and named.endswith("/.new-holder.sock"):
+                    return True
+    finally:
+        known.detach()
+    return False
 
 
 atexit.register(_close_all)

@@ -458,6 +458,10 @@ impl Engine {
 fn unrecorded(error: &StoreError) -> Judged {
     let (code, message): (&'static str, Cow<'static, str>) = match error {
         StoreError::Closed | StoreError::Forked => (code::ENGINE_CLOSED, error.to_string().into()),
+        StoreError::Attached { .. } => (
+            code::STORE_ATTACHED,
+            "another process holds the store, and calls are judged and recorded there".into(),
+        ),
         other => (code::STORE_UNAVAILABLE, other.to_string().into()),
     };
     Judged {

@@ -17,6 +17,7 @@ mod masking;
 mod open;
 mod read;
 mod review;
+mod serve;
 mod story;
 mod verbs;
 mod words;
@@ -30,6 +31,7 @@ pub use masking::{Masking, Recorded, Texts, is_secret};
 pub use open::{MasterSource, Options};
 pub use read::{Exported, Filter, Names};
 pub use review::{Finding, Review, Severity, Spans, Used};
+pub use serve::Verbs;
 pub use story::{Hop, Story};
 pub use verbs::{
     Delegation, Departure, NewAccess, NewGrant, Revoked, Task, TaskChoice, ToldApproval,
@@ -176,6 +178,7 @@ pub struct Engine {
     grants: Mutex<HashMap<Digest, Arc<Entry>>>,
     random: RandomPool,
     thread: Mutex<Option<JoinHandle<()>>>,
+    serving: Mutex<Option<serve::Serving>>,
     closed: AtomicBool,
     /// Held by whoever erases: one at a time.
     wrapping: Mutex<wrapping::Wrapping>,
@@ -255,7 +258,13 @@ impl Engine {
             return Ok(());
         }
         self.waiting.tell_all();
+        let serving = self.serving.lock().take();
+        if let Some(serving) = serving {
+            serving.end(join);
+        }
         let last = match self.recorder.close() {
+            // What another process holds is that one's to write and sign.
+            _ if self.store.remote().is_some() => Ok(()),
             Ok(frontier) => self.sign(&frontier).map(|_| ()),
             Err(error) => Err(error.into()),
         };
@@ -263,7 +272,10 @@ impl Engine {
             // A panic in the recorder's thread has already stopped everything.
             let _ = thread.join();
         }
-        let closed = self.store.close();
+        // Others may read through the same line to its holder: it ends when it is told to, or with
+        // the last of them.
+        let closed =
+            if join || self.store.remote().is_none() { self.store.close() } else { Ok(()) };
         last?;
         Ok(closed?)
     }
@@ -305,6 +317,7 @@ impl Drop for Engine {
         if self.here().is_err() {
             // The thread it names does not exist in a forked child.
             std::mem::forget(self.thread.get_mut().take());
+            std::mem::forget(self.serving.get_mut().take());
             return;
         }
         // Not joined: the last handle may be dropped by the recorder's thread itself, or by one

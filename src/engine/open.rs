@@ -18,7 +18,7 @@ use crate::clock::{Clock, Source};
 use crate::keys::{KeyError, KeyRing, MasterKey, RandomPool, SecretKey, write_private_file};
 use crate::recorder::{Head, Recorder};
 use crate::registry::{Put, Sealer, State, draft, roots};
-use crate::store::{SledStore, Store, StoreError};
+use crate::store::{RemoteStore, SledStore, Store, StoreError};
 use crate::trail::checkpoint::{CheckpointKey, origin_of, sign_authority_statement};
 use crate::trail::entry::kind;
 
@@ -106,6 +106,45 @@ impl Engine {
         opened
     }
 
+    /// Attaches to the engine that another process of this user holds the store in a folder with,
+    /// through its socket; `None` if there is no such process, it is this one, or it does not
+    /// serve.
+    ///
+    /// All that reads works as on an engine of one's own, on the state of this moment. What would
+    /// change something, and every call, is refused with [`StoreError::Attached`].
+    ///
+    /// # Errors
+    /// As [`Engine::open`], and `Refused` for a socket that is not this user's.
+    pub fn attach(path: &Path, options: Options) -> Result<Option<Arc<Self>>, EngineError> {
+        let path = std::path::absolute(path)
+            .map_err(|error| EngineError::Invalid(format!("the store's path: {error}")))?;
+        let Some(store) = RemoteStore::connect(&path)? else { return Ok(None) };
+        if store.pid() == std::process::id() {
+            // Whoever opened it here goes on with that engine.
+            return Ok(None);
+        }
+        Self::on_store(&path, Arc::new(store), options).map(Some)
+    }
+
+    /// Another attached engine on the line of this one, on the state of this moment; `None` if
+    /// this one is not attached.
+    ///
+    /// # Errors
+    /// As [`Engine::attach`].
+    pub fn attach_anew(&self, options: Options) -> Result<Option<Arc<Self>>, EngineError> {
+        if self.store.remote().is_none() {
+            return Ok(None);
+        }
+        self.check()?;
+        Self::on_store(&self.path, self.store.clone(), options).map(Some)
+    }
+
+    /// The way to the engine's holder, where it is attached.
+    #[must_use]
+    pub fn holder(&self) -> Option<&RemoteStore> {
+        self.store.remote()
+    }
+
     /// Opens over a store that is open already; `path` is where the keys beside it lie. For stores
     /// of other kinds, and for tests.
     ///
@@ -117,6 +156,9 @@ impl Engine {
         options: Options,
     ) -> Result<Arc<Self>, EngineError> {
         let fresh = store.get(AUTHORITY)?.is_none();
+        if let (true, Some(holder)) = (fresh, store.remote()) {
+            return Err(holder.elsewhere().into());
+        }
         let made = read_made(&path.join(MADE))?;
         if let (true, Some(made)) = (fresh, &made) {
             let what = format!("the records of its authority {made} are gone");
@@ -168,17 +210,19 @@ impl Engine {
         if fresh {
             first_leaf(&recorder, &ring, &authority, &checkpoint_seed, &checkpoint_key)?;
         }
-        if made.is_none() {
+        if made.is_none() && store.remote().is_none() {
             write_private_file(&path.join(MADE), format!("{authority_id}\n").as_bytes())?;
         }
-        Rewriter {
-            store: &*store,
-            ring: &ring,
-            recorder: &recorder,
-            authority_id: &authority_id,
-            wrapping: &mut wrapping,
+        if store.remote().is_none() {
+            Rewriter {
+                store: &*store,
+                ring: &ring,
+                recorder: &recorder,
+                authority_id: &authority_id,
+                wrapping: &mut wrapping,
+            }
+            .run()?;
         }
-        .run()?;
         let mut state = State::load(&*store, &Sealer::new(&ring, &*store))?;
         let mut anchors = Anchors::default();
         for root in &roots {
@@ -225,6 +269,7 @@ impl Engine {
             grants: Mutex::default(),
             random: RandomPool::default(),
             thread: Mutex::new(Some(thread)),
+            serving: Mutex::default(),
             closed: AtomicBool::new(false),
             wrapping: Mutex::new(wrapping),
             pid: std::process::id(),

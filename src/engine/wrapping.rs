@@ -63,7 +63,9 @@ impl Wrapping {
         };
         let found = at.map(|at| found.swap_remove(at)).ok_or_else(wrong_master)?;
         let settled = self.master.only(found.place);
-        if lines > 1 || settled.count() != self.master.count() {
+        // Where another process holds the store, an erasure may be under way in it.
+        let ours = store.remote().is_none();
+        if ours && (lines > 1 || settled.count() != self.master.count()) {
             self.settle(settled, &found.key)?;
         }
         Ok(found.key)

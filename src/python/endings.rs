@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+use super::convert::{Flag, Text, Whole};
 use super::lifecycle::Task;
 use super::people::{Agent, Grant, Human, agent_id, human_id, public_key, text_of};
 use super::{convert, enter, errors};
@@ -69,6 +70,38 @@ impl Revocation {
 
 #[pymethods]
 impl Revocation {
+    /// One that another process made, told again.
+    #[new]
+    #[pyo3(signature = (*, entry, target, id, seen, children, holder, issuer, hint))]
+    #[allow(clippy::too_many_arguments)] // Its facts.
+    fn told(
+        py: Python<'_>,
+        entry: Text<'_>,
+        target: Text<'_>,
+        id: Option<Text<'_>>,
+        seen: Flag,
+        children: Whole<0, { u64::MAX }>,
+        holder: Option<Text<'_>>,
+        issuer: Option<Text<'_>>,
+        hint: Text<'_>,
+    ) -> PyResult<Self> {
+        let known = ["grant", "task", "agent", "human"].into_iter();
+        let target = known.into_iter().find(|word| *word == &*target);
+        let own = |text: Option<Text<'_>>| text.map(|text| text.to_string());
+        Ok(Self {
+            entry: entry.to_string(),
+            target: target.ok_or_else(|| {
+                errors::invalid(py, "there is no such target of a revocation", "")
+            })?,
+            id: own(id),
+            seen: seen.0,
+            children: children.get(),
+            holder: own(holder),
+            issuer: own(issuer),
+            hint: hint.to_string(),
+        })
+    }
+
     fn __str__(&self) -> &str {
         &self.entry
     }
@@ -291,9 +324,9 @@ impl Offboarding {
 pub(super) fn verify_offboarding(
     py: Python<'_>,
     proof: &Bound<'_, PyAny>,
-    authority: &str,
+    authority: Text<'_>,
 ) -> PyResult<Offboarding> {
-    let authority = public_key(py, authority)?;
+    let authority = public_key(py, &authority)?;
     if let Ok(given) = proof.cast::<Offboarding>() {
         return offboarding(py, &given.get().text, &authority);
     }

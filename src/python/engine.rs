@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBytes, PyString};
 
 use super::approvals::Approval;
-use super::convert::Text;
+use super::convert::{Dict, FilePath, Flag, Own, Text, Whole};
 use super::endings::{self, Halt, Revocation};
 use super::guard::bind_named;
 use super::lifecycle::{Agents, Humans, Tasks};
@@ -26,6 +26,9 @@ use crate::engine::{
 use crate::keys::MasterKey;
 use crate::principal::{HumanId, TaskId};
 use crate::store::StoreError;
+
+/// More than any chain has hops.
+const MAX_STATEMENTS: usize = 256;
 
 /// The engines in the order of opening: what a call falls back on where nothing else says.
 static OPENED: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
@@ -61,33 +64,39 @@ pub(super) struct Engine {
     frozen: Option<Arc<AtomicI64>>,
 }
 
+impl Engine {
+    /// Another handle of an engine.
+    pub(super) fn of(core: Arc<Core>) -> Self {
+        Self { core, frozen: None }
+    }
+}
+
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (path, *, durability="before", flush_ms=50, master_key=None, clock=None, max_hops=8, approval_ttl=None, approval_wait=None))]
+    #[pyo3(
+        signature = (path, *, durability=Text("before"), flush_ms=Whole(50), master_key=None, clock=None, max_hops=Whole(8), approval_ttl=None, approval_wait=None, attach=None),
+        text_signature = "(path, *, durability='before', flush_ms=50, master_key=None, clock=None, max_hops=8, approval_ttl=None, approval_wait=None, attach=None)"
+    )]
     #[allow(clippy::too_many_arguments)] // Each is one option of the opening.
     fn new(
         py: Python<'_>,
-        path: PathBuf,
-        durability: &str,
-        flush_ms: u64,
+        path: FilePath,
+        durability: Text<'_>,
+        flush_ms: Whole<1, 10_000>,
         master_key: Option<&Bound<'_, PyAny>>,
         clock: Option<&Bound<'_, PyAny>>,
-        max_hops: usize,
+        max_hops: Whole<1, 64>,
         approval_ttl: Option<&Bound<'_, PyAny>>,
         approval_wait: Option<&Bound<'_, PyAny>>,
+        attach: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let durability = &*durability;
         let durability = Durability::parse(durability).ok_or_else(|| {
             let shown = crate::engine::shown(durability, 40);
             let message = format!("there is no durability mode `{shown}`");
             errors::invalid(py, &message, "choose before, strict, after or relaxed")
         })?;
-        if !(1..=10_000).contains(&flush_ms) {
-            return Err(errors::invalid(py, "flush_ms is from 1 to 10000", ""));
-        }
-        if !(1..=64).contains(&max_hops) {
-            return Err(errors::invalid(py, "max_hops is from 1 to 64", ""));
-        }
         let master = match master_key {
             None => MasterSource::File,
             Some(given) => MasterSource::Given(master(py, given)?),
@@ -101,15 +110,28 @@ impl Engine {
         };
         let options = Options {
             durability,
-            flush: Duration::from_millis(flush_ms),
+            flush: Duration::from_millis(flush_ms.0),
             master,
             clock: frozen.clone().map_or(Source::System, Source::Fixed),
-            max_hops,
+            max_hops: max_hops.get(),
             approval_ttl: above_zero(py, "approval_ttl", approval_ttl)?
                 .unwrap_or(Options::default().approval_ttl),
             approval_wait: above_zero(py, "approval_wait", approval_wait)?,
         };
-        let core = enter(py, || Core::open(&path, options))?;
+        let to = attach.and_then(|to| to.cast::<Self>().ok()).map(|to| to.get().core.clone());
+        let attach = match attach {
+            Some(to) if !to.is_instance_of::<Self>() => to.extract::<Flag>()?.0,
+            given => given.is_some(),
+        };
+        let core = enter(py, || {
+            // Whoever attaches was told before that somebody holds it.
+            let busy = || StoreError::Busy { holder: None, path: path.0.clone() };
+            match to {
+                Some(to) => Ok(to.attach_anew(options)?.ok_or_else(busy)?),
+                None if attach => Ok(Core::attach(&path.0, options)?.ok_or_else(busy)?),
+                None => Core::open(&path.0, options),
+            }
+        })?;
         let mut opened = OPENED.lock();
         opened.retain(|known| known.strong_count() > 0);
         opened.push(Arc::downgrade(&core));
@@ -156,12 +178,15 @@ impl Engine {
     }
 
     /// Copies the live store into a new folder; answers how many records it has.
-    fn backup(&self, py: Python<'_>, path: PathBuf) -> PyResult<u64> {
-        enter(py, || self.core.backup(&path))
+    fn backup(&self, py: Python<'_>, path: FilePath) -> PyResult<u64> {
+        enter(py, || self.core.backup(&path.0))
     }
 
     /// Makes a root grant for a human.
-    #[pyo3(signature = (human, agent, *, task, scope, ttl, limits=None, max_depth=0, by=None))]
+    #[pyo3(
+        signature = (human, agent, *, task, scope, ttl, limits=None, max_depth=Whole(0), by=None),
+        text_signature = "($self, human, agent, *, task, scope, ttl, limits=None, max_depth=0, by=None)"
+    )]
     #[allow(clippy::too_many_arguments)] // The public face's own.
     fn grant(
         &self,
@@ -172,7 +197,7 @@ impl Engine {
         scope: &Bound<'_, PyAny>,
         ttl: &Bound<'_, PyAny>,
         limits: Option<&Bound<'_, PyAny>>,
-        max_depth: u8,
+        max_depth: Whole<0, 255>,
         by: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Grant> {
         let sentence = text_of(task, "the task's sentence, or the id of an open task")?;
@@ -187,7 +212,7 @@ impl Engine {
             scope: scope_of(scope)?,
             limits: limits.map(limits_of).transpose()?.unwrap_or_default(),
             ttl: convert::duration(ttl).map_err(|why| errors::invalid(py, &why, ""))?,
-            further_hops: max_depth,
+            further_hops: max_depth.get(),
             by: by_of(py, &self.core, by)?,
         };
         let held = enter(py, || self.core.grant(new))?;
@@ -225,10 +250,11 @@ impl Engine {
         &self,
         py: Python<'_>,
         token: &Bound<'_, PyAny>,
-        statements: Option<Vec<Option<String>>>,
+        statements: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Grant> {
+        let statements = statements.map(statements_of).transpose()?.unwrap_or_default();
         let token = text_of(token, "a grant's token")?;
-        let held = enter(py, || self.core.accept(&token, statements.unwrap_or_default()))?;
+        let held = enter(py, || self.core.accept(&token, statements))?;
         Ok(Grant { held, engine: self.core.clone() })
     }
 
@@ -239,15 +265,15 @@ impl Engine {
         py: Python<'_>,
         tool: Text<'_>,
         resource: Option<Text<'_>>,
-        arguments: Option<&Bound<'_, PyDict>>,
-        grant: Option<&Grant>,
+        arguments: Option<Dict<'_>>,
+        grant: Option<Own<'_, Grant>>,
     ) -> PyResult<Decision> {
         let tool = &*tool;
         let resource = resource.as_deref();
-        let request = bind_named(tool, resource, arguments);
+        let request = bind_named(tool, resource, arguments.as_ref().map(|dict| &dict.0));
         let decision = match &request {
             Ok(request) => {
-                let held = grant.map(|grant| grant.held.clone());
+                let held = grant.map(|grant| grant.0.get().held.clone());
                 py.detach(|| self.core.check_call(held.as_deref(), request))
             }
             Err(reasons) => crate::decision::Decision::deny(reasons.clone()),
@@ -426,7 +452,8 @@ pub(super) fn above_zero(
 
 fn master(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<MasterKey> {
     let made = if let Ok(text) = given.cast::<PyString>() {
-        MasterKey::parse(text.to_str()?)
+        // What cannot be read as text is no key either.
+        MasterKey::parse(text.to_str().unwrap_or_default())
     } else if let Ok(bytes) = given.cast::<PyBytes>() {
         MasterKey::from_bytes(bytes.as_bytes())
     } else {
@@ -435,6 +462,22 @@ fn master(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<MasterKey> {
         return Err(errors::invalid(py, &message, ""));
     };
     made.map_err(|error| errors::key(py, &error))
+}
+
+/// What each hop stated: a list of texts, `None` where it is not known.
+fn statements_of(given: &Bound<'_, PyAny>) -> PyResult<Vec<Option<String>>> {
+    const WHAT: &str = "a list of statements, each text or None";
+    let items = given.try_iter().map_err(|_| convert::expected(given, WHAT));
+    if given.cast::<PyString>().is_ok() {
+        return Err(convert::expected(given, WHAT));
+    }
+    items?
+        .take(MAX_STATEMENTS)
+        .map(|item| {
+            let item = item?;
+            if item.is_none() { Ok(None) } else { text_of(&item, WHAT).map(Some) }
+        })
+        .collect()
 }
 
 pub(super) fn by_of(

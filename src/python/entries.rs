@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PySlice, PyString};
 
@@ -46,11 +46,16 @@ impl Entries {
             }
             return Ok(Bound::new(py, Self { rows })?.into_any());
         }
-        let index: isize = index.extract()?;
+        let missing = || PyIndexError::new_err("there is no such entry");
+        let index: isize = match index.extract() {
+            Ok(index) => index,
+            Err(error) if error.is_instance_of::<PyOverflowError>(py) => return Err(missing()),
+            Err(error) => return Err(error),
+        };
         let length = isize::try_from(self.rows.len()).unwrap_or(isize::MAX);
         let place = if index < 0 { index + length } else { index };
         let row = usize::try_from(place).ok().and_then(|place| self.rows.get(place));
-        let row = row.ok_or_else(|| PyIndexError::new_err("there is no such entry"))?;
+        let row = row.ok_or_else(missing)?;
         Ok(Bound::new(py, Entry(row.clone()))?.into_any())
     }
 

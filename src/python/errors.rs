@@ -81,7 +81,7 @@ fn corrupted(py: Python<'_>, message: &str) -> PyErr {
 
 pub(super) fn store(py: Python<'_>, error: &StoreError) -> PyErr {
     let class = match error {
-        StoreError::Busy { .. } => "StoreBusy",
+        StoreError::Busy { .. } | StoreError::Attached { .. } => "StoreBusy",
         StoreError::Closed | StoreError::Forked => "EngineClosed",
         StoreError::Unavailable { .. } => "StoreUnavailable",
         StoreError::Corrupt { .. } | StoreError::Refused { .. } | StoreError::TooNew { .. } => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::convert::Text;
+use super::convert::{Flag, Text};
 use super::endings::{Offboarding, offboarding};
 use super::engine::by_of;
 use super::people::{Agent, Human, agent_id, human_id, public_key, text_of};
@@ -278,9 +278,9 @@ impl Tasks {
 
     /// All tasks, oldest first; only those that go on, or have ended, where it is asked.
     #[pyo3(signature = (*, ended=None))]
-    fn list(&self, py: Python<'_>, ended: Option<bool>) -> PyResult<Vec<Task>> {
+    fn list(&self, py: Python<'_>, ended: Option<Flag>) -> PyResult<Vec<Task>> {
         let tasks = enter(py, || self.0.tasks())?.into_iter();
-        Ok(tasks.filter(|task| ended.is_none_or(|want| task.ended == want)).map(Task).collect())
+        Ok(tasks.filter(|task| ended.is_none_or(|want| task.ended == want.0)).map(Task).collect())
     }
 
     /// The sentence of a task.

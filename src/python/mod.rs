@@ -10,6 +10,7 @@ mod guard;
 mod lifecycle;
 mod people;
 mod review;
+mod serving;
 mod story;
 mod trail;
 mod values;
@@ -38,6 +39,8 @@ mod _core {
     use super::people::{Agent, Grant, Human, SecretKey};
     #[pymodule_export]
     use super::review::{AgentUse, Finding, Review};
+    #[pymodule_export]
+    use super::serving::{ask, holder, limits_from_wire, scope_from_wire, serve, to_wire};
     #[pymodule_export]
     use super::story::{Chain, Hop, Story, shown};
     #[pymodule_export]

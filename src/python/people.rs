@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::convert::Text;
+use super::convert::{Own, Text, Whole};
 use super::values::{Capability, capabilities, limits_of, scope_of};
 use super::{convert, enter, errors};
 use crate::engine::{Bound as Held, Delegation, Engine as Core, shown};
@@ -190,8 +190,8 @@ impl SecretKey {
 
     /// A key from PASERK text, `k4.secret.…`.
     #[staticmethod]
-    fn parse(py: Python<'_>, text: &str) -> PyResult<Self> {
-        CoreKey::parse(text).map(Self).map_err(|error| errors::key(py, &error))
+    fn parse(py: Python<'_>, text: Text<'_>) -> PyResult<Self> {
+        CoreKey::parse(&text).map(Self).map_err(|error| errors::key(py, &error))
     }
 
     /// The public key, as PASERK text.
@@ -282,12 +282,15 @@ impl Grant {
     }
 
     /// Whether this grant is `other` or below it.
-    fn extends(&self, other: &Self) -> bool {
-        self.held.chain().extends(other.held.chain())
+    fn extends(&self, other: Own<'_, Self>) -> bool {
+        self.held.chain().extends(other.0.get().held.chain())
     }
 
     /// Adds a hop for another agent, within this grant.
-    #[pyo3(signature = (agent, *, scope, task=None, ttl=None, limits=None, max_depth=0, key=None))]
+    #[pyo3(
+        signature = (agent, *, scope, task=None, ttl=None, limits=None, max_depth=Whole(0), key=None),
+        text_signature = "($self, agent, *, scope, task=None, ttl=None, limits=None, max_depth=0, key=None)"
+    )]
     #[allow(clippy::too_many_arguments)] // The public face's own.
     fn delegate(
         &self,
@@ -297,8 +300,8 @@ impl Grant {
         task: Option<Text<'_>>,
         ttl: Option<&Bound<'_, PyAny>>,
         limits: Option<&Bound<'_, PyAny>>,
-        max_depth: u8,
-        key: Option<&SecretKey>,
+        max_depth: Whole<0, 255>,
+        key: Option<Own<'_, SecretKey>>,
     ) -> PyResult<Self> {
         let task = task.map(|text| text.to_string());
         let ttl = ttl.map(|ttl| convert::duration(ttl));
@@ -308,10 +311,10 @@ impl Grant {
             scope: scope_of(scope)?,
             limits: limits.map(limits_of).transpose()?.unwrap_or_default(),
             ttl,
-            further_hops: max_depth,
+            further_hops: max_depth.get(),
             statement: task,
         };
-        let key = key.map(|key| key.0.clone());
+        let key = key.map(|key| key.0.get().0.clone());
         let engine = self.engine.clone();
         let held = self.held.clone();
         let held = enter(py, move || engine.delegate(&held, new, key.as_ref()))?;

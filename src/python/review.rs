@@ -136,8 +136,8 @@ impl Review {
     }
 
     /// The findings of a severity or above.
-    fn above(&self, py: Python<'_>, severity: &str) -> PyResult<Vec<Finding>> {
-        let least = Severity::parse(severity).ok_or_else(|| {
+    fn above(&self, py: Python<'_>, severity: Text<'_>) -> PyResult<Vec<Finding>> {
+        let least = Severity::parse(&severity).ok_or_else(|| {
             errors::invalid(py, "there is no such severity", "info, low, medium or high")
         })?;
         let findings = self.inner.findings.iter();

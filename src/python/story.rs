@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::convert;
+use super::convert::{self, Whole};
 use super::values::Reason;
 use crate::clock::parse_instant;
 use crate::engine as core;
@@ -212,11 +212,14 @@ impl Story {
     #[pyo3(signature = (*, time=None))]
     fn text(&self, py: Python<'_>, time: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
         let Some(time) = time else { return Ok(self.0.to_string()) };
+        if !time.is_callable() {
+            return Err(convert::expected(time, "a function that shows an instant"));
+        }
         let mut failed = None;
         let text = self.0.render(&mut |at| {
             let told = parse_instant(at).map(|micros| {
                 let at = convert::instant(py, micros)?;
-                time.call1((at,))?.extract::<String>()
+                super::people::text_of(&time.call1((at,))?, "text from `time`")
             });
             match told {
                 Some(Ok(text)) => text,
@@ -248,7 +251,8 @@ impl Story {
 /// Foreign text for a terminal or a log: control, format and bidirectional characters escaped,
 /// and no more than `most` characters.
 #[pyfunction]
-#[pyo3(signature = (text, most=200))]
-pub(super) fn shown(text: &Bound<'_, PyString>, most: usize) -> String {
-    core::shown(&text.to_string_lossy(), most)
+#[pyo3(signature = (text, most=Whole(200)), text_signature = "(text, most=200)")]
+pub(super) fn shown(text: &Bound<'_, PyAny>, most: Whole<0, 0xffff_ffff>) -> PyResult<String> {
+    let text = text.cast::<PyString>().map_err(|_| convert::expected(text, "text"))?;
+    Ok(core::shown(&text.to_string_lossy(), most.get()))
 }

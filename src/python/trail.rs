@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt};
 
-use super::convert::Text;
+use super::convert::{FilePath, Text, Texts};
 use super::engine::by_of;
 use super::entries::{Entries, Entry, Row};
 use super::people::{Grant, agent_id, human_id, text_of};
@@ -140,7 +140,8 @@ impl Trail {
     }
 
     /// Writes the whole trail as JSON lines, into a new file beside which nothing partial is left.
-    fn export(&self, py: Python<'_>, path: PathBuf) -> PyResult<u64> {
+    fn export(&self, py: Python<'_>, path: FilePath) -> PyResult<u64> {
+        let path = path.0;
         let core = &self.0;
         enter(py, || {
             let failed = |error: std::io::Error| {
@@ -179,11 +180,11 @@ impl Trail {
     }
 
     /// Drops the values of entries of some kinds that are older than an age.
-    #[pyo3(signature = (*, kinds=vec!["decision".to_owned(), "outcome".to_owned()], older_than=None, reason, by=None))]
+    #[pyo3(signature = (*, kinds=None, older_than=None, reason, by=None))]
     fn expire(
         &self,
         py: Python<'_>,
-        kinds: Vec<String>,
+        kinds: Option<Texts>,
         older_than: Option<&Bound<'_, PyAny>>,
         reason: Text<'_>,
         by: Option<&Bound<'_, PyAny>>,
@@ -193,6 +194,8 @@ impl Trail {
             Some(age) => convert::duration(age).map_err(|why| errors::invalid(py, &why, ""))?,
             None => LEAST_AGE,
         };
+        let usual = || vec!["decision".to_owned(), "outcome".to_owned()];
+        let kinds = kinds.map_or_else(usual, |given| given.0);
         let what = Erase::Older(kinds, core.now_or_mark().saturating_sub(age));
         let by = by_of(py, core, by)?;
         enter(py, || core.erase(&what, &reason, by)).map(|id| id.to_string())

@@ -145,6 +145,12 @@ impl Limit {
     }
 }
 
+impl Limit {
+    pub(super) fn of(limit: scope::Limit) -> Self {
+        Self(limit)
+    }
+}
+
 fn limit(py: Python<'_>, made: Result<scope::Limit, scope::ScopeError>) -> PyResult<Limit> {
     made.map(Limit).map_err(|error| errors::scope(py, &error))
 }

@@ -1,17 +1,20 @@
 //! Checkpoints, verification and its faults as Python values.
 
 use std::fs::File;
-use std::io::BufReader;
-use std::path::PathBuf;
+use std::io::{BufReader, Read};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
+use super::convert::{FilePath, Text, expected};
 use super::errors;
 use super::people::public_key;
 use crate::engine::shown;
 use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::verify::{self as verifier, VerifyError};
+
+/// More bytes than any checkpoint has.
+const MAX_CHECKPOINT: u64 = 1024 * 1024;
 
 /// A signed head of the trail: (origin, size, root), a C2SP checkpoint.
 #[pyclass(frozen, module = "answerable", name = "Checkpoint")]
@@ -21,8 +24,8 @@ pub(super) struct Checkpoint(pub(super) SignedCheckpoint);
 impl Checkpoint {
     /// A checkpoint from its text; its signature is checked where it is used.
     #[staticmethod]
-    fn parse(py: Python<'_>, text: &str) -> PyResult<Self> {
-        SignedCheckpoint::parse(text)
+    fn parse(py: Python<'_>, text: Text<'_>) -> PyResult<Self> {
+        SignedCheckpoint::parse(&text)
             .map(Self)
             .map_err(|error| errors::invalid(py, &error.to_string(), ""))
     }
@@ -196,29 +199,43 @@ fn fault_of(fault: &verifier::Fault) -> Fault {
 
 /// One checkpoint or several: values, texts, or paths of files that hold a text.
 pub(super) fn since_of(since: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
+    const WHAT: &str = "a checkpoint, its text, a file of it, or a list of these";
     let Some(since) = since else { return Ok(Vec::new()) };
-    if let Ok(checkpoint) = since.cast::<Checkpoint>() {
-        return Ok(vec![checkpoint.get().0.text().to_owned()]);
+    if let Some(one) = checkpoint_of(since)? {
+        return Ok(vec![one]);
     }
-    if let Ok(text) = since.cast::<PyString>() {
-        let text = text.to_str()?;
+    let items = since.try_iter().map_err(|_| expected(since, WHAT))?;
+    items
+        .map(|item| {
+            let item = item?;
+            checkpoint_of(&item)?.ok_or_else(|| expected(&item, WHAT))
+        })
+        .collect()
+}
+
+fn checkpoint_of(given: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    if let Ok(checkpoint) = given.cast::<Checkpoint>() {
+        return Ok(Some(checkpoint.get().0.text().to_owned()));
+    }
+    if let Ok(text) = given.cast::<PyString>() {
+        let text = text.to_str().map_err(|_| expected(given, "text without lone surrogates"))?;
         if text.contains('\n') {
-            return Ok(vec![text.to_owned()]);
+            return Ok(Some(text.to_owned()));
         }
+    } else if !given.get_type().hasattr("__fspath__")? {
+        return Ok(None);
     }
-    if since.cast::<PyString>().is_ok() || since.hasattr("__fspath__")? {
-        let path: PathBuf = since.extract()?;
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            let message = format!("cannot read the checkpoint {}: {error}", path.display());
-            errors::invalid(since.py(), &message, "give a Checkpoint, its text, or a file of it")
-        })?;
-        return Ok(vec![text]);
-    }
-    let mut all = Vec::new();
-    for item in since.try_iter()? {
-        all.extend(since_of(Some(&item?))?);
-    }
-    Ok(all)
+    let path = given.extract::<FilePath>()?.0;
+    // A checkpoint is a page at most; a device never ends.
+    let read = || {
+        let mut text = String::new();
+        File::open(&path)?.take(MAX_CHECKPOINT).read_to_string(&mut text)?;
+        Ok::<String, std::io::Error>(text)
+    };
+    read().map(Some).map_err(|error| {
+        let message = format!("cannot read the checkpoint {}: {error}", path.display());
+        errors::invalid(given.py(), &message, "give a Checkpoint, its text, or a file of it")
+    })
 }
 
 /// Verifies an exported trail with the authority's public key alone.
@@ -226,12 +243,16 @@ pub(super) fn since_of(since: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>
 #[pyo3(signature = (path, authority, *, since=None, progress=None))]
 pub(super) fn verify(
     py: Python<'_>,
-    path: PathBuf,
-    authority: &str,
+    path: FilePath,
+    authority: Text<'_>,
     since: Option<&Bound<'_, PyAny>>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Report> {
-    let authority = public_key(py, authority)?;
+    let path = path.0;
+    let authority = public_key(py, &authority)?;
+    if let Some(other) = progress.as_ref().map(|it| it.bind(py)).filter(|it| !it.is_callable()) {
+        return Err(expected(other, "a function to call with the progress"));
+    }
     let since = since_of(since)?;
     let file = File::open(&path).map_err(|error| {
         let message = format!("cannot read {}: {error}", path.display());

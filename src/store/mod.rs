@@ -5,12 +5,15 @@
 
 mod folder;
 mod generation;
+mod remote;
 mod sled;
+pub(crate) mod socket;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::remote::RemoteStore;
 pub use self::sled::SledStore;
 
 /// The longest key, in bytes. A key has at least one byte.
@@ -104,6 +107,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the last write fails. The store is closed all the same.
     fn close(&self) -> Result<(), StoreError>;
+
+    /// The way to its holder, where another process holds it.
+    fn remote(&self) -> Option<&RemoteStore> {
+        None
+    }
 }
 
 /// What a scan calls with each key and value; it returns whether to go on.
@@ -241,6 +249,14 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// Another process holds it, through whose socket it is only read.
+    #[error("store `{}` is held by process {pid}, and only read from here: calls are judged and recorded there, so run the tool in that process, or stop it and open the store again", path.display())]
+    Attached {
+        /// The holder's process.
+        pid: u32,
+        /// The folder.
+        path: PathBuf,
+    },
     /// It cannot read or write now. A handle that has once failed to write stays so.
     #[error("store unavailable: {what}; fix the cause, then open the store again")]
     Unavailable {
@@ -287,6 +303,7 @@ impl StoreError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Busy { .. } => "store_busy",
+            Self::Attached { .. } => "store_attached",
             Self::Unavailable { .. } => "store_unavailable",
             Self::Corrupt { .. } => "store_corrupt",
             Self::Refused { .. } => "store_refused",

@@ -23,6 +23,7 @@ CLASSES = {
     "re-parenting",
     "replay",
     "splicing",
+    "the holder's socket",
     "time rollback",
     "token theft",
     "trail tampering",

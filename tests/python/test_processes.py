@@ -144,7 +144,7 @@ def test_a_second_process_is_told_who_holds_the_store(store: Path) -> None:
     try:
         assert holder.stdout.readline() == "open\n"
         with pytest.raises(ans.StoreBusy) as busy:
-            ans.open(store)
+            ans.open(store, attach=False)
         assert f"process {holder.pid} on " in str(busy.value)
         assert "close it there" in busy.value.hint
         assert busy.value.code == "store_busy"

@@ -4,6 +4,7 @@
 //! same reads: what is judged is what is passed on. Types are exact; what has no canonical form is
 //! refused by name.
 
+mod given;
 mod records;
 
 use pyo3::intern;
@@ -13,6 +14,7 @@ use pyo3::types::{
     PyBool, PyBytes, PyDelta, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType,
 };
 
+pub(super) use self::given::{Dict, FilePath, Flag, Own, Text, Texts, Whole, expected};
 use self::records::{dataclass, model, own, qualified};
 use crate::canonical::{Decimal, EnumMember, Int, MAX_DEPTH, Map, Value};
 use crate::clock::{MICROS, parse_duration};
@@ -446,6 +448,9 @@ pub(super) fn duration(object: &Bound<'_, PyAny>) -> Result<i64, String> {
         let micros = object.floor_div(types.microsecond.bind(object.py()));
         return micros.and_then(|micros| micros.extract()).map_err(|_| wrong());
     }
+    if object.cast::<PyInt>().is_err() && object.cast::<PyFloat>().is_err() {
+        return Err(wrong());
+    }
     if let Ok(seconds) = object.extract::<i64>() {
         return seconds.checked_mul(MICROS).ok_or_else(|| "the duration is too long".to_owned());
     }
@@ -454,29 +459,5 @@ pub(super) fn duration(object: &Bound<'_, PyAny>) -> Result<i64, String> {
             Ok((seconds * MICROS as f64).round() as i64)
         }
         _ => Err(wrong()),
-    }
-}
-
-/// A text argument: `InvalidInput` for anything else, as for every argument that has no meaning.
-#[derive(Clone, Copy)]
-pub(super) struct Text<'a>(pub(super) &'a str);
-
-impl std::ops::Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        self.0
-    }
-}
-
-impl<'a, 'py> FromPyObject<'a, 'py> for Text<'a> {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let wrong = |what: &str| super::errors::invalid(object.py(), what, "");
-        if object.cast::<PyString>().is_err() {
-            return Err(wrong(&format!("expected text, not {}", type_name(&object))));
-        }
-        object.extract().map(Self).map_err(|_| wrong("expected text, not lone surrogates"))
     }
 }

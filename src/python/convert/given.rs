@@ -1,0 +1,157 @@
+//! What the functions of the public face take: anything else is `InvalidInput`, with what was
+//! expected, never Python's own `TypeError` or `OverflowError`.
+
+use std::path::PathBuf;
+
+use pyo3::PyClass;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+
+use super::super::errors;
+use super::type_name;
+
+/// A text argument.
+#[derive(Clone, Copy)]
+pub(in crate::python) struct Text<'a>(pub(in crate::python) &'a str);
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.0
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Text<'a> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if object.cast::<PyString>().is_err() {
+            return Err(expected(&object, "text"));
+        }
+        let surrogates = || errors::invalid(object.py(), "expected text, not lone surrogates", "");
+        object.extract().map(Self).map_err(|_| surrogates())
+    }
+}
+
+/// A list or tuple of texts.
+pub(in crate::python) struct Texts(pub(in crate::python) Vec<String>);
+
+impl FromPyObject<'_, '_> for Texts {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        const WHAT: &str = "a list of texts";
+        if object.cast::<PyList>().is_err() && object.cast::<PyTuple>().is_err() {
+            return Err(expected(&object, WHAT));
+        }
+        let texts: PyResult<Vec<String>> = object
+            .try_iter()?
+            .map(|item| {
+                let item = item?;
+                let text = item.cast::<PyString>().map_err(|_| expected(&item, "text"))?;
+                Ok(text
+                    .to_str()
+                    .map_err(|_| expected(&item, "text without lone surrogates"))?
+                    .into())
+            })
+            .collect();
+        texts.map(Self)
+    }
+}
+
+/// A whole number from `LEAST` to `MOST`.
+#[derive(Clone, Copy)]
+pub(in crate::python) struct Whole<const LEAST: u64, const MOST: u64>(pub(in crate::python) u64);
+
+impl<const LEAST: u64, const MOST: u64> Whole<LEAST, MOST> {
+    /// The number, for a place that needs no more room than `MOST` does.
+    pub(in crate::python) fn get<T: TryFrom<u64> + Default>(self) -> T {
+        T::try_from(self.0).unwrap_or_default()
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> FromPyObject<'_, '_> for Whole<LEAST, MOST> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let what = format!("a whole number from {LEAST} to {MOST}");
+        if object.cast::<PyInt>().is_err() || object.cast::<PyBool>().is_ok() {
+            return Err(expected(&object, &what));
+        }
+        let number = object.extract().ok().filter(|n| (LEAST..=MOST).contains(n));
+        let beyond = || errors::invalid(object.py(), &format!("expected {what}"), "");
+        number.map(Self).ok_or_else(beyond)
+    }
+}
+
+/// `True` or `False`; what is merely true is refused.
+#[derive(Clone, Copy)]
+pub(in crate::python) struct Flag(pub(in crate::python) bool);
+
+impl FromPyObject<'_, '_> for Flag {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let flag = object.cast::<PyBool>().map_err(|_| expected(&object, "True or False"))?;
+        Ok(Self(flag.is_true()))
+    }
+}
+
+/// A path of the file system: text or a `PathLike`.
+pub(in crate::python) struct FilePath(pub(in crate::python) PathBuf);
+
+impl FromPyObject<'_, '_> for FilePath {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        // Bytes have a spelling of their own, and an open file is none.
+        if object.cast::<PyBytes>().is_ok() {
+            return Err(expected(&object, "a path as text or a PathLike"));
+        }
+        let path: PathBuf = match object.extract() {
+            Ok(path) => path,
+            // An interrupt while its own code ran goes on.
+            Err(error) if !error.is_instance_of::<PyException>(object.py()) => return Err(error),
+            Err(_) => return Err(expected(&object, "a path as text or a PathLike")),
+        };
+        let bytes = path.as_os_str().as_encoded_bytes();
+        if bytes.is_empty() || bytes.contains(&0) {
+            let message = "a path has at least one character, and none of them is NUL";
+            return Err(errors::invalid(object.py(), message, ""));
+        }
+        Ok(Self(path))
+    }
+}
+
+/// A dictionary.
+pub(in crate::python) struct Dict<'py>(pub(in crate::python) Bound<'py, PyDict>);
+
+impl<'py> FromPyObject<'_, 'py> for Dict<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let dict = object.cast::<PyDict>().map_err(|_| expected(&object, "a dict"))?;
+        Ok(Self(dict.to_owned()))
+    }
+}
+
+/// A value of one of our own classes.
+pub(in crate::python) struct Own<'py, T: PyClass>(pub(in crate::python) Bound<'py, T>);
+
+impl<'py, T: PyClass> FromPyObject<'_, 'py> for Own<'py, T> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let name = T::NAME;
+        let own = object.cast::<T>().map_err(|_| expected(&object, &format!("a {name}")))?;
+        Ok(Self(own.to_owned()))
+    }
+}
+
+/// `InvalidInput` for an object of another type.
+pub(in crate::python) fn expected(object: &Bound<'_, PyAny>, what: &str) -> PyErr {
+    let message = format!("expected {what}, not {}", type_name(object));
+    errors::invalid(object.py(), &message, "")
+}
