@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: demo test bench fmt lint rust wheel types python faults docs clean
+.PHONY: demo test bench fmt lint rust wheel types python faults integrations docs clean
 
 demo: $(VENV)/.langchain ## An agent pays invoices; every cent can be answered for
 	$(call say,demo)
@@ -55,6 +55,10 @@ faults: $(VENV)/.test ## Attacks, and failing disks
 	cargo test --locked --release fault
 	$(BIN)/python -m pytest tests/attacks
 
+integrations: $(VENV)/.wheel ## Each adapter against the real package, newest and oldest
+	$(call say,integrations)
+	$(BIN)/python tests/integrations/matrix.py
+
 bench: $(VENV)/.test
 	$(call say,benchmarks)
 	cargo bench --locked --bench engine
@@ -66,7 +70,7 @@ fmt: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf target dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-*
+	rm -rf target dist $(VENV) .integrations .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-*
 
 wheel: $(VENV)/.wheel
 

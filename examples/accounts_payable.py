@@ -86,7 +86,7 @@ def main() -> int:
 def agent(its_tools: list[BaseTool]) -> Any:
     """LangChain's agent loop with the guard between the model and the tools."""
     guard = AnswerableMiddleware(  # these two have no guard of their own
-        tools={"list_invoices": "invoice.list", "read_invoice": "invoice.read"},
+        names={"list_invoices": "invoice.list", "read_invoice": "invoice.read"},
         resources={"list_invoices": "invoice", "read_invoice": "invoice/{file}"},
     )
     return create_agent(InvoiceModel(), its_tools, middleware=[guard])

@@ -107,6 +107,10 @@ pub mod code {
     pub const HOLDER_KEY_UNKNOWN: &str = "holder_key_unknown";
     /// A grant reaches beyond its agent's ceiling.
     pub const BEYOND_CEILING: &str = "beyond_ceiling";
+    /// A call that a framework starts again ran before, or may have.
+    pub const ALREADY_RAN: &str = "already_ran";
+    /// A tool runs where no guard sees it.
+    pub const UNGOVERNED_TOOL: &str = "ungoverned_tool";
     /// Everything, or this part of it, is halted.
     pub const HALTED: &str = "halted";
     /// The clock was set back.

@@ -108,6 +108,8 @@ ids! {
     ApprovalId, "apr_", "approval";
     /// A credential in the vault.
     CredentialId, "crd_", "credential";
+    /// What a framework may write down in place of a chain. It stands nowhere in the trail.
+    Handle, "hdl_", "handle";
 }
 
 /// How sure we are of a human.

@@ -236,6 +236,15 @@ class Engine:
             InvalidInput: A statement is not the one that was signed.
         """
 
+    def by_handle(self, handle: str) -> Grant:
+        """The grant that a handle stands for, verified anew.
+
+        Raises:
+            NotFound: There is no such handle, or its grant has run out.
+            InvalidInput: It is no handle: a grant's token, an id and a digest are none.
+            InvalidGrant: The chain does not verify any more.
+        """
+
     def check(
         self,
         tool: str,
@@ -1041,6 +1050,60 @@ class Grant:
     @property
     def scope(self) -> list[Capability]:
         """What it allows."""
+
+    def scope_for(self, *tools: str) -> list[Capability]:
+        """What it allows of these tools, and nothing else: a scope to delegate.
+
+        Resources and conditions are as they stand here. Limits are left out, since every call
+        draws on them where they stand.
+
+        Raises:
+            InvalidInput: A name that is no tool's.
+
+        Example:
+            grant.delegate(booker, scope=grant.scope_for("pay.transfer"))
+        """
+
+    def handle(self) -> str:
+        """Makes a handle: what a framework may write down in place of the chain.
+
+        128 random bits that lapse with the grant. The store keeps their digest and, sealed under
+        the human's key, the chain; the trail holds neither. `engine.by_handle` takes it back.
+
+        Returns:
+            `hdl_…`. Whoever can make calls of this engine can act under it: treat it as the
+            session of a signed-in user.
+
+        Raises:
+            InvalidInput: The chain is too long to be kept.
+            StoreError: It cannot be written.
+        """
+
+    def claim(self, call: bytes) -> Literal["new", "running", "ended", "unknown"]:
+        """Claims a call that a framework may start again after a pause; durable when it returns.
+
+        Args:
+            call: Bytes that say which call of this grant it is.
+
+        Returns:
+            `"new"`: it may run, and is to be settled. `"running"`: it runs now. `"ended"`: it
+            returned before. `"unknown"`: it began in a process that is gone, and whether it took
+            effect is not known.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+
+    def settle(self, call: bytes, *, returned: bool) -> None:
+        """Ends a claim.
+
+        Args:
+            call: As given to `claim`.
+            returned: Whether the call returned, and may not run again; else it may.
+
+        Raises:
+            StoreError: It cannot be written: then the call counts as begun.
+        """
 
     @property
     def token(self) -> str:

@@ -10,6 +10,7 @@ mod describe;
 mod draws;
 mod erase;
 mod facts;
+mod handles;
 mod inspect;
 mod judge;
 mod keys;
@@ -25,6 +26,7 @@ mod wrapping;
 
 pub use approvals::Told;
 pub use erase::{Erase, LEAST_AGE};
+pub use handles::Claim;
 pub use inspect::Inspected;
 pub use judge::{Bound, Call, Judged, Outcome};
 pub use masking::{Masking, Recorded, Texts, is_secret};
@@ -38,7 +40,7 @@ pub use verbs::{
 };
 pub use words::{describe, shown};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -177,6 +179,10 @@ pub struct Engine {
     version: Mutex<Option<std::borrow::Cow<'static, str>>>,
     grants: Mutex<HashMap<Digest, Arc<Entry>>>,
     random: RandomPool,
+    /// The claimed calls that run in this process.
+    running: Mutex<HashSet<Digest>>,
+    /// How many handles and claims were made since the opening.
+    swept: AtomicU64,
     thread: Mutex<Option<JoinHandle<()>>>,
     serving: Mutex<Option<serve::Serving>>,
     closed: AtomicBool,

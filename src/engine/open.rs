@@ -268,6 +268,8 @@ impl Engine {
             knows: AtomicBool::new(false),
             grants: Mutex::default(),
             random: RandomPool::default(),
+            running: Mutex::default(),
+            swept: AtomicU64::default(),
             thread: Mutex::new(Some(thread)),
             serving: Mutex::default(),
             closed: AtomicBool::new(false),

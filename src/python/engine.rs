@@ -24,7 +24,7 @@ use crate::engine::{
     Durability, Engine as Core, MasterSource, NewAccess, NewGrant, Options, Spans, TaskChoice,
 };
 use crate::keys::MasterKey;
-use crate::principal::{HumanId, TaskId};
+use crate::principal::{Handle, HumanId, TaskId};
 use crate::store::StoreError;
 
 /// More than any chain has hops.
@@ -255,6 +255,17 @@ impl Engine {
         let statements = statements.map(statements_of).transpose()?.unwrap_or_default();
         let token = text_of(token, "a grant's token")?;
         let held = enter(py, || self.core.accept(&token, statements))?;
+        Ok(Grant { held, engine: self.core.clone() })
+    }
+
+    /// The grant that a handle stands for.
+    fn by_handle(&self, py: Python<'_>, handle: &Bound<'_, PyAny>) -> PyResult<Grant> {
+        let text = text_of(handle, "a handle")?;
+        // The text is not repeated: it may be something else that nobody is to see.
+        let handle = text.parse::<Handle>().map_err(|_| {
+            errors::invalid(py, "that is no handle", "engine.handle(grant) makes one")
+        })?;
+        let held = enter(py, || self.core.by_handle(&handle))?;
         Ok(Grant { held, engine: self.core.clone() })
     }
 

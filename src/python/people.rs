@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyTuple};
 
 use super::convert::{Own, Text, Whole};
 use super::values::{Capability, capabilities, limits_of, scope_of};
 use super::{convert, enter, errors};
-use crate::engine::{Bound as Held, Delegation, Engine as Core, shown};
+use crate::engine::{Bound as Held, Claim, Delegation, Engine as Core, shown};
 use crate::keys::{PublicKey, SecretKey as CoreKey};
 use crate::principal::{AgentId, HumanId};
 use crate::registry;
+use crate::request::ToolName;
+use crate::scope;
 
 /// An accountable person.
 #[pyclass(frozen, module = "answerable", name = "Human")]
@@ -267,6 +269,39 @@ impl Grant {
     #[getter]
     fn scope(&self) -> Vec<Capability> {
         capabilities(&self.held.chain().leaf().payload.scope)
+    }
+
+    /// What it allows of these tools, and nothing else: a scope to delegate.
+    #[pyo3(signature = (*tools))]
+    fn scope_for(&self, tools: &Bound<'_, PyTuple>) -> PyResult<Vec<Capability>> {
+        let scope = &self.held.chain().leaf().payload.scope;
+        let mut parts: Vec<scope::Capability> = Vec::new();
+        for tool in tools.iter() {
+            let name = ToolName::parse(&text_of(&tool, "a tool's name")?)
+                .map_err(|error| errors::invalid(tools.py(), &error.to_string(), ""))?;
+            for part in scope.capabilities().iter().filter_map(|all| all.only(&name)) {
+                if !parts.contains(&part) {
+                    parts.push(part);
+                }
+            }
+        }
+        Ok(parts.into_iter().map(Capability::from).collect())
+    }
+
+    /// Makes a handle: what a framework may write down in place of the chain.
+    fn handle(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(enter(py, || self.engine.handle(&self.held))?.to_string())
+    }
+
+    /// Claims a call that a framework may start again after a pause.
+    fn claim(&self, py: Python<'_>, call: &[u8]) -> PyResult<&'static str> {
+        enter(py, || self.engine.claim(&self.held, call)).map(Claim::word)
+    }
+
+    /// Ends a claim.
+    #[pyo3(signature = (call, *, returned))]
+    fn settle(&self, py: Python<'_>, call: &[u8], returned: bool) -> PyResult<()> {
+        enter(py, || self.engine.settle_claim(&self.held, call, returned))
     }
 
     /// The chain's text: evidence, not a bearer secret.

@@ -302,6 +302,12 @@ pub(super) fn capabilities(scope: &scope::Scope) -> Vec<Capability> {
     scope.capabilities().iter().cloned().map(Capability).collect()
 }
 
+impl From<scope::Capability> for Capability {
+    fn from(capability: scope::Capability) -> Self {
+        Self(capability)
+    }
+}
+
 /// One reason for a decision.
 #[pyclass(frozen, eq, get_all, module = "answerable", name = "Reason")]
 #[derive(PartialEq, Clone)]

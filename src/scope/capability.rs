@@ -6,7 +6,7 @@ use super::limit::Limit;
 use super::name::{below, check_name, field, object};
 use super::pattern::{ResourcePattern, ToolPattern};
 use crate::canonical::{Map, Value};
-use crate::request::{Request, shown};
+use crate::request::{Request, ToolName, shown};
 
 /// The most resource patterns of a capability.
 pub const MAX_RESOURCES: usize = 64;
@@ -92,6 +92,13 @@ impl Capability {
     #[must_use]
     pub fn limits(&self) -> &[Limit] {
         &self.limits
+    }
+
+    /// The part of it that is about one tool, without limits: those are drawn on where they stand.
+    #[must_use]
+    pub fn only(&self, tool: &ToolName) -> Option<Self> {
+        let exact = ToolPattern::parse(tool.as_str()).ok().filter(|_| self.tool.matches(tool))?;
+        Some(Self { tool: exact, limits: Box::default(), ..self.clone() })
     }
 
     /// Whether it covers a call, or what it misses.

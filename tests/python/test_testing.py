@@ -72,7 +72,7 @@ def test_the_langchain_adapter_keeps_the_contract() -> None:
     from answerable.integrations.langchain import AnswerableMiddleware
 
     def make(body: Callable[[str, int], str]) -> Any:
-        middleware = AnswerableMiddleware(tools={"probe": "t.contract.langchain"})
+        middleware = AnswerableMiddleware(names={"probe": "t.contract.langchain"})
         probe = StructuredTool.from_function(body, name="probe", description="Probe.")
 
         def call(**arguments: Any) -> Any:

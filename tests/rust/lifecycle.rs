@@ -9,9 +9,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use answerable::canonical::Map;
-use answerable::engine::{Bound, Engine, NewGrant, Options, TaskChoice};
+use answerable::clock::Source;
+use answerable::engine::{Bound, Claim, Engine, NewGrant, Options, TaskChoice};
 use answerable::principal::Assurance;
 use answerable::registry::{Halted, NewHuman};
 use answerable::request::{Request, ToolName};
@@ -123,5 +125,42 @@ fn a_task_ended_before_ends_were_indexed_is_still_ended() {
     let task = engine.task(&task).unwrap();
     assert!(task.ended);
     assert_eq!(task.ended_at, None);
+    engine.close().unwrap();
+}
+
+#[test]
+fn handles_and_claims_that_have_lapsed_are_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let clock = Arc::new(AtomicI64::new(1_800_000_000_000_000));
+    let store: Arc<dyn Store> = Arc::new(SledStore::open(&path, 0).unwrap());
+    let options = Options { clock: Source::Fixed(clock.clone()), ..Options::default() };
+    let engine = Engine::on_store(&path, store.clone(), options).unwrap();
+    let count = |prefix: &[u8]| {
+        let mut count = 0;
+        let mut each = |_: &[u8], _: &[u8]| {
+            count += 1;
+            true
+        };
+        store.scan(prefix, None, &mut each).unwrap();
+        count
+    };
+    let bound = grant(&engine);
+    let old: Vec<_> = (0..10).map(|_| engine.handle(&bound).unwrap()).collect();
+    for call in 0..10u8 {
+        assert_eq!(engine.claim(&bound, &[call]), Ok(Claim::New));
+    }
+    assert_eq!((count(b"hd/"), count(b"cl/")), (10, 10));
+
+    clock.fetch_add(2 * HOUR, Ordering::SeqCst);
+    assert!(engine.by_handle(&old[0]).is_err());
+    for _ in 0..130 {
+        // One that has lapsed already goes with the next sweep, its own included.
+        engine.claim(&bound, b"late").unwrap();
+        engine.settle_claim(&bound, b"late", false).unwrap();
+        engine.handle(&bound).unwrap();
+    }
+    assert!(count(b"hd/") < 70, "{}", count(b"hd/"));
+    assert!(count(b"cl/") <= 1);
     engine.close().unwrap();
 }

@@ -1,31 +1,44 @@
-"""LangChain: every tool call of an agent passes the guard.
+"""LangChain and LangGraph: every tool call passes the guard.
 
     from answerable.integrations.langchain import AnswerableMiddleware
 
-    agent = create_agent(model, tools, middleware=[AnswerableMiddleware()])
-    with engine.acting(grant):
-        agent.invoke({"messages": [("user", "Pay this week's invoices")]})
+    agent = create_agent(model, tools, middleware=[AnswerableMiddleware(engine)])
+    agent.invoke({"messages": [("user", "Pay the invoices")]}, context={"answerable": grant})
 
 A tool decorated with `@ans.tool` keeps its own guard, and its denial becomes a message that the
-model can read. Any other tool is governed here. A child agent that is called inside a tool has
-tools of its own: give it this middleware too. Tools that run at the model's provider never pass
-through LangChain and cannot be governed by it.
+model can read. Any other tool is governed here. `govern_tools` puts the guard into the tools
+themselves, `govern_tool_node` into a node of a graph, `subagent` makes a tool of an agent that acts
+under a grant of its own, narrowed to the tools it has.
+
+The authority is the grant in force, or what the run's context holds as `answerable`: a grant or a
+handle. LangGraph writes `configurable` down, so there only a handle is taken.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+import inspect
+import json
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from answerable.errors import AccessDenied, InvalidInput
+from answerable import _core
+from answerable.context import acting, current
+from answerable.errors import AccessDenied, ApprovalRequired, Error, InvalidInput
 from answerable.guard import governed
+from answerable.integrations.standing import OnDenied, Rules, Turn, Turns, decorated, standing
+from answerable.wrappers import wrapped
 
 try:
     from langchain.agents.middleware import AgentMiddleware
     from langchain_core.messages import ToolMessage
-    from langchain_core.tools import BaseTool
+    from langchain_core.tools import BaseTool, StructuredTool, ToolException
+    from langchain_core.tools import tool as made_tool
     from langchain_core.utils.pydantic import get_fields
+    from langgraph.config import get_config
+    from langgraph.prebuilt import ToolNode
+    from langgraph.types import interrupt
 except ImportError as error:
     error.add_note("hint: pip install 'answerable[langchain]'")
     raise
@@ -34,23 +47,32 @@ if TYPE_CHECKING:
     from langchain.agents.middleware.types import ToolCallRequest
     from langgraph.types import Command
 
-__all__ = ["AnswerableMiddleware"]
+    Middleware = AgentMiddleware[Any, Any, Any]
+else:
+    Middleware = AgentMiddleware  # How many parameters it takes differs between versions.
+
+__all__ = ["AnswerableMiddleware", "govern_tool_node", "govern_tools", "subagent"]
 
 
-class AnswerableMiddleware(AgentMiddleware[Any, Any, Any]):
+class AnswerableMiddleware(Middleware):
     """Puts the guard between an agent and its tools.
 
-    List it last, next to the tools: middleware after it could still replace the tool it guards.
+    List it last, next to the tools: middleware after it could still replace the tool it guards. A
+    child agent that is called inside a tool has tools of its own: make it one with `subagent`.
 
     Args:
-        engine: The engine to ask; without it, that of the authority in force.
-        tools: Names in the trail and in grants by LangChain's name, for tools without `@ans.tool`:
+        engine: The engine to ask; without it, that of the authority in force. Handles need it.
+        names: Names in the trail and in grants by LangChain's name, for tools without `@ans.tool`:
             `{"read_invoice": "invoice.read"}`. A tool that is not listed goes by its own name.
         resources: Resource templates by LangChain's name, for the same tools:
             `{"read_invoice": "invoice/{number}"}`.
         record: How their arguments are recorded, as for `ans.tool`: `{"login": {"pin": "mask"}}`.
         on_denied: `"message"` tells the model and lets the run go on; `"raise"` ends the run with
             `AccessDenied`.
+        on_ask: What a call that waits for a human does: `"message"` tells the model, `"pause"`
+            interrupts the graph, which needs a checkpointer, until the approval is answered.
+        ungoverned: Tools that run at the model's provider, where no guard sees them, and are
+            allowed all the same. Others end the run.
 
     Raises:
         InvalidInput: An option, name, template or `record` that cannot be.
@@ -60,28 +82,22 @@ class AnswerableMiddleware(AgentMiddleware[Any, Any, Any]):
         self,
         engine: Any = None,
         *,
-        tools: Mapping[str, str] | None = None,
+        names: Mapping[str, str] | None = None,
         resources: Mapping[str, str] | None = None,
         record: Mapping[str, Mapping[str, str]] | None = None,
-        on_denied: Literal["message", "raise"] = "message",
+        on_denied: OnDenied = "message",
+        on_ask: Literal["message", "pause"] = "message",
+        ungoverned: Iterable[str] = (),
     ) -> None:
         super().__init__()
-        if on_denied not in ("message", "raise"):
-            raise InvalidInput(f'on_denied is "message" or "raise", not `{on_denied}`')
-        self._engine = engine
-        self._names = dict(tools or {})
-        self._resources = dict(resources or {})
-        self._record = {name: dict(ways) for name, ways in (record or {}).items()}
-        self._on_denied = on_denied
-        for name in {*self._names, *self._resources, *self._record}:
-            # What is misspelt is told here and not at the first call.
-            governed(
-                self._names.get(name, name),
-                {},
-                resource=self._resources.get(name),
-                engine=engine,
-                record=self._record.get(name),
-            )
+        if on_ask not in ("message", "pause"):
+            raise InvalidInput(f'on_ask is "message" or "pause", not `{on_ask}`')
+        self._rules = Rules(
+            engine, names=names, resources=resources, record=record, on_denied=on_denied
+        )
+        self._turns = Turns(self._rules)
+        self._on_ask = on_ask
+        self._ungoverned = frozenset(ungoverned)
 
     def wrap_tool_call(
         self,
@@ -90,10 +106,15 @@ class AnswerableMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ToolMessage | Command[Any]:
         """Runs one call under the guard. Called by LangChain."""
         try:
-            if request.tool is None:
-                with self._unknown(request):
-                    pass
-            return handler(self._guarded(request))
+            with self._in_context(request), self._in_config(request):
+                if request.tool is None:
+                    with self._unknown(request):
+                        pass
+                with self._turn(request) as turn:
+                    if turn.answer is None:
+                        turn.answer = handler(self._guarded(request))
+                    answer: ToolMessage | Command[Any] = turn.answer
+                    return answer
         except AccessDenied as denied:
             return self._refusal(request, denied)
 
@@ -104,83 +125,342 @@ class AnswerableMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ToolMessage | Command[Any]:
         """Runs one call under the guard without blocking the loop. Called by LangChain."""
         try:
-            if request.tool is None:
-                async with self._unknown(request):
-                    pass
-            return await handler(self._guarded(request))
+            async with self._in_context(request), self._in_config(request):
+                if request.tool is None:
+                    async with self._unknown(request):
+                        pass
+                async with self._turn(request) as turn:
+                    if turn.answer is None:
+                        turn.answer = await handler(self._guarded(request))
+                    answer: ToolMessage | Command[Any] = turn.answer
+                    return answer
         except AccessDenied as denied:
             return self._refusal(request, denied)
+
+    def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        """Refuses tools that run at the provider. Called by LangChain."""
+        refusal = self._at_provider(request)
+        if refusal is not None:
+            refusal.__enter__()
+        return handler(request)
+
+    async def awrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        """Refuses tools that run at the provider. Called by LangChain."""
+        refusal = self._at_provider(request)
+        if refusal is not None:
+            await refusal.__aenter__()
+        return await handler(request)
+
+    def _at_provider(self, request: Any) -> governed | None:
+        for tool in request.tools:
+            if not isinstance(tool, dict) or "function" in tool:
+                continue  # A function's schema runs nothing: its calls come back to us.
+            name = str(tool.get("name") or tool.get("type") or "unnamed")
+            if name not in self._ungoverned:
+                sentence = "it runs at the model's provider, where no guard sees it"
+                return self._rules.against(name, {}, "ungoverned_tool", sentence)
+        return None
+
+    def _in_context(self, request: ToolCallRequest) -> standing:
+        context = getattr(request.runtime, "context", None)
+        held = context.get("answerable") if isinstance(context, Mapping) else None
+        given = held if held is not None else getattr(context, "answerable", None)
+        return standing(self._rules, given, request.tool_call["name"], request.tool_call["args"])
+
+    def _in_config(self, request: ToolCallRequest) -> standing:
+        given = _configurable(request).get("answerable")
+        name, arguments = request.tool_call["name"], request.tool_call["args"]
+        return standing(self._rules, given, name, arguments, kept=True)
+
+    def _turn(self, request: ToolCallRequest) -> Turn:
+        """A second turn comes only from a checkpoint: where the graph resumes, or is replayed."""
+        call, configurable = request.tool_call, _configurable(request)
+        key = None
+        if configurable.get("thread_id") is not None:
+            # The namespace holds the id of the task that runs the call, the same when it resumes.
+            place = [str(configurable.get(name)) for name in ("thread_id", "checkpoint_ns")]
+            said = json.dumps([*place, call["id"], call["name"], call["args"]], default=str)
+            key = said.encode()
+        return self._turns.turn(key, call["name"], call["args"])
 
     def _unknown(self, request: ToolCallRequest) -> governed:
         """Entering it denies the call, whatever the grant says: there is no body to run."""
         name = request.tool_call["name"]
-        against = "unknown_tool", f"there is no tool `{name[:80]}`"
-        return governed(name, request.tool_call["args"], engine=self._engine, against=against)
+        sentence = f"there is no tool `{name[:80]}`"
+        return self._rules.against(name, request.tool_call["args"], "unknown_tool", sentence)
 
     def _guarded(self, request: ToolCallRequest) -> ToolCallRequest:
-        tool = request.tool
-        if tool is None:
+        if request.tool is None:
             raise AccessDenied("there is no such tool", code="unknown_tool")
-        sync_open, async_open = _undecorated(tool)
-        if not (sync_open or async_open):
-            return request
         given = frozenset(request.tool_call["args"])
-        return request.override(tool=self._governed(tool, given, sync_open, async_open))
-
-    def _governed(
-        self, tool: BaseTool, given: frozenset[str], sync_open: bool, async_open: bool
-    ) -> BaseTool:
-        """A copy whose body runs under the guard.
-
-        LangChain validates and converts what the model wrote before it calls `_run` or `_arun`, so
-        only there do the judged arguments equal those that the body receives: `"80"` arrives as 80.
-        """
-        judged = frozenset(_argument_names(tool)) | given
-
-        def ask(kwargs: dict[str, Any]) -> governed:
-            return governed(
-                self._names.get(tool.name, tool.name),
-                {name: value for name, value in kwargs.items() if name in judged},
-                resource=self._resources.get(tool.name),
-                engine=self._engine,
-                by_reference={
-                    name: value
-                    for name, value in kwargs.items()
-                    if name not in judged and name not in _PLUMBING
-                },
-                defaulted=_left_at_default(tool, kwargs, given),
-                record=self._record.get(tool.name),
-            )
-
-        @functools.wraps(tool._run)
-        def run(*args: Any, **kwargs: Any) -> Any:
-            named = _by_name(tool, args, kwargs)
-            with ask(named) as call:
-                call.result = tool._run(**{**named, **call.arguments})
-                return call.result
-
-        @functools.wraps(tool._arun)
-        async def arun(*args: Any, **kwargs: Any) -> Any:
-            named = _by_name(tool, args, kwargs)
-            async with ask(named) as call:
-                call.result = await tool._arun(**{**named, **call.arguments})
-                return call.result
-
-        # On the instance and past pydantic: a subclass would lose the tool's own type and state.
-        copy = tool.model_copy()
-        if sync_open:
-            object.__setattr__(copy, "_run", run)
-        if async_open:
-            object.__setattr__(copy, "_arun", arun)
-        return copy
+        return request.override(tool=_governed(request.tool, self._rules, given))
 
     def _refusal(self, request: ToolCallRequest, denied: AccessDenied) -> ToolMessage:
-        if self._on_denied == "raise":
+        if isinstance(denied, ApprovalRequired) and self._on_ask == "pause":
+            # Raises the first time. When the graph is resumed before the approval is answered, it
+            # returns, and the model is told that the call still waits.
+            interrupt({"answerable": {"approval": denied.approval.id, "message": str(denied)}})
+        if self._rules.on_denied == "raise":
             raise denied
         call = request.tool_call
         return ToolMessage(
             str(denied), tool_call_id=call["id"] or "", name=call["name"], status="error"
         )
+
+
+def govern_tools(
+    tools: Sequence[BaseTool | Callable[..., Any]],
+    engine: Any = None,
+    **options: Any,
+) -> list[BaseTool]:
+    """Puts the guard into tools, wherever they are called from: a chain, a graph, by hand.
+
+    Name, description, schema and streaming stay as they are; so does the tool that was given. A
+    tool with `@ans.tool` is left to its own guard, and its denial becomes a message as the others'.
+
+    Args:
+        tools: Tools of any kind, or functions.
+        engine: The engine to ask; without it, that of the authority in force.
+        options: `names`, `resources`, `record` and `on_denied`, as for `AnswerableMiddleware`.
+
+    Returns:
+        Governed copies, in the same order.
+    """
+    rules = Rules(engine, **options)
+    return [_standalone(tool, rules) for tool in tools]
+
+
+def govern_tool_node(
+    tools: Sequence[BaseTool | Callable[..., Any]],
+    engine: Any = None,
+    *,
+    node: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> ToolNode:
+    """A `ToolNode` whose tools pass the guard.
+
+    Args:
+        tools: Tools of any kind, or functions.
+        engine: The engine to ask; without it, that of the authority in force.
+        node: Options of the `ToolNode` itself: `{"handle_tool_errors": True}`.
+        options: As for `AnswerableMiddleware`.
+    """
+    guard = AnswerableMiddleware(engine, **options)
+    wrappers = {"wrap_tool_call": guard.wrap_tool_call, "awrap_tool_call": guard.awrap_tool_call}
+    return ToolNode(tools, **{**(node or {}), **wrappers})
+
+
+def subagent(
+    graph: Any,
+    agent: _core.Agent | str,
+    *,
+    name: str,
+    description: str,
+    engine: Any = None,
+    task: str | None = None,
+    max_depth: int = 0,
+    **options: Any,
+) -> BaseTool:
+    """Makes a tool of an agent that acts under a delegated grant, narrowed to the tools it has.
+
+    The child's tools are governed where they are, so that none is left to its own devices. The tool
+    itself is governed under its name, with one argument, `request`.
+
+    Args:
+        graph: What `create_agent` or a graph's `compile` returned.
+        agent: The agent that acts, as issued by the engine.
+        name: The tool's name, for the model and, unless `names` maps it, in grants.
+        description: What the model is told about it.
+        engine: The engine to ask; without it, that of the authority in force.
+        task: What the delegation is for; without it, the name.
+        max_depth: How many further hops may follow, for a child with subagents of its own.
+        options: `names`, `resources`, `record` and `on_denied`, as for `AnswerableMiddleware`.
+
+    Raises:
+        InvalidInput: The graph has no tools.
+    """
+    rules = Rules(engine, **options)
+    nodes = list(_tool_nodes(graph))
+    tools = [tool for node in nodes for tool in node.tools_by_name.values()]
+    names = {called for tool in tools for called in _names(tool, rules)}
+    if not names:
+        raise InvalidInput("the graph has no tools, so there is nothing to delegate")
+    for node in nodes:
+        for tool in list(node.tools_by_name.values()):
+            node.tools_by_name[tool.name] = _standalone(tool, rules)
+
+    kept: OrderedDict[tuple[str, str, str], _core.Grant] = OrderedDict()
+
+    def delegated(request: str) -> acting:
+        grant = current()
+        if grant is None:
+            raise AccessDenied("nothing is in force here to delegate from", code="no_authority")
+        # A run that is resumed goes on under the grant that it began under.
+        place = grant.digest, str(_config().get("checkpoint_ns")), request
+        child = kept.get(place) if "thread_id" in _config() else None
+        if child is None:
+            try:
+                scope = grant.scope_for(*sorted(names))
+                if not scope:
+                    raise InvalidInput("the grant in force allows none of the agent's tools")
+                child = grant.delegate(agent, scope=scope, task=task or name, max_depth=max_depth)
+            except Error as error:
+                raise AccessDenied(
+                    f"`{name}` cannot act: {error}", code="delegation_refused", hint=error.hint
+                ) from error
+            kept[place] = child
+            if len(kept) > _KEPT:
+                kept.popitem(last=False)
+        return acting(child)
+
+    def run(request: str) -> str:
+        with delegated(request):
+            return _last(graph.invoke({"messages": [("user", request)]}))
+
+    async def arun(request: str) -> str:
+        with delegated(request):
+            return _last(await graph.ainvoke({"messages": [("user", request)]}))
+
+    body = StructuredTool.from_function(run, arun, name=name, description=description)
+    made = _standalone(body, rules)
+    # Whoever has this tool must be able to pass on what the agent behind it needs.
+    object.__setattr__(made, _NEEDS, frozenset(names))
+    return made
+
+
+_NEEDS = "__answerable_needs__"
+
+
+_KEPT = 256
+
+
+def _last(state: Any) -> str:
+    message = state["messages"][-1]
+    return str(getattr(message, "text", None) or message.content)
+
+
+def _tool_nodes(graph: Any) -> Iterator[ToolNode]:
+    """The nodes that run tools, in a graph and the graphs in it."""
+    for node in getattr(graph, "nodes", {}).values():
+        bound = getattr(node, "bound", None)
+        for part in [bound, *getattr(bound, "steps", ())]:
+            if isinstance(part, ToolNode):
+                yield part
+            elif hasattr(part, "nodes"):
+                yield from _tool_nodes(part)
+
+
+def _names(tool: BaseTool, rules: Rules) -> set[str]:
+    """What a tool's calls may go by in grants."""
+    bodies = [getattr(tool, name, None) for name in ("func", "coroutine", "_run", "_arun")]
+    own = {name for name in map(decorated, bodies) if name is not None}
+    own |= getattr(tool, _NEEDS, frozenset())
+    return own if not any(_undecorated(tool)) else {*own, rules.name(tool.name)}
+
+
+def _standalone(tool: BaseTool | Callable[..., Any], rules: Rules) -> BaseTool:
+    """A governed copy that answers a denial itself, whoever calls it."""
+    given = tool if isinstance(tool, BaseTool) else made_tool(tool)
+    copy = _governed(given, rules, frozenset())
+    copy = given.model_copy() if copy is given else copy
+    for attribute in ("func", "coroutine"):
+        function = getattr(given, attribute, None)
+        if function is not None and decorated(function) is None:
+            # For whoever takes the function out of the tool and calls that.
+            spec = rules.spec(given.name, function, pass_through=_injected(given))
+            object.__setattr__(copy, attribute, wrapped(spec, function))
+    if rules.on_denied == "message":
+        _answer_denials(copy)
+    return copy
+
+
+class _Refused(ToolException):
+    """A denial on its way to LangChain's own handling of a tool's errors."""
+
+
+def _answer_denials(copy: BaseTool) -> None:
+    """Has LangChain make a message of a denial, and leaves the tool's own errors to its flag."""
+    run, arun, own = copy._run, copy._arun, copy.handle_tool_error
+
+    @functools.wraps(run)
+    def refused(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return run(*args, **kwargs)
+        except AccessDenied as denied:
+            raise _Refused(str(denied)) from denied
+
+    @functools.wraps(arun)
+    async def arefused(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await arun(*args, **kwargs)
+        except AccessDenied as denied:
+            raise _Refused(str(denied)) from denied
+
+    def handle(error: ToolException) -> Any:
+        if isinstance(error, _Refused):
+            return str(error)
+        if callable(own):
+            return own(error)
+        if isinstance(own, str):
+            return own
+        if own:
+            return str(error.args[0]) if error.args else "Tool execution error"
+        raise error
+
+    object.__setattr__(copy, "_run", refused)
+    object.__setattr__(copy, "_arun", arefused)
+    object.__setattr__(copy, "handle_tool_error", handle)
+
+
+def _governed(tool: BaseTool, rules: Rules, given: frozenset[str]) -> BaseTool:
+    """A copy whose body runs under the guard; the tool itself if it has guards of its own.
+
+    LangChain validates and converts what the model wrote before it calls `_run` or `_arun`, so
+    only there do the judged arguments equal those that the body receives: `"80"` arrives as 80.
+    """
+    sync_open, async_open = _undecorated(tool)
+    if not (sync_open or async_open):
+        return tool
+    # What the model gave is judged, whatever its name.
+    passed = (_injected(tool) | _PLUMBING) - given
+
+    def ask(named: dict[str, Any]) -> governed:
+        return rules.call(
+            tool.name,
+            {name: value for name, value in named.items() if name not in passed},
+            by_reference={
+                name: value
+                for name, value in named.items()
+                if name in passed and name not in _PLUMBING
+            },
+            defaulted=_left_at_default(tool, named, given),
+        )
+
+    @functools.wraps(tool._run)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        placed = _placed(tool, args, kwargs)
+        with ask({**placed, **kwargs}) as call:
+            args, kwargs = _judged(call.arguments, placed, kwargs)
+            call.result = tool._run(*args, **kwargs)
+            return call.result
+
+    @functools.wraps(tool._arun)
+    async def arun(*args: Any, **kwargs: Any) -> Any:
+        placed = _placed(tool, args, kwargs)
+        async with ask({**placed, **kwargs}) as call:
+            args, kwargs = _judged(call.arguments, placed, kwargs)
+            call.result = await tool._arun(*args, **kwargs)
+            return call.result
+
+    # On the instance and past pydantic: a subclass would lose the tool's own type and state.
+    copy = tool.model_copy()
+    mark = rules.spec(tool.name)
+    bodies: list[tuple[str, bool, Any]] = [("_run", sync_open, run), ("_arun", async_open, arun)]
+    for name, is_open, body in bodies:
+        if is_open:
+            body.__answerable__ = mark
+            object.__setattr__(copy, name, body)
+    return copy
 
 
 # What LangChain hands to its own `_run` and `_arun`, besides a tool's arguments.
@@ -193,21 +473,40 @@ def _undecorated(tool: BaseTool) -> tuple[bool, bool]:
     sync_body = func or tool._run
     inherited = type(tool)._arun is BaseTool._arun  # which calls `_run` in a thread
     async_body = coroutine or func or (tool._run if inherited else tool._arun)
-    return not hasattr(sync_body, "__answerable__"), not hasattr(async_body, "__answerable__")
+    return decorated(sync_body) is None, decorated(async_body) is None
 
 
 def _argument_names(tool: BaseTool) -> list[str]:
     """The arguments that a model may fill, without those that LangChain injects."""
-    schema = tool.tool_call_schema
-    if isinstance(schema, dict):
-        return list(schema.get("properties", ()))
+    schema = tool.args_schema and tool.tool_call_schema
+    if schema is None or isinstance(schema, dict):
+        return list(tool.args)
     return list(get_fields(schema))
 
 
-def _by_name(tool: BaseTool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """All arguments by name: a tool of one text gets it by place."""
+def _injected(tool: BaseTool) -> frozenset[str]:
+    """The arguments that LangChain fills itself. One that is missed is judged, and denied."""
+    schema = tool.args_schema
+    all_fields = get_fields(schema) if inspect.isclass(schema) else {}
+    hidden = set(all_fields).difference(_argument_names(tool))
+    keys: frozenset[str] = getattr(tool, "_injected_args_keys", frozenset())
+    return frozenset(hidden) | keys
+
+
+def _placed(tool: BaseTool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What is given by place, by name: a tool of one text gets it so."""
     names = [name for name in _argument_names(tool) if name not in kwargs]
-    return {**dict(zip(names, args, strict=False)), **kwargs}
+    if len(args) > len(names):
+        raise AccessDenied(f"`{tool.name}` got more than it has names for", code="invalid_argument")
+    return dict(zip(names, args, strict=False))
+
+
+def _judged(
+    arguments: dict[str, Any], placed: dict[str, Any], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments as they were judged, by place where they were given so."""
+    by_place = tuple(arguments[name] for name in placed)
+    return by_place, {name: arguments.get(name, value) for name, value in kwargs.items()}
 
 
 def _left_at_default(
@@ -230,3 +529,19 @@ def _left_at_default(
         if type(value) is type(default) and value == default:
             left.add(name)
     return frozenset(left)
+
+
+def _config() -> Mapping[str, Any]:
+    """What is configured of the run around, if there is one."""
+    try:
+        return _settings(get_config())
+    except RuntimeError:  # There is none.
+        return {}
+
+
+def _settings(config: Any) -> Mapping[str, Any]:
+    return (config or {}).get("configurable") or {}
+
+
+def _configurable(request: ToolCallRequest) -> Mapping[str, Any]:
+    return _settings(getattr(request.runtime, "config", None))

@@ -11,82 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain.agents import create_agent
+from chains import MAPPING, Step, World, decorated, pay, undecorated
 from langchain.tools import ToolRuntime
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool, tool
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 import answerable as ans
 from answerable.integrations.langchain import AnswerableMiddleware
-
-Step = tuple[str, dict[str, Any]]
-
-
-class Script(BaseChatModel):
-    """Makes the calls it was given, one list a turn, then says what it was told."""
-
-    turns: list[list[Step]]
-
-    @property
-    def _llm_type(self) -> str:
-        return "script"
-
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Script:
-        return self
-
-    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        turn = sum(isinstance(message, AIMessage) for message in messages)
-        if turn < len(self.turns):
-            calls = [
-                ToolCall(name=name, args=arguments, id=f"{turn}-{i}")
-                for i, (name, arguments) in enumerate(self.turns[turn])
-            ]
-            answer = AIMessage("", tool_calls=calls)
-        else:
-            told = [str(m.content) for m in messages if isinstance(m, ToolMessage)]
-            answer = AIMessage(" | ".join(told))
-        return ChatResult(generations=[ChatGeneration(message=answer)])
-
-
-class World:
-    """One engine, one human, two agents, and a list of what really ran."""
-
-    def __init__(self, folder: Path) -> None:
-        self.engine = ans.open(folder / "governance")
-        self.alice = self.engine.humans.register("alice@example.com", name="Alice")
-        ceiling = [ans.allow("pay.*"), ans.allow("files.*")]
-        self.planner, self.payer = (
-            self.engine.agents.issue(
-                name, owner=self.alice, purpose="pays", ceiling=ceiling, ttl="1h"
-            )
-            for name in ("planner", "payer")
-        )
-        self.ran: list[Any] = []
-
-    def grant(self, *scope: Any, max_depth: int = 0) -> Any:
-        capped = ans.allow(
-            "pay.transfer",
-            resource="account/*",
-            where={"account": ans.any_(), "amount": ans.at_most(500)},
-        )
-        return self.engine.grant(
-            self.alice,
-            self.planner,
-            task="Pay the week",
-            ttl="10m",
-            max_depth=max_depth,
-            scope=[*(scope or [capped])],
-        )
-
-    def agent(self, its_tools: list[Any], *turns: list[Step], **options: Any) -> Any:
-        middleware = AnswerableMiddleware(**MAPPING, **options)
-        return create_agent(Script(turns=list(turns)), its_tools, middleware=[middleware])
-
-    def effects(self, **filters: Any) -> list[str]:
-        return [entry.effect for entry in self.engine.trail.entries(**filters)]
 
 
 @pytest.fixture
@@ -94,37 +26,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     yield world
     world.engine.close()
-
-
-def decorated(world: World) -> BaseTool:
-    @tool
-    @ans.tool("pay.transfer", resource="account/{account}")
-    def transfer(account: str, amount: int) -> str:
-        """Transfer money."""
-        world.ran.append((account, amount))
-        return f"paid {amount}"
-
-    return transfer
-
-
-def undecorated(world: World) -> BaseTool:
-    @tool
-    def transfer(account: str, amount: int) -> str:
-        """Transfer money."""
-        world.ran.append((account, amount))
-        return f"paid {amount}"
-
-    return transfer
-
-
-MAPPING: dict[str, Any] = {
-    "tools": {"transfer": "pay.transfer"},
-    "resources": {"transfer": "account/{account}"},
-}
-
-
-def pay(amount: Any, account: str = "a-1") -> Step:
-    return "transfer", {"account": account, "amount": amount}
 
 
 def go(agent: Any, use_async: bool) -> list[ToolMessage]:

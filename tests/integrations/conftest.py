@@ -1,0 +1,29 @@
+"""Each test declares its tools in a process of its own, as far as their names go, and offline."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from answerable import guard
+
+
+@pytest.fixture(autouse=True)
+def own_tool_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tool names belong to one function a process; tests share a process."""
+    monkeypatch.setattr(guard, "_tools", {})
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No framework reaches a model, or anything else, beyond this machine."""
+    connect = socket.socket.connect
+
+    def local(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"the tests run offline; something wants {address[0]}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", local)
