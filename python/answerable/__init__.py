@@ -24,6 +24,7 @@ from answerable._core import (
     Human,
     Limit,
     Reason,
+    Receipt,
     Report,
     SecretKey,
     Story,
@@ -74,6 +75,7 @@ from answerable.errors import (
 )
 from answerable.explain import Explanation
 from answerable.guard import tool
+from answerable.receipts import VerifiedReceipt, verify_receipt
 
 __version__ = _core.__version__
 
@@ -101,6 +103,7 @@ __all__ = [
     "Limit",
     "NotFound",
     "Reason",
+    "Receipt",
     "Report",
     "SecretKey",
     "StoreBusy",
@@ -109,6 +112,7 @@ __all__ = [
     "Story",
     "TrailCorrupted",
     "VaultError",
+    "VerifiedReceipt",
     "absent",
     "all_of",
     "allow",
@@ -141,4 +145,5 @@ __all__ = [
     "under",
     "verify",
     "verify_offboarding",
+    "verify_receipt",
 ]

@@ -42,6 +42,7 @@ __all__ = [
     "Offboarding",
     "OffboardingItem",
     "Reason",
+    "Receipt",
     "Report",
     "Review",
     "Revocation",
@@ -61,6 +62,7 @@ __all__ = [
     "at_most",
     "between",
     "calls",
+    "check_receipt",
     "close_all",
     "contains",
     "each",
@@ -1333,6 +1335,30 @@ class Decision:
 # ----------------------------------------------------------------------------------------- trail
 
 @final
+class Receipt:
+    """What convinces a third party: one JSON text, and a C2SP tlog-proof of what it is about."""
+
+    @property
+    def text(self) -> str:
+        """The JSON text; `docs/formats.md`, section "Receipts"."""
+
+    @property
+    def proof(self) -> str:
+        """The place of the entry, or of the task's opening, as a C2SP tlog-proof."""
+
+    def save(self, path: _Path) -> None:
+        """Writes the JSON text to a file."""
+
+    def __len__(self) -> int: ...
+
+def check_receipt(text: str, authority: str) -> str:
+    """Verifies a receipt's text; what was verified, as JSON. `ans.verify_receipt` tells it.
+
+    Raises:
+        TrailCorrupted: With every fault, its step and its place.
+    """
+
+@final
 class Trail:
     """The trail of an engine."""
 
@@ -1440,6 +1466,23 @@ class Trail:
             IllegalTransition: The human is still here: offboard them first.
             InvalidInput: The entry is of a kind that is not erased by itself.
             StoreError: It is recorded and not done; the next opening does it.
+        """
+
+    def receipt(
+        self, entry: Entry | str | int | None = None, *, task: Task | str | None = None
+    ) -> Receipt:
+        """Makes a receipt: what convinces a third party of one entry, or of a whole task.
+
+        It holds the entry with its values, its outcome, the grants of its chain, who the parties
+        are, what approved it, and the authority's statements, each with a proof under a checkpoint
+        signed now. `ans.verify_receipt` checks it with the authority's public key alone.
+
+        Args:
+            entry: An entry; for a decision, its outcome goes with it.
+            task: A task: all that was granted, decided and done for it.
+
+        Raises:
+            InvalidInput: There is no such entry or task.
         """
 
     def expire(

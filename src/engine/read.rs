@@ -483,7 +483,7 @@ impl Engine {
 }
 
 /// One leaf of an export: the leaf in its JSON rendering, its hash, the values that were opened.
-fn export_line(entry: &Entry) -> String {
+pub(super) fn export_line(entry: &Entry) -> String {
     let hash = BASE64URL_NOPAD.encode(&leaf_hash(&entry.leaf));
     let leaf = to_json(&Value::Map(entry.fields.clone()));
     let values: Vec<String> = entry

@@ -9,6 +9,7 @@ mod errors;
 mod guard;
 mod lifecycle;
 mod people;
+mod receipt;
 mod review;
 mod serving;
 mod story;
@@ -37,6 +38,8 @@ mod _core {
     use super::lifecycle::{Agents, Humans, Task, Tasks};
     #[pymodule_export]
     use super::people::{Agent, Grant, Human, SecretKey};
+    #[pymodule_export]
+    use super::receipt::{Receipt, check_receipt};
     #[pymodule_export]
     use super::review::{AgentUse, Finding, Review};
     #[pymodule_export]

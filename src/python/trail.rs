@@ -12,10 +12,11 @@ use super::convert::{FilePath, Text, Texts};
 use super::engine::by_of;
 use super::entries::{Entries, Entry, Row};
 use super::people::{Grant, agent_id, human_id, text_of};
+use super::receipt::Receipt;
 use super::story::{Chain, Story};
 use super::verify::{Checkpoint, Report, judge, since_of};
 use super::{convert, enter, errors};
-use crate::engine::{Engine as Core, EngineError, Erase, Filter, LEAST_AGE, shown};
+use crate::engine::{About, Engine as Core, EngineError, Erase, Filter, LEAST_AGE, shown};
 use crate::scope::{ResourcePattern, ToolPattern};
 use crate::trail::entry::kind;
 
@@ -177,6 +178,29 @@ impl Trail {
         };
         let by = by_of(py, core, by)?;
         enter(py, || core.erase(&what, &reason, by)).map(|id| id.to_string())
+    }
+
+    /// A receipt of an entry, or of all that was done for a task.
+    #[pyo3(signature = (entry=None, *, task=None))]
+    fn receipt(
+        &self,
+        py: Python<'_>,
+        entry: Option<&Bound<'_, PyAny>>,
+        task: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Receipt> {
+        let about = match (entry, task) {
+            (Some(entry), None) => About::Entry(entry_id(&self.0, entry)?),
+            (None, Some(task)) => {
+                let text = text_of(task, "a task or its id")?;
+                let parsed = text.parse().map_err(|_| {
+                    let message = format!("there is no task `{}`", shown(&text, 60));
+                    errors::make(py, "NotFound", &message, "not_found", "", &[])
+                })?;
+                About::Task(parsed)
+            }
+            _ => return Err(errors::invalid(py, "name an entry or a task, one of them", "")),
+        };
+        enter(py, || self.0.receipt(&about)).map(Receipt)
     }
 
     /// Drops the values of entries of some kinds that are older than an age.

@@ -151,19 +151,7 @@ pub(super) fn judge(
             let VerifyError::Corrupted(report) = error else {
                 return Err(errors::invalid(py, &message, ""));
             };
-            let faults: PyResult<Vec<Py<Fault>>> =
-                report.faults.iter().map(|fault| Py::new(py, fault_of(fault))).collect();
-            let faults = PyList::new(py, faults?)?.into_any().unbind();
-            let hint = "keep the file as it is: each fault names its place and both states";
-            let details = [("faults", faults)];
-            return Err(errors::make(
-                py,
-                "TrailCorrupted",
-                &message,
-                "trail_corrupted",
-                hint,
-                &details,
-            ));
+            return Err(judge_faults(py, &message, &report.faults)?);
         }
     };
     Ok(Report {
@@ -180,6 +168,20 @@ pub(super) fn judge(
         withheld: report.withheld,
         decisions_without_outcome: report.decisions_without_outcome,
     })
+}
+
+/// The error that carries faults.
+pub(super) fn judge_faults(
+    py: Python<'_>,
+    message: &str,
+    faults: &[verifier::Fault],
+) -> PyResult<PyErr> {
+    let faults: PyResult<Vec<Py<Fault>>> =
+        faults.iter().map(|fault| Py::new(py, fault_of(fault))).collect();
+    let faults = PyList::new(py, faults?)?.into_any().unbind();
+    let hint = "keep the file as it is: each fault names its place and both states";
+    let details = [("faults", faults)];
+    Ok(errors::make(py, "TrailCorrupted", message, "trail_corrupted", hint, &details))
 }
 
 fn fault_of(fault: &verifier::Fault) -> Fault {

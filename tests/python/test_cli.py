@@ -48,6 +48,7 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
         "trail export": ["trail", "export", str(folder / f"t{BIDI}.jsonl")],
         "trail erase": ["trail", "erase", "--entry", shop.raised, "--reason", HOSTILE_SENTENCE],
         "trail expire": ["trail", "expire", "--reason", HOSTILE_SENTENCE],
+        "trail receipt": ["trail", "receipt", shop.raised, "--html", str(folder / f"r{BIDI}")],
         "backup": ["backup", str(folder / f"b{BIDI}")],
         "doctor": ["doctor"],
         "completion": ["completion", "bash"],

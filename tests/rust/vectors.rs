@@ -31,6 +31,9 @@ fn committed(name: &str, generated: &str) -> String {
 }
 
 fn committed_json(name: &str, generated: &Json) -> Json {
-    let text = serde_json::to_string_pretty(generated).unwrap() + "\n";
+    // Whether objects keep their order depends on the features of all dependencies together.
+    let mut sorted = generated.clone();
+    sorted.sort_all_objects();
+    let text = serde_json::to_string_pretty(&sorted).unwrap() + "\n";
     serde_json::from_str(&committed(name, &text)).unwrap()
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from answerable.cli.run import BY, REASON, Argument, UsageError, command
@@ -49,6 +51,38 @@ def expire(run: Run) -> None:
     )
     what = f"values older than {args.older_than} are gone ({', '.join(kinds)}): {told}"
     run.done(what, {"entry": told, "kinds": kinds, "older_than": args.older_than})
+
+
+@command(
+    "trail receipt",
+    Argument("entry", nargs="?", help="an entry's id, or its number in `trail show`"),
+    Argument("--task", metavar="ID", help="a whole task instead"),
+    Argument("--out", metavar="FILE", help="write the JSON there"),
+    Argument("--html", metavar="FILE", help="write a page to print there"),
+)
+def receipt(run: Run) -> None:
+    """Make a receipt that convinces a third party, and tell what it proves."""
+    from answerable.receipts import verify_receipt
+
+    args = run.args
+    if (args.entry is None) == (args.task is None):
+        raise UsageError("name an entry or --task, one of them")
+    engine = run.engine
+    entry = None if args.entry is None else entry_of(args.entry)
+    made = engine.trail.receipt(entry, task=args.task)
+    told = verify_receipt(made, authority=engine.authority)
+    if args.out is not None:
+        made.save(args.out)
+    if args.html is not None:
+        Path(args.html).write_text(told.html(), encoding="utf-8")
+    if args.out is not None or args.html is not None:
+        files = [file for file in (args.out, args.html) if file is not None]
+        record = {"about": told.about, "entries": len(made), "files": files}
+        run.done(f"{len(made)} entries about {told.about} in {' and '.join(files)}", record)
+    elif run.out.json:
+        run.out.document(json.loads(made.text))
+    else:
+        run.out.block(str(told))
 
 
 @command("backup", Argument("folder", help="a new folder"))

@@ -283,6 +283,22 @@ pub(super) fn raw(value: &[u8]) -> Option<&[u8]> {
     (walk.byte().ok()? == 6).then(|| walk.piece().ok())?
 }
 
+/// The canonical bytes of each item of a canonical list.
+pub(super) fn list(value: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut walk = Walk { rest: value };
+    if walk.byte().ok()? != 11 {
+        return None;
+    }
+    let count = walk.length().ok()?;
+    let mut items = Vec::new();
+    for _ in 0..count {
+        let before = walk.rest;
+        walk.value(0).ok()?;
+        items.push(before.get(..before.len() - walk.rest.len())?);
+    }
+    Some(items)
+}
+
 /// The microseconds of a canonical datetime.
 pub(super) fn micros(value: &[u8]) -> Option<i64> {
     let (8, bytes) = value.split_first()? else { return None };

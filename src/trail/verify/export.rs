@@ -228,23 +228,23 @@ impl Export {
 }
 
 /// The fields of a line, taken one by one.
-struct Fields(Vec<(String, Json)>);
+pub(super) struct Fields(pub(super) Vec<(String, Json)>);
 
 impl Fields {
-    fn take(&mut self, key: &str) -> Option<Json> {
+    pub(super) fn take(&mut self, key: &str) -> Option<Json> {
         let at = self.0.iter().position(|(name, _)| name == key)?;
         Some(self.0.swap_remove(at).1)
     }
 }
 
-fn hash(text: &str) -> Option<[u8; 32]> {
+pub(super) fn hash(text: &str) -> Option<[u8; 32]> {
     BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 /// The values of an entry's line: field, salt and canonical bytes.
-type Values = Vec<(String, [u8; 16], Vec<u8>)>;
+pub(super) type Values = Vec<(String, [u8; 16], Vec<u8>)>;
 
-fn values(shown: Json) -> Result<Values, String> {
+pub(super) fn values(shown: Json) -> Result<Values, String> {
     let mut out = Vec::new();
     for (field, shown) in shown.object().ok_or("not an object")? {
         let mut shown = Fields(shown.object().ok_or("not an object")?);

@@ -73,6 +73,7 @@ impl Verifier {
             return;
         }
         self.report.grants_verified += 1;
+        self.remember(&grant.digest, &grant.payload);
         if payload.max_depth > payload.depth {
             // Only what may be delegated from is needed again.
             self.grants.insert(grant.digest, Arc::new(grant));

@@ -7,15 +7,18 @@
 
 mod bytes;
 mod export;
+mod follow;
 mod grants;
 mod json;
 mod note;
 mod order;
+mod receipt;
 mod report;
 mod statement;
 mod tree;
 
 pub use export::{MAX_LINE_BYTES, verify};
+pub use receipt::{MAX_RECEIPT_BYTES, Shown, verify_receipt};
 pub use report::{Code, Fault, MAX_FAULTS, Place, Report, VerifyError};
 
 use std::collections::HashMap;
@@ -89,6 +92,9 @@ pub struct Verifier {
     report: Report,
     leaves: Vec<Hash>,
     ids: HashMap<[u8; 16], Seen>,
+    facts: follow::Facts,
+    /// Whether only some of the trail's leaves come, each with a proof of its place.
+    sparse: bool,
     /// The verified grants that may be delegated from.
     grants: HashMap<[u8; 32], Arc<Grant>>,
     order: Order,
@@ -113,6 +119,8 @@ impl Verifier {
             report: Report { origin, ..Report::default() },
             leaves: Vec::new(),
             ids: HashMap::new(),
+            facts: follow::Facts::default(),
+            sparse: false,
             grants: HashMap::new(),
             order: Order::default(),
             last_at: i64::MIN,
@@ -129,10 +137,12 @@ impl Verifier {
         let fields = bytes::map(leaf);
         let entry = fields.as_ref().ok().and_then(|fields| id_in(fields));
         let mut place = Place { line: self.line, index: Some(index), entry, ..Place::default() };
-        self.sequence(index, &place);
         let hash = tree::of_leaf(leaf);
-        let before = self.leaves.len() as u64;
-        self.leaves.push(hash);
+        let before = if self.sparse { index } else { self.leaves.len() as u64 };
+        if !self.sparse {
+            self.sequence(index, &place);
+            self.leaves.push(hash);
+        }
         let fields = match fields {
             Ok(fields) => fields,
             Err(what) => {
@@ -174,10 +184,14 @@ impl Verifier {
                 _ => self.fault(Code::BadLeaf, place.clone(), "`effect` is not allow, deny or ask"),
             },
             Some("outcome") => self.outcome(&place, get("decision")),
-            Some("grant") => {
+            _ => {}
+        }
+        if let Some(kind) = kind {
+            let leaf = follow::Leaf { fields: &fields, at: self.last_at };
+            self.follow(kind, &place, &leaf, values);
+            if kind == "grant" {
                 self.grant_leaf(&place, &|key| get(key).map(<[u8]>::to_vec), values);
             }
-            _ => {}
         }
         if before == 0 && kind != Some("key") {
             self.fault(Code::BadStatement, place.clone(), "the first entry is not of kind `key`");

@@ -84,6 +84,20 @@ codes! {
     GrantInvalid = "grant_invalid",
     /// A grant's leaf says something else than its token.
     GrantMismatch = "grant_mismatch",
+    /// An allowed call names grants that are not there before it, or that are not its chain.
+    DecisionChain = "decision_chain",
+    /// A call was allowed after its authority had ended, or before it began.
+    DecisionAuthority = "decision_without_authority",
+    /// A call was allowed that a scope of its chain does not cover.
+    DecisionScope = "decision_beyond_scope",
+    /// A revocation's statement does not verify, or says something else than its entry.
+    RevocationInvalid = "revocation_invalid",
+    /// A receipt is not of its form.
+    BadReceipt = "bad_receipt",
+    /// A receipt's proof does not lead from the leaf to the checkpoint.
+    NotIncluded = "not_included",
+    /// A receipt does not hold what it is about.
+    SubjectMissing = "subject_missing",
 }
 
 /// Where a fault is, as far as it is known.
@@ -176,6 +190,11 @@ pub struct Report {
     pub grants_verified: u64,
     /// How many could not be, because their token or one above it is not shown.
     pub grants_unverified: u64,
+    /// How many decisions that allowed follow from what they cite.
+    pub decisions_followed: u64,
+    /// How many that allowed, and revocations, name nothing that could be compared: none of them is
+    /// an engine's.
+    pub not_followed: u64,
     /// How many decisions that allowed have no outcome.
     pub decisions_without_outcome: u64,
     /// How many faults there are; at most [`MAX_FAULTS`] of them are kept.

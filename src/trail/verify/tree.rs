@@ -29,6 +29,24 @@ pub(super) fn roots(leaves: &[Hash], sizes: &[u64]) -> Vec<Option<Hash>> {
     out
 }
 
+/// The root that a path leads to from the leaf at an index of a tree of `size`; `None` where the
+/// path does not fit its place (RFC 9162, section 2.1.3).
+pub(super) fn rebuilt(index: u64, size: u64, leaf: Hash, path: &[Hash]) -> Option<Hash> {
+    if index >= size || size > 1 << 48 {
+        return None;
+    }
+    if size == 1 {
+        return path.is_empty().then_some(leaf);
+    }
+    let left = 1u64 << (size - 1).ilog2();
+    let (sibling, below) = path.split_last()?;
+    Some(if index < left {
+        of_pair(&rebuilt(index, left, leaf, below)?, sibling)
+    } else {
+        of_pair(sibling, &rebuilt(index - left, size - left, leaf, below)?)
+    })
+}
+
 fn push(stack: &mut Vec<(u32, Hash)>, leaf: Hash) {
     let mut node = (0, leaf);
     while let Some((level, left)) = stack.pop_if(|(level, _)| *level == node.0) {

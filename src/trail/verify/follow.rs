@@ -1,0 +1,393 @@
+//! Whether decisions follow from what they cite: each call that was allowed names a chain of grants
+//! that stand earlier in the trail, none of which had ended by then, and whose scopes cover what
+//! was recorded of the request.
+//!
+//! What cannot be recomputed from a trail is left out: limits drawn on, policies, and requests whose
+//! arguments were masked, withheld or erased.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{Code, Disclosed, Place, Verifier, bytes};
+use crate::canonical::{Map, decode};
+use crate::grant::Payload;
+use crate::keys;
+use crate::request::{Request, Resource, ToolName};
+use crate::scope::ToolPattern;
+
+/// How far ahead a hop may be dated, in microseconds.
+const SKEW: i64 = 30_000_000;
+
+type Digest = [u8; 32];
+
+/// What the entries so far say of a grant.
+struct Cited {
+    parent: Option<Digest>,
+    human: String,
+    agent: String,
+    task: String,
+    from: i64,
+    until: i64,
+    /// What was signed, where the token was shown and verified.
+    payload: Option<Arc<Payload>>,
+}
+
+/// What the entries so far say of an agent.
+struct Life {
+    owner: String,
+    active: bool,
+    until: i64,
+    key: String,
+    overlaps: Vec<(String, i64)>,
+}
+
+/// The state that decisions are judged against, as the entries so far have it.
+#[derive(Default)]
+pub(super) struct Facts {
+    grants: HashMap<Digest, Cited>,
+    agents: HashMap<String, Life>,
+    left: HashSet<String>,
+    revoked: HashSet<Digest>,
+    cut: HashMap<String, i64>,
+    ended: HashSet<String>,
+    halted: HashSet<(String, String)>,
+}
+
+/// A leaf's keys, read one by one.
+pub(super) struct Leaf<'a> {
+    pub(super) fields: &'a bytes::Fields<'a>,
+    pub(super) at: i64,
+}
+
+impl Leaf<'_> {
+    fn raw(&self, key: &str) -> Option<&[u8]> {
+        self.fields.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.raw(key).and_then(bytes::text)
+    }
+
+    fn owned(&self, key: &str) -> String {
+        self.text(key).unwrap_or_default().to_owned()
+    }
+
+    fn digest(&self, key: &str) -> Option<Digest> {
+        self.raw(key).and_then(bytes::raw)?.try_into().ok()
+    }
+
+    fn time(&self, key: &str) -> Option<i64> {
+        self.raw(key).and_then(bytes::micros)
+    }
+
+    fn digests(&self, key: &str) -> Option<Vec<Digest>> {
+        let items = bytes::list(self.raw(key)?)?;
+        items.into_iter().map(|item| bytes::raw(item)?.try_into().ok()).collect()
+    }
+}
+
+/// The signed part of a revocation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Revoked {
+    v: u64,
+    entry: String,
+    target: String,
+    id: Option<String>,
+    digest: Option<String>,
+    by: String,
+    at: String,
+}
+
+impl Verifier {
+    /// Takes up what a leaf changes, or compares a decision with it.
+    pub(super) fn follow(
+        &mut self,
+        kind: &str,
+        place: &Place,
+        leaf: &Leaf<'_>,
+        values: &[Disclosed<'_>],
+    ) {
+        match kind {
+            "identity" => self.facts.identity(leaf),
+            "grant" => {
+                if let Some(digest) = leaf.digest("digest") {
+                    // The first grant of a digest keeps it, as at the engine.
+                    self.facts.grants.entry(digest).or_insert_with(|| Cited {
+                        parent: leaf.digest("parent"),
+                        human: leaf.owned("human"),
+                        agent: leaf.owned("agent"),
+                        task: leaf.owned("task"),
+                        from: leaf.time("from").unwrap_or(i64::MAX),
+                        until: leaf.time("until").unwrap_or(i64::MIN),
+                        payload: None,
+                    });
+                }
+            }
+            "task" if leaf.text("action") == Some("ended") => {
+                self.facts.ended.insert(leaf.owned("task"));
+            }
+            "halt" => {
+                let target = leaf.owned("target");
+                let name = leaf.owned(&target);
+                if leaf.text("action") == Some("lifted") {
+                    self.facts.halted.remove(&(target, name));
+                } else {
+                    self.facts.halted.insert((target, name));
+                }
+            }
+            "revocation" => self.revocation(place, leaf),
+            "decision" if leaf.text("effect") == Some("allow") => {
+                self.allowed(place, leaf, values);
+            }
+            _ => {}
+        }
+    }
+
+    /// Remembers what a verified token says.
+    pub(super) fn remember(&mut self, digest: &Digest, payload: &Payload) {
+        if let Some(cited) = self.facts.grants.get_mut(digest) {
+            cited.payload = Some(Arc::new(payload.clone()));
+        }
+    }
+
+    fn revocation(&mut self, place: &Place, leaf: &Leaf<'_>) {
+        let target = leaf.owned("target");
+        if target.is_empty() {
+            // None of the engine's: it ends nothing that could be named.
+            self.report.not_followed += 1;
+            return;
+        }
+        let wrong = match self.stated(leaf) {
+            Err(what) => Some(what),
+            Ok(stated) => {
+                let id = leaf.text(&target).map(str::to_owned);
+                let digest = leaf.digest("digest").map(|d| super::BASE64URL_NOPAD.encode(&d));
+                let same = stated.v == 1
+                    && Some(stated.entry.as_str()) == leaf.text("id")
+                    && stated.target == target
+                    && stated.id == id
+                    && stated.digest == digest
+                    && Some(stated.by.as_str()) == leaf.text("by")
+                    && bytes::instant(&stated.at) == Some(leaf.at);
+                (!same).then(|| "its statement says something else than the entry".to_owned())
+            }
+        };
+        if let Some(what) = wrong {
+            self.fault(Code::RevocationInvalid, place.clone(), &format!("the revocation: {what}"));
+        }
+        match target.as_str() {
+            "grant" => self.facts.revoked.extend(leaf.digest("digest")),
+            "task" => {
+                self.facts.ended.insert(leaf.owned("task"));
+            }
+            _ => {
+                self.facts.cut.insert(leaf.owned(&target), leaf.at);
+            }
+        }
+    }
+
+    fn stated(&self, leaf: &Leaf<'_>) -> Result<Revoked, String> {
+        let token = leaf.text("statement").ok_or("it has no statement")?;
+        let assertion = format!("answerable/v1/revocation/{}", self.authority.id());
+        let statement = keys::verify(&self.root, token, &assertion)
+            .map_err(|error| format!("its statement does not verify: {error}"))?;
+        if !statement.footer.is_empty() {
+            return Err("its statement has a footer".to_owned());
+        }
+        serde_json::from_str(&statement.payload)
+            .map_err(|_| "its statement is not of the form".to_owned())
+    }
+
+    fn allowed(&mut self, place: &Place, leaf: &Leaf<'_>, values: &[Disclosed<'_>]) {
+        if !self.sparse && leaf.raw("human").is_none() && leaf.raw("chain").is_none() {
+            // None of the engine's, which names a human or `none` in each.
+            self.report.not_followed += 1;
+            return;
+        }
+        let Some(chain) = leaf.digests("chain").filter(|chain| !chain.is_empty()) else {
+            let what = "the call was allowed, and names no chain of grants";
+            return self.fault(Code::DecisionChain, place.clone(), what);
+        };
+        let found = match self.facts.chain(leaf, &chain) {
+            Err(what) => Some((Code::DecisionChain, what)),
+            Ok(hops) => match self.facts.ended(leaf, &chain, &hops) {
+                Some(what) => Some((Code::DecisionAuthority, what)),
+                None => beyond(leaf, values, &hops).map(|what| (Code::DecisionScope, what)),
+            },
+        };
+        match found {
+            Some((code, what)) => self.fault(code, place.clone(), &what),
+            None => self.report.decisions_followed += 1,
+        }
+    }
+}
+
+impl Facts {
+    /// The grants whose tokens were shown and verified.
+    pub(super) fn signed_grants(&self) -> Vec<(Digest, Arc<Payload>)> {
+        let signed = self.grants.iter();
+        signed.filter_map(|(digest, cited)| Some((*digest, cited.payload.clone()?))).collect()
+    }
+
+    fn identity(&mut self, leaf: &Leaf<'_>) {
+        let action = leaf.text("action").unwrap_or_default();
+        if action == "offboarded" {
+            self.left.insert(leaf.owned("human"));
+            return;
+        }
+        let Some(agent) = leaf.text("agent") else { return };
+        if action == "issued" {
+            let life = Life {
+                owner: leaf.owned("human"),
+                active: true,
+                until: leaf.time("until").unwrap_or(i64::MIN),
+                key: leaf.owned("key"),
+                overlaps: Vec::new(),
+            };
+            self.agents.insert(agent.to_owned(), life);
+            return;
+        }
+        let Some(life) = self.agents.get_mut(agent) else { return };
+        match action {
+            "suspended" | "retired" => life.active = false,
+            "resumed" => life.active = true,
+            "transferred" => life.owner = leaf.owned("human"),
+            "renewed" => life.until = leaf.time("until").unwrap_or(i64::MIN),
+            "rotated" => {
+                let before = std::mem::replace(&mut life.key, leaf.owned("key"));
+                if let Some(until) = leaf.time("overlap") {
+                    life.overlaps.push((before, until));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The grants of a decision's chain, which must be one and what the decision says it is.
+    fn chain(&self, leaf: &Leaf<'_>, chain: &[Digest]) -> Result<Vec<&Cited>, String> {
+        let mut hops: Vec<&Cited> = Vec::with_capacity(chain.len());
+        let mut above = None;
+        for (hop, digest) in chain.iter().enumerate() {
+            let Some(cited) = self.grants.get(digest) else {
+                return Err(format!("hop {hop} of its chain is no grant before it"));
+            };
+            if cited.parent != above {
+                return Err(format!("hop {hop} of its chain was not made from the one above"));
+            }
+            above = Some(*digest);
+            hops.push(cited);
+        }
+        let last = hops.last().ok_or("its chain is empty")?;
+        let human = leaf.text("human");
+        if hops.iter().any(|cited| Some(cited.human.as_str()) != human) {
+            return Err("its chain was granted for another human".to_owned());
+        }
+        if leaf.text("agent") != Some(&last.agent) {
+            return Err("its chain ends at another agent".to_owned());
+        }
+        if leaf.text("task").is_some_and(|task| task != last.task) {
+            return Err("its chain was granted for another task".to_owned());
+        }
+        Ok(hops)
+    }
+
+    /// What had ended the chain by the time of the decision.
+    fn ended(&self, leaf: &Leaf<'_>, chain: &[Digest], hops: &[&Cited]) -> Option<String> {
+        let human = leaf.text("human").unwrap_or_default();
+        if self.left.contains(human) {
+            return Some("the human had left".to_owned());
+        }
+        if self.is_halted("everything", "") || self.is_halted("owner", human) {
+            return Some("a halt was in force".to_owned());
+        }
+        let tool = leaf.text("tool").and_then(|tool| ToolName::parse(tool).ok());
+        let halted = self.halted.iter().filter(|(target, _)| target == "tool");
+        for (_, pattern) in halted {
+            let pattern = ToolPattern::parse(pattern).ok();
+            if pattern.zip(tool.as_ref()).is_some_and(|(pattern, tool)| pattern.matches(tool)) {
+                return Some("the tool was halted".to_owned());
+            }
+        }
+        chain.iter().zip(hops).enumerate().find_map(|(hop, (digest, cited))| {
+            self.hop_ended(leaf.at, digest, cited).map(|what| format!("hop {hop}: {what}"))
+        })
+    }
+
+    fn hop_ended(&self, at: i64, digest: &Digest, cited: &Cited) -> Option<&'static str> {
+        let cut = |id: &str| self.cut.get(id).is_some_and(|cut| cited.from <= *cut);
+        if at >= cited.until {
+            return Some("the grant had expired");
+        }
+        if at < cited.from.saturating_sub(SKEW) {
+            return Some("the grant had not begun");
+        }
+        if self.revoked.contains(digest) || cut(&cited.agent) || cut(&cited.human) {
+            return Some("it was revoked");
+        }
+        if self.ended.contains(&cited.task) {
+            return Some("the task had ended");
+        }
+        let Some(life) = self.agents.get(&cited.agent) else {
+            return Some("the agent was never issued");
+        };
+        if !life.active {
+            return Some("the agent was suspended or retired");
+        }
+        if at >= life.until {
+            return Some("the agent's term had ended");
+        }
+        if self.left.contains(&life.owner) {
+            return Some("the agent's owner had left");
+        }
+        if self.is_halted("agent", &cited.agent) || self.is_halted("owner", &life.owner) {
+            return Some("the agent was halted");
+        }
+        if let Some(payload) = &cited.payload {
+            let key = payload.holder.key.paserk();
+            let honoured = life.key == key
+                || life.overlaps.iter().any(|(old, until)| *old == key && at < *until);
+            if !honoured {
+                return Some("the grant names a key that was not the agent's");
+            }
+        }
+        None
+    }
+
+    fn is_halted(&self, target: &str, name: &str) -> bool {
+        self.halted.contains(&(target.to_owned(), name.to_owned()))
+    }
+}
+
+/// The hop whose scope does not cover what was recorded, where all of it was. Which arguments filled
+/// the template or stood at their default is not recorded: the call is judged as if all did.
+fn beyond(leaf: &Leaf<'_>, values: &[Disclosed<'_>], hops: &[&Cited]) -> Option<String> {
+    let shown = |field: &str| values.iter().find(|value| value.field == field);
+    let tool = ToolName::parse(leaf.text("tool")?).ok()?;
+    let mut arguments = Map::new();
+    // The bytes were compared with the leaf; what they mean is for the scope to say.
+    let recorded = decode(shown("arguments")?.value).ok()?;
+    for (name, item) in recorded.as_map()?.iter() {
+        match item.as_list()? {
+            [kept, value] if kept.as_str() == Some("keep") => arguments.insert(name, value.clone()),
+            _ => return None,
+        };
+    }
+    let committed = leaf.raw("commitments").and_then(|held| bytes::map(held).ok())?;
+    let resource = match shown("resource") {
+        Some(value) => Some(Resource::parse(decode(value.value).ok()?.as_str()?).ok()?),
+        None if committed.iter().any(|(field, _)| *field == "resource") => return None,
+        None => None,
+    };
+    let names: Vec<Box<str>> = arguments.iter().map(|(name, _)| name.into()).collect();
+    let mut request = Request::new(tool, arguments);
+    request.resource = resource;
+    request.template.clone_from(&names);
+    request.defaulted = names;
+    hops.iter().enumerate().find_map(|(hop, cited)| {
+        let refusal = cited.payload.as_ref()?.scope.covers(&request).err()?;
+        Some(format!("hop {hop}: its scope does not cover the call: {refusal}"))
+    })
+}
