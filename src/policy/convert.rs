@@ -149,6 +149,17 @@ pub(super) fn to_value(datum: &Datum, names: &impl Spell) -> Option<Value> {
     })
 }
 
+/// A value made of text by one of Cedar's functions; `None` where the text is malformed.
+pub(super) fn made(function: &str, text: &str) -> Option<Datum> {
+    match call(function, &[Value::from(text)])?.value_kind() {
+        ValueKind::ExtensionValue(value) => {
+            let (name, arguments) = value.value().canonical_repr();
+            from_call(&name, &arguments)
+        }
+        _ => None,
+    }
+}
+
 fn call(name: &str, arguments: &[Value]) -> Option<Value> {
     let function = Extensions::all_available().func(&name.parse().ok()?).ok()?;
     match function.call(arguments).ok()? {

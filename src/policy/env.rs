@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use super::Inner;
 use super::convert::Spell;
 use super::datum::{Datum, Fields};
 use super::facts::Call;
@@ -54,6 +55,7 @@ pub(super) enum Request<'a> {
 /// What a condition is evaluated in.
 #[derive(Debug)]
 pub(super) struct Env<'a> {
+    pub(super) set: &'a Inner,
     pub(super) world: &'a World,
     pub(super) layer: &'a Layer,
     pub(super) principal: Ent,
@@ -94,25 +96,26 @@ pub(super) enum Missing {
 
 impl<'a> Env<'a> {
     pub(super) fn plain(
-        world: &'a World,
+        set: &'a Inner,
         layer: &'a Layer,
         [principal, action, resource]: [Ent; 3],
         context: &'a Fields,
         keeper: Keeper<'a>,
     ) -> Self {
         let request = Request::Plain(context);
-        Self { world, layer, principal, action, resource, request, keeper, seen: nothing() }
+        let world = &set.world;
+        Self { set, world, layer, principal, action, resource, request, keeper, seen: nothing() }
     }
 
     pub(super) fn governed(
-        world: &'a World,
+        set: &'a Inner,
         layer: &'a Layer,
-        tools: &'a super::names::FastMap<Box<str>, Tool>,
         chain: &'a Chained,
         call: &'a Call<'a>,
         keeper: Keeper<'a>,
     ) -> Self {
-        let tool = tools.get(call.tool.as_str());
+        let world = &set.world;
+        let tool = set.tools.get(call.tool.as_str());
         let mut action_above = Policies::default();
         let (action, tool_entity) = match tool {
             Some(tool) => (tool.action, tool.entity),
@@ -141,6 +144,7 @@ impl<'a> Env<'a> {
         }
         let governed = Governed { call, chain, tool, tool_entity, resource_above, action_above };
         Self {
+            set,
             world,
             layer,
             principal: chain.agent,

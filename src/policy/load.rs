@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{
-    self, AnyId, EntityUID, ExprKind, Literal, PolicyID, SlotId, StaticPolicy, Template,
-};
+use cedar_policy_core::ast::{self, AnyId, EntityUID, PolicyID, SlotId, StaticPolicy, Template};
 use cedar_policy_core::entities::{EntityJsonParser, TCComputation};
 use cedar_policy_core::extensions::Extensions;
 use cedar_policy_core::parser::parse_policyset;
@@ -14,12 +12,13 @@ use cedar_policy_core::validator::CoreSchema;
 use super::convert::{from_entity, from_uid};
 use super::datum::Datum;
 use super::fault::{LoadFault, faults_of, place};
+use super::index::Index;
 use super::names::{Ent, FastMap};
 use super::scan::scan;
 use super::schema::{self, Schema};
 use super::verdict::Effect;
 use super::world::{Data, World, kind};
-use super::{Bundle, Inner, Policy, PolicySet, Source, Tool, validate};
+use super::{Bundle, Inner, Policy, PolicySet, Source, Tool, compile, validate};
 use crate::canonical::{Digest, digest, put_varint};
 
 /// The version of the language, which the version of a set covers.
@@ -31,19 +30,23 @@ pub(super) fn load(
     bundle: &Bundle,
     before: Option<&PolicySet>,
 ) -> Result<PolicySet, Vec<LoadFault>> {
+    on_a_large_stack(|| load_here(bundle, before))
+}
+
+/// Runs what recurses as deep as a condition is.
+pub(super) fn on_a_large_stack<T: Send>(
+    run: impl FnOnce() -> Result<T, Vec<LoadFault>> + Send,
+) -> Result<T, Vec<LoadFault>> {
+    let failed = |message: String| Err(vec![LoadFault::whole("policies", message)]);
     std::thread::scope(|scope| {
         let worker = std::thread::Builder::new()
             .name("answerable-policies".to_owned())
             .stack_size(STACK)
-            .spawn_scoped(scope, || load_here(bundle, before));
-        let result = worker.map(std::thread::ScopedJoinHandle::join);
-        match result {
+            .spawn_scoped(scope, run);
+        match worker.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(vec![LoadFault::whole("policies", "the loader failed".to_owned())]),
-            Err(error) => Err(vec![LoadFault::whole(
-                "policies",
-                format!("no thread to load them on: {error}"),
-            )]),
+            Ok(Err(_)) => failed("the loader failed".to_owned()),
+            Err(error) => failed(format!("no thread to load them on: {error}")),
         }
     })
 }
@@ -55,22 +58,16 @@ fn load_here(bundle: &Bundle, before: Option<&PolicySet>) -> Result<PolicySet, V
         validate::validate(bundle, &schema, &policies, before.map(|before| &before.inner.checked))?;
     let mut world = World::new();
     let tools = tools(bundle, &mut world);
-    for policy in &policies {
-        for part in policy.core.condition().subexpressions() {
-            if let ExprKind::Lit(Literal::EntityUID(uid)) = part.expr_kind() {
-                from_uid(uid, &mut world);
-            }
-        }
-        policy.core.env().values().for_each(|uid| {
-            from_uid(uid, &mut world);
-        });
-    }
+    let code = compile::compile(&policies, &mut world);
+    let index = Index::build(&policies, &mut world);
     let entities = entities(bundle, &schema, &mut world)?;
     let version = version(&policies, &known(&world, &entities), &schema);
     Ok(PolicySet {
         inner: Arc::new(Inner {
             world,
             policies,
+            code,
+            index,
             tools,
             tool_types: bundle.tools.clone(),
             version,

@@ -7,16 +7,20 @@
 //!
 //! Pure: no store, no clock. The only place that names Cedar.
 
-#![allow(dead_code)] // the compiled path joins next
-
+mod code;
+mod compile;
 mod convert;
 mod datum;
 mod env;
+mod evaluate;
 mod facts;
 mod fault;
+mod index;
+mod judge;
 mod load;
 mod names;
 mod oracle;
+mod plain;
 mod read;
 mod scan;
 mod schema;
@@ -32,13 +36,16 @@ use cedar_policy_core::ast;
 
 pub use facts::{AgentFacts, Call, ChainFacts, HumanFacts};
 pub use fault::LoadFault;
+pub use plain::{PlainBundle, PlainRequest, PlainSet};
 pub use scan::{MAX_BRACKETS, MAX_OPERATORS, MAX_SOURCE_BYTES};
 pub use schema::{Argument, ArgumentType, ToolType};
 pub use subject::Subject;
 pub use verdict::{Effect, Policies, PolicyError, PolicyRef, Verdict};
 
 use crate::canonical::Digest;
+use code::{Code, Condition};
 use env::Tool;
+use index::Index;
 use names::FastMap;
 use world::World;
 
@@ -144,6 +151,8 @@ pub struct PolicySet {
 struct Inner {
     world: World,
     policies: Vec<Policy>,
+    code: Code,
+    index: Index,
     tools: FastMap<Box<str>, Tool>,
     tool_types: Vec<ToolType>,
     version: Digest,
@@ -187,17 +196,7 @@ impl PolicySet {
     /// How much of it is compiled.
     #[must_use]
     pub fn coverage(&self) -> Coverage {
-        let total = self.inner.policies.len();
-        Coverage {
-            total,
-            compiled: 0,
-            fallback: self
-                .inner
-                .policies
-                .iter()
-                .map(|policy| (Arc::clone(&policy.id), "not compiled yet"))
-                .collect(),
-        }
+        coverage(&self.inner)
     }
 
     /// Binds a chain, for any number of calls under it.
@@ -205,6 +204,20 @@ impl PolicySet {
     pub fn bind(&self, facts: &ChainFacts<'_>) -> Subject {
         Subject::bind(self, facts)
     }
+}
+
+fn coverage(set: &Inner) -> Coverage {
+    let fallback: Vec<_> = set
+        .policies
+        .iter()
+        .zip(&set.code.conditions)
+        .filter_map(|(policy, condition)| match condition {
+            Condition::Cedar(why) => Some((Arc::clone(&policy.id), *why)),
+            Condition::Always | Condition::Code(..) => None,
+        })
+        .collect();
+    let total = set.policies.len();
+    Coverage { total, compiled: total - fallback.len(), fallback }
 }
 
 #[cfg(test)]

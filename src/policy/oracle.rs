@@ -12,7 +12,6 @@ use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
 
-use super::PolicySet;
 use super::convert::{to_entity, to_uid, to_value};
 use super::datum::{Datum, Fields};
 use super::env::Env;
@@ -20,10 +19,11 @@ use super::names::Ent;
 use super::verdict::{Effect, PolicyError, PolicyRef, Verdict};
 
 /// All policies, one after the other, each whole.
-pub(super) fn judge(set: &PolicySet, env: &Env<'_>) -> Verdict {
+pub(super) fn judge(env: &Env<'_>) -> Verdict {
+    let set = env.set;
     let mut verdict = Verdict::default();
-    let stock = Stock::new(env, set.inner.policies.iter().map(|policy| &policy.core));
-    for (place, policy) in set.inner.policies.iter().enumerate() {
+    let stock = Stock::new(env, set.policies.iter().map(|policy| &policy.core));
+    for (place, policy) in set.policies.iter().enumerate() {
         let place = place as u32;
         match stock.holds(&policy.core.condition(), &policy.core) {
             Ok(true) if policy.effect == Effect::Permit => verdict.permits.push(place),

@@ -3,6 +3,7 @@
 use super::datum::{Datum, Fields};
 use super::env::Env;
 use super::facts::{Call, ChainFacts, HumanFacts};
+use super::judge::judge;
 use super::names::Ent;
 use super::value::{Keeper, Scratch};
 use super::verdict::Verdict;
@@ -76,7 +77,7 @@ impl Subject {
     #[must_use]
     pub fn judge(&self, call: &Call<'_>) -> Verdict {
         let scratch = Scratch::default();
-        oracle::judge(&self.set, &self.env(call, &scratch))
+        judge(&self.env(call, &scratch))
     }
 
     /// The same by Cedar's own evaluator, slowly. `None` where the call holds an argument that
@@ -86,13 +87,11 @@ impl Subject {
         let scratch = Scratch::default();
         let env = self.env(call, &scratch);
         env.gather(env.context()).ok()?;
-        Some(oracle::judge(&self.set, &env))
+        Some(oracle::judge(&env))
     }
 
     pub(super) fn env<'a>(&'a self, call: &'a Call<'a>, scratch: &'a Scratch) -> Env<'a> {
-        let inner = &self.set.inner;
-        let keeper = Keeper::new(scratch);
-        Env::governed(&inner.world, &self.layer, &inner.tools, &self.chain, call, keeper)
+        Env::governed(&self.set.inner, &self.layer, &self.chain, call, Keeper::new(scratch))
     }
 }
 

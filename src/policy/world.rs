@@ -9,7 +9,7 @@ use super::names::{Ent, Names, Symbol, TypeId, Uids};
 /// Names that the evaluator itself knows: their numbers are fixed, because they are interned first.
 macro_rules! known {
     ($all:ident: $($name:ident = $text:literal),* $(,)?) => {
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        #[allow(clippy::upper_case_acronyms)]
         enum Place { $($name),* }
         $(pub(in crate::policy) const $name: u32 = Place::$name as u32;)*
         pub(in crate::policy) const $all: &[&str] = &[$($text),*];
@@ -22,8 +22,7 @@ pub(super) mod symbol {
         ARGUMENTS = "arguments", CHAIN = "chain", HUMAN = "human", TASK = "task", TOOL = "tool",
         TIME = "time", WEEKDAY = "weekday", HOST = "host", APPROVED = "approved", OWN = "own",
         DEPTH = "depth", AGENTS = "agents", ISSUED = "issued", AGE = "age", LATEST = "latest",
-        NAME = "name", KIND = "kind", DANGEROUS = "dangerous", ID = "id", PURPOSE = "purpose",
-        OWNER = "owner", ACCOUNT = "account", ISSUER = "issuer", ASSURANCE = "assurance",
+        NAME = "name", KIND = "kind", DANGEROUS = "dangerous",
     );
 }
 
@@ -31,7 +30,7 @@ pub(super) mod symbol {
 pub(super) mod kind {
     known!(ALL:
         ACTION = "Action", AGENT = "Agent", HUMAN = "Human", TASK = "Task", TOOL = "Tool",
-        RESOURCE = "Resource", GROUP = "Group", OPAQUE = "Opaque",
+        RESOURCE = "Resource", GROUP = "Group",
     );
 }
 

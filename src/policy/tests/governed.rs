@@ -71,6 +71,7 @@ fn all_that_a_call_is_can_be_asked() {
         r#"context.arguments has memo && context.arguments.memo like "dep*""#,
         r#"context.arguments has tags && context.arguments.tags.contains("b") && context.arguments.tags == ["b", "a"]"#,
         r#"context.arguments has tags && ["a", "b", "c"].containsAll(context.arguments.tags)"#,
+        r#"context.arguments has blob"#,
         r#"context.arguments has when && context.arguments.when == context.time"#,
         r#"context.arguments has to && context.arguments.to.iban == "DE1""#,
         r#"context.arguments has to.fee && context.arguments.to.fee == decimal("2.0")"#,

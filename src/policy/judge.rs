@@ -1,0 +1,62 @@
+//! The hot path: the policies that can matter, each one's condition, what holds.
+
+use super::code::Condition;
+use super::env::Env;
+use super::evaluate::{Machine, Trap, TrapKind};
+use super::oracle::Stock;
+use super::verdict::{Effect, PolicyError, PolicyRef, Verdict};
+use super::{Inner, Policy};
+
+pub(super) fn judge(env: &Env<'_>) -> Verdict {
+    let set = env.set;
+    let mut verdict = Verdict::default();
+    let mut machine = Machine::new(env, &set.code);
+    set.index.candidates(env, |place| {
+        let Some(policy) = set.policies.get(place as usize) else { return };
+        let held = match set.code.conditions.get(place as usize) {
+            Some(Condition::Always) => Ok(true),
+            Some(Condition::Code(start, end)) => {
+                machine.holds(*start, *end).map_err(|trap| describe(set, policy, trap))
+            }
+            // Also where there is none, which never is: Cedar knows the policy.
+            Some(Condition::Cedar(_)) | None => Stock::new(env, std::iter::once(&policy.core))
+                .holds(&policy.core.condition(), &policy.core),
+        };
+        match (held, policy.effect) {
+            (Ok(true), Effect::Permit) => verdict.permits.push(place),
+            (Ok(true), Effect::Forbid) => verdict.forbids.push(place),
+            (Ok(false), _) => {}
+            (Err(message), effect) => {
+                verdict.errors.push(PolicyError { policy: PolicyRef(place), effect, message });
+            }
+        }
+    });
+    verdict.permits.sort();
+    verdict.forbids.sort();
+    verdict.errors.sort_by_key(|error| error.policy);
+    verdict
+}
+
+/// What went wrong, and in which part of the condition.
+fn describe(set: &Inner, policy: &Policy, trap: Trap) -> String {
+    let name = |symbol| set.world.symbols.text(symbol).map_or("?", |text| &**text);
+    let what = match trap.kind {
+        TrapKind::Type(expected, found) => format!("expected {expected}, found {found}"),
+        TrapKind::Attribute(symbol) => format!("there is no `{}`", name(symbol)),
+        TrapKind::Entity => "the entity is not known".to_owned(),
+        TrapKind::Unfit(symbol, why) => format!("`{}` {why}", name(symbol)),
+        TrapKind::UnfitPart(why) => format!("a part {why}"),
+        TrapKind::Overflow => "the result is beyond 64 bits".to_owned(),
+        TrapKind::Tag => "there is no such tag".to_owned(),
+        TrapKind::Malformed(kind) => format!("the text is no well-formed {kind}"),
+        TrapKind::Broken => "the compiled condition is at odds with itself".to_owned(),
+    };
+    let part = set.code.spans.get(trap.at).and_then(|(start, end)| {
+        let loc = policy.core.template().loc()?;
+        loc.src.get(*start as usize..*end as usize).filter(|part| !part.is_empty())
+    });
+    match part {
+        Some(part) => format!("{what} in `{part}`"),
+        None => what,
+    }
+}
