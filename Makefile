@@ -45,6 +45,7 @@ python: $(VENV)/.test
 	$(BIN)/python -m pytest
 	$(BIN)/python benches/guard.py --smoke
 	cargo bench --locked --profile dev --bench engine -- --smoke
+	cargo bench --locked --profile dev --bench policy -- --smoke
 
 docs: $(VENV)/.python
 	$(call say,Rust documentation)
@@ -62,6 +63,7 @@ integrations: $(VENV)/.wheel ## Each adapter against the real package, newest an
 bench: $(VENV)/.test
 	$(call say,benchmarks)
 	cargo bench --locked --bench engine
+	cargo bench --locked --bench policy
 	$(BIN)/python benches/guard.py
 
 fmt: $(VENV)/.test

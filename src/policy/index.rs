@@ -1,14 +1,14 @@
 //! Which policies can matter to a request: by action, principal and resource, exactly. A scope test
 //! cannot fail, and a policy whose scope does not admit the request neither decides nor errs.
 
-use cedar_policy_core::ast::EntityUID;
 use cedar_policy_core::ast::{
-    ActionConstraint, EntityReference, PrincipalOrResourceConstraint as Constraint,
+    self, ActionConstraint, EntityReference, EntityUID, PrincipalOrResourceConstraint as Constraint,
 };
 
 use super::Policy;
-use super::convert::from_uid;
+use super::convert::{from_uid, to_uid};
 use super::env::Env;
+use super::explain::ScopeMiss;
 use super::names::{Ent, FastMap, NONE, TypeId};
 use super::verdict::Policies;
 use super::world::World;
@@ -258,5 +258,92 @@ fn key(constraint: &Constraint, world: &mut World) -> (Key, TypeId) {
         Constraint::IsIn(kind, reference) => {
             (Key::In(of(reference, world)), world.types.intern(&kind.to_string()))
         }
+    }
+}
+
+/// Which parts of a policy's scope admit the request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Closeness {
+    principal: bool,
+    action: bool,
+    resource: bool,
+}
+
+/// How near a policy's scope is to the request.
+pub(super) fn closeness(env: &Env<'_>, policy: &Policy) -> Closeness {
+    let core = &policy.core;
+    let admits = |constraint: &Constraint, entity: Ent| {
+        let of = |reference: &EntityReference| match reference {
+            EntityReference::EUID(uid) => {
+                env.find(&uid.entity_type().to_string(), uid.eid().as_ref())
+            }
+            EntityReference::Slot(_) => None,
+        };
+        let is = |kind: &str| env.world.types.get(kind) == Some(env.type_of(entity));
+        match constraint {
+            Constraint::Any => true,
+            Constraint::Eq(reference) => of(reference) == Some(entity),
+            Constraint::In(reference) => {
+                of(reference).is_some_and(|above| env.is_in(entity, above))
+            }
+            Constraint::Is(kind) => is(&kind.to_string()),
+            Constraint::IsIn(kind, reference) => {
+                is(&kind.to_string()) && of(reference).is_some_and(|above| env.is_in(entity, above))
+            }
+        }
+    };
+    let find = |uid: &EntityUID| env.find(&uid.entity_type().to_string(), uid.eid().as_ref());
+    let action = match core.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(uid) => find(uid) == Some(env.action),
+        ActionConstraint::In(uids) => {
+            uids.iter().any(|uid| find(uid).is_some_and(|above| env.is_in(env.action, above)))
+        }
+    };
+    Closeness {
+        principal: admits(core.principal_constraint().as_inner(), env.principal),
+        action,
+        resource: admits(core.resource_constraint().as_inner(), env.resource),
+    }
+}
+
+impl Closeness {
+    /// A policy on another tool has nothing to say of this one.
+    pub(super) fn can_be_near(self) -> bool {
+        self.action
+    }
+
+    pub(super) fn misses(self) -> usize {
+        usize::from(!self.principal) + usize::from(!self.resource)
+    }
+
+    /// What does not fit, in words.
+    pub(super) fn into_misses(self, env: &Env<'_>, core: &ast::Policy) -> Vec<ScopeMiss> {
+        let has = |entity| to_uid(entity, env).map(|uid| uid.to_string()).unwrap_or_default();
+        let mut misses = Vec::new();
+        if !self.principal {
+            let asks = asked(core.principal_constraint().as_inner());
+            misses.push(ScopeMiss { part: "principal", asks, has: has(env.principal) });
+        }
+        if !self.resource {
+            let asks = asked(core.resource_constraint().as_inner());
+            misses.push(ScopeMiss { part: "resource", asks, has: has(env.resource) });
+        }
+        misses
+    }
+}
+
+/// What a scope asks, in words that follow the part.
+fn asked(constraint: &Constraint) -> String {
+    let of = |reference: &EntityReference| match reference {
+        EntityReference::EUID(uid) => uid.to_string(),
+        EntityReference::Slot(_) => "an open slot".to_owned(),
+    };
+    match constraint {
+        Constraint::Any => "any".to_owned(),
+        Constraint::Eq(reference) => of(reference),
+        Constraint::In(reference) => format!("in {}", of(reference)),
+        Constraint::Is(kind) => format!("of the type {kind}"),
+        Constraint::IsIn(kind, reference) => format!("a {kind} in {}", of(reference)),
     }
 }

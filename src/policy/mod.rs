@@ -13,6 +13,7 @@ mod convert;
 mod datum;
 mod env;
 mod evaluate;
+mod explain;
 mod facts;
 mod fault;
 mod index;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast;
 
+pub use explain::{Change, Conjunct, Explained, Explanation, Outcome, Read, ScopeMiss};
 pub use facts::{AgentFacts, Call, ChainFacts, HumanFacts};
 pub use fault::LoadFault;
 pub use plain::{PlainBundle, PlainRequest, PlainSet};

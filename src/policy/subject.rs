@@ -2,6 +2,7 @@
 
 use super::datum::{Datum, Fields};
 use super::env::Env;
+use super::explain::{Explanation, explain};
 use super::facts::{Call, ChainFacts, HumanFacts};
 use super::judge::judge;
 use super::names::Ent;
@@ -78,6 +79,15 @@ impl Subject {
     pub fn judge(&self, call: &Call<'_>) -> Verdict {
         let scratch = Scratch::default();
         judge(&self.env(call, &scratch))
+    }
+
+    /// Why the policies say so, and the smallest change that would have allowed the call. Slow.
+    #[must_use]
+    pub fn explain(&self, call: &Call<'_>) -> Explanation {
+        let scratch = Scratch::default();
+        let env = self.env(call, &scratch);
+        let verdict = judge(&env);
+        explain(&env, verdict)
     }
 
     /// The same by Cedar's own evaluator, slowly. `None` where the call holds an argument that
