@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use answerable::authorizer::{AgentFacts, Facts, HumanFacts, Standing, authorize};
+use answerable::authorizer::{AgentFacts, Facts, Governed, HumanFacts, Standing, authorize};
 use answerable::canonical::{Digest, Map, Value};
 use answerable::chain::{Anchors, Chain, HopCache, MAX_HOPS, UnverifiedChain};
 use answerable::clock::{Clock, Source};
@@ -168,6 +168,10 @@ impl Facts for Well {
     fn halted_tools(&self) -> Arc<[ToolPattern]> {
         Arc::new([])
     }
+
+    fn governed(&self, _: &Chain, _: Option<&str>) -> Governed {
+        Governed::Free
+    }
 }
 
 fn pure(budget: Duration) {
@@ -177,9 +181,9 @@ fn pure(budget: Duration) {
     });
     for hops in [1, 3, 5] {
         let chain = chain(hops);
-        let standing = Standing::of(&chain, &Well(scope.clone()));
+        let standing = Standing::of(&chain, &Well(scope.clone()), None);
         measure(&format!("authorize, standing known, depth {hops}"), budget, || {
-            let judged = authorize(&chain, &standing, black_box(&request), &|_| false, START);
+            let judged = authorize(&chain, &standing, black_box(&request), None, &|_| false, START);
             assert!(judged.is_allow());
         });
     }
@@ -247,6 +251,7 @@ fn recorded(budget: Duration) {
                 bound: Some(&bound),
                 against: None,
                 parent: None,
+                declared: None,
             };
             let judged = engine.await_decision(engine.judge(&call));
             assert!(judged.decision.reasons.is_empty());

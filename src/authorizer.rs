@@ -1,7 +1,12 @@
 //! The authorizer: pure judgement. Chain, state as it bears on the chain, request and time in;
 //! decision and the limits to draw on out. It reads nothing and changes nothing.
 
+mod policies;
+
 use std::sync::Arc;
+
+pub(crate) use policies::masks;
+pub use policies::{Fit, Governed, Governing, Rules, Say, unreadable};
 
 use crate::canonical::Digest;
 use crate::chain::Chain;
@@ -33,6 +38,9 @@ pub trait Facts {
     fn owner_halted(&self, human: &HumanId) -> bool;
     /// The patterns of the tools that are halted.
     fn halted_tools(&self) -> Arc<[ToolPattern]>;
+    /// What governs the calls under a chain beside its scopes; with the task's sentence, where it is
+    /// known.
+    fn governed(&self, chain: &Chain, sentence: Option<&str>) -> Governed;
 }
 
 /// What matters of an agent.
@@ -90,6 +98,8 @@ pub struct Standing {
     root_until: i64,
     /// The tools that are halted.
     halted: Arc<[ToolPattern]>,
+    /// What governs its calls beside its scopes.
+    governed: Governed,
 }
 
 /// A limit that an allowed call draws on: hop, capability (`None`: the grant as a whole), limit.
@@ -113,9 +123,15 @@ pub struct Judgement {
 }
 
 impl Standing {
-    /// What the state says of a chain.
+    /// What governs the chain's calls beside its scopes.
     #[must_use]
-    pub fn of(chain: &Chain, facts: &dyn Facts) -> Self {
+    pub fn governed(&self) -> &Governed {
+        &self.governed
+    }
+
+    /// What the state says of a chain; with its task's sentence, where it is known.
+    #[must_use]
+    pub fn of(chain: &Chain, facts: &dyn Facts, sentence: Option<&str>) -> Self {
         let root = &chain.root().payload;
         let mut faults = Vec::new();
         let root_until = facts.root_key_until(chain.root_key_id());
@@ -167,6 +183,7 @@ impl Standing {
             overlaps: Vec::new(),
             root_until: root_until.unwrap_or(i64::MAX),
             halted: facts.halted_tools(),
+            governed: facts.governed(chain, sentence),
         };
         for (hop, grant) in chain.hops().iter().enumerate() {
             standing.from = standing.from.max(grant.payload.iat);
@@ -374,13 +391,15 @@ impl Standing {
     }
 }
 
-/// Judges a request under a chain: chain live, everybody on it active, scope covers. All reasons
-/// are listed, the first decides.
+/// Judges a request under a chain: chain live, everybody on it active, scope covers, policies. All
+/// reasons are listed, the first decides. `say` is what the policies say of the request, asked
+/// beforehand because they have a say in what is masked.
 #[must_use]
 pub fn authorize(
     chain: &Chain,
     standing: &Standing,
     request: &Request,
+    say: Option<&Say<'_>>,
     masked: &dyn Fn(&str) -> bool,
     now: i64,
 ) -> Judgement {
@@ -411,11 +430,30 @@ pub fn authorize(
             Err(refusal) => reasons.push(reason_of(&refusal, hop, chain, standing, masked)),
         }
     }
-    if reasons.is_empty() {
-        return Judgement { decision: Decision::allow(), draws };
-    }
     // The hop that narrowed it away is the first from the root that does not cover the request.
-    Judgement { decision: Decision::deny(reasons), draws: Vec::new() }
+    match (&standing.governed, say) {
+        (Governed::Free, _) => {}
+        (Governed::By(_), Some(say)) => reasons.extend(say.reasons(masked)),
+        // INVARIANT: policies in force that were not asked never allow.
+        (Governed::By(_), None) => reasons.push(policies::unreadable("they were not asked")),
+        (Governed::Unreadable(_, why), _) => reasons.push(policies::unreadable(why)),
+    }
+    let mut judgement = if !reasons.is_empty() {
+        Judgement { decision: Decision::deny(reasons), draws: Vec::new() }
+    } else if let Some(question) = say.and_then(Say::asks) {
+        // Everything else allows: a human's yes is all that is missing.
+        Judgement { decision: Decision::ask(vec![question]), draws }
+    } else {
+        Judgement { decision: Decision::allow(), draws }
+    };
+    let decision = &mut judgement.decision;
+    if let Some(version) = standing.governed.version() {
+        decision.policy_version = version.to_string().into();
+    }
+    if let Some(say) = say {
+        (decision.policies, decision.policy_errors) = (say.deciding(), say.erring());
+    }
+    judgement
 }
 
 fn halted(what: &str) -> Reason {

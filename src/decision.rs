@@ -1,6 +1,7 @@
 //! Decisions: the effect of one judgement, and coded reasons that a person can act on.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::principal::ApprovalId;
 
@@ -141,6 +142,12 @@ pub mod code {
     pub const STORE_UNAVAILABLE: &str = "store_unavailable";
     /// Another process holds the store; calls are judged there.
     pub const STORE_ATTACHED: &str = "store_attached";
+    /// A policy forbids it.
+    pub const FORBIDDEN: &str = "forbidden";
+    /// No policy permits it.
+    pub const NOT_PERMITTED: &str = "not_permitted";
+    /// A policy could not be evaluated, does not fit the tool, or cannot be read any more.
+    pub const POLICY_ERROR: &str = "policy_error";
     /// The state kept changing while the call was judged.
     pub const CONTENDED: &str = "contended";
 }
@@ -156,6 +163,10 @@ pub struct Decision {
     pub policy_version: Cow<'static, str>,
     /// The approval that an ask waits for, or that an allow used up.
     pub approval: Option<ApprovalId>,
+    /// The ids of the policies that decided: the forbids that hold, else the permits that do.
+    pub policies: Vec<Arc<str>>,
+    /// The ids of the policies that could not be evaluated.
+    pub policy_errors: Vec<Arc<str>>,
 }
 
 impl Decision {
@@ -178,7 +189,9 @@ impl Decision {
     }
 
     fn new(effect: Effect, reasons: Vec<Reason>) -> Self {
-        Self { effect, reasons, policy_version: "none".into(), approval: None }
+        let (policies, policy_errors) = (Vec::new(), Vec::new());
+        let approval = None;
+        Self { effect, reasons, policy_version: "none".into(), approval, policies, policy_errors }
     }
 
     /// The sentence that decided, safe to show a model.

@@ -1,5 +1,6 @@
 //! Requests: one call to be judged, with its tool, resource and arguments.
 
+mod declared;
 mod resource;
 mod template;
 mod text;
@@ -8,6 +9,7 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+pub use declared::{ArgumentType, Declared, DeclaredTool, ToolDeclaration};
 pub use resource::{MAX_RESOURCE_BYTES, MAX_SEGMENTS, Resource, ResourceKind};
 pub(crate) use resource::{canonical_authority, check_size};
 pub use template::ResourceTemplate;

@@ -41,8 +41,16 @@ __all__ = [
     "Limit",
     "Offboarding",
     "OffboardingItem",
+    "Policies",
+    "Policy",
+    "PolicyAnswer",
+    "PolicyFault",
+    "PolicyFinding",
+    "PolicySet",
     "Reason",
     "Receipt",
+    "Replay",
+    "ReplayedDecision",
     "Report",
     "Review",
     "Revocation",
@@ -65,6 +73,7 @@ __all__ = [
     "check_receipt",
     "close_all",
     "contains",
+    "declare",
     "each",
     "email_at",
     "ends_with",
@@ -143,6 +152,10 @@ class Engine:
     @property
     def tasks(self) -> Tasks:
         """What chains were issued for."""
+
+    @property
+    def policies(self) -> Policies:
+        """The organisation's rules: load, read, check, replay."""
 
     @property
     def trail(self) -> Trail:
@@ -1329,8 +1342,315 @@ class Decision:
         """The id of the approval that an ask waits for, or that an allow used up."""
 
     @property
+    def policies(self) -> list[str]:
+        """The ids of the policies that decided: the forbids that hold, else the permits."""
+
+    @property
+    def policy_errors(self) -> list[str]:
+        """The ids of the policies that could not be evaluated."""
+
+    @property
     def entry(self) -> str | None:
         """The id of the trail's entry; None if nothing was recorded."""
+
+# -------------------------------------------------------------------------------------- policies
+
+@final
+class Policies:
+    """The policies of an engine. Once some are loaded, what they do not permit is denied."""
+
+    @property
+    def version(self) -> str:
+        """The version in force, as entries name it; `"none"` if none were ever loaded."""
+
+    def load(self, path: _Path, *, by: Human | str | None = None) -> PolicySet:
+        """Loads a folder of policies, all or nothing, for this engine and after every restart.
+
+        Args:
+            path: A folder with `*.cedar` files, entities as `*.json` beside them, and types of
+                one's own as `*.cedarschema`; or one `.cedar` file.
+            by: Who loads them; the operating system's account without it.
+
+        Raises:
+            InvalidPolicy: Every fault with file, line and column; nothing has changed then.
+            InvalidInput: The folder cannot be read, is too large, or changed meanwhile.
+        """
+
+    def read(self, path: _Path | None = None, *, version: str | None = None) -> PolicySet:
+        """Compiles policies without putting them in force.
+
+        Args:
+            path: A folder, as for `load`.
+            version: A version that was loaded before; without either, those in force.
+
+        Raises:
+            InvalidPolicy: They were refused.
+            NotFound: There never was such a version.
+            InvalidInput: No policies were ever loaded, or they cannot be read any more.
+        """
+
+    def check(self, path: _Path | None = None) -> list[PolicyFinding]:
+        """Looks for what policies should not say: those of a folder, or those in force.
+
+        Raises:
+            InvalidPolicy: They were refused.
+            InvalidInput: No policies were ever loaded, or they cannot be read any more.
+        """
+
+    def replay(
+        self, path: _Path, *, since: _Moment | None = None, until: _Moment | None = None
+    ) -> Replay:
+        """Judges the calls of the past again under the policies of a folder. Records nothing.
+
+        Args:
+            path: A folder, as for `load`.
+            since: From when on; without it, from the first entry.
+            until: To before when.
+
+        Raises:
+            InvalidPolicy: They were refused.
+        """
+
+@final
+class PolicySet:
+    """A compiled set of policies, in force or not."""
+
+    @staticmethod
+    def read(path: _Path) -> PolicySet:
+        """Reads a folder without an engine, held to the tools that this process declares.
+
+        Raises:
+            InvalidPolicy: They were refused.
+        """
+
+    @property
+    def version(self) -> str:
+        """The version, as entries name it."""
+
+    @property
+    def entry(self) -> str | None:
+        """The entry that put it in force, if `load` made it."""
+
+    @property
+    def policies(self) -> list[Policy]:
+        """The policies, in the order of their files."""
+
+    @property
+    def coverage(self) -> tuple[int, int]:
+        """How many policies are compiled, and how many there are."""
+
+    @property
+    def tools(self) -> list[str]:
+        """The names of the tools that the policies were held to."""
+
+    def check(self) -> list[PolicyFinding]:
+        """Looks for what the policies should not say."""
+
+    def judge(
+        self,
+        tool: str,
+        *,
+        resource: str | None = None,
+        arguments: dict[str, Any] | None = None,
+        human: str | dict[str, Any] | None = None,
+        agent: str | dict[str, Any] | None = None,
+        chain: list[str] | dict[str, Any] | None = None,
+        task: str | None = None,
+        time: _Moment | None = None,
+        host: str | None = None,
+        approved: bool = False,
+    ) -> PolicyAnswer:
+        """Judges a request that nobody made, by the policies alone.
+
+        Args:
+            tool: The tool's name.
+            resource: What it reaches.
+            arguments: The arguments by name.
+            human: An account, or a dict of id, account, issuer, assurance and groups.
+            agent: A name, or a dict of name, purpose, groups and owner.
+            chain: The agents from the root to the one that acts, or a dict of agents, issued and
+                latest.
+            task: The task's sentence.
+            time: When it is called; now without it.
+            host: The machine's name.
+            approved: Whether a human's yes to this very request stands.
+
+        Raises:
+            InvalidInput: A word or value that means nothing in a request.
+        """
+
+    def __len__(self) -> int: ...
+
+@final
+class Policy:
+    """One policy."""
+
+    @property
+    def id(self) -> str:
+        """Its `@id`."""
+
+    @property
+    def effect(self) -> Literal["permit", "forbid"]:
+        """What it does where it holds."""
+
+    @property
+    def source(self) -> str:
+        """The name of its file."""
+
+    @property
+    def line(self) -> int:
+        """Its line there, from 1."""
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """Its annotations."""
+
+@final
+class PolicyAnswer:
+    """What policies answer to one request."""
+
+    @property
+    def effect(self) -> _Effect:
+        """`"allow"`, `"deny"` or `"ask"`."""
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """Why not, or why a human must be asked; the first decides."""
+
+    @property
+    def policies(self) -> list[str]:
+        """The ids of the policies that decide."""
+
+    @property
+    def errors(self) -> list[str]:
+        """The ids of the policies that cannot be evaluated."""
+
+    @property
+    def masks(self) -> list[str]:
+        """The arguments that are masked."""
+
+@final
+class PolicyFinding:
+    """Something that somebody should look at in policies."""
+
+    @property
+    def code(self) -> str:
+        """The stable slug."""
+
+    @property
+    def severity(self) -> Literal["info", "low", "medium", "high"]:
+        """How much it matters."""
+
+    @property
+    def source(self) -> str:
+        """The file, or what else it is about."""
+
+    @property
+    def line(self) -> int | None:
+        """The line, from 1; None where it has no place in a file."""
+
+    @property
+    def policy(self) -> str | None:
+        """The id of the policy; None where it is about no one policy."""
+
+    @property
+    def message(self) -> str:
+        """What it is."""
+
+    @property
+    def fix(self) -> str:
+        """What would settle it."""
+
+@final
+class PolicyFault:
+    """One fault of policies that were refused."""
+
+    @property
+    def source(self) -> str:
+        """The name of the file."""
+
+    @property
+    def line(self) -> int | None:
+        """The line, from 1; None where the fault has no place."""
+
+    @property
+    def column(self) -> int | None:
+        """The column, from 1."""
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+
+    @property
+    def suggestion(self) -> str | None:
+        """What to do about it, where that is known."""
+
+@final
+class Replay:
+    """What judging the past again found."""
+
+    @property
+    def version(self) -> str:
+        """The version that was tried."""
+
+    @property
+    def examined(self) -> int:
+        """How many decisions were judged again."""
+
+    @property
+    def same(self) -> int:
+        """How many stay as they were."""
+
+    @property
+    def changes(self) -> list[ReplayedDecision]:
+        """The decisions that would change, oldest first."""
+
+    @property
+    def undecided(self) -> list[ReplayedDecision]:
+        """The decisions that cannot be told: the record no longer says enough."""
+
+@final
+class ReplayedDecision:
+    """A decision that other policies would have changed, or cannot tell about."""
+
+    @property
+    def entry(self) -> str:
+        """The id of the decision's entry."""
+
+    @property
+    def at(self) -> datetime:
+        """When it was made."""
+
+    @property
+    def tool(self) -> str:
+        """The tool."""
+
+    @property
+    def agent(self) -> str:
+        """The name of the agent that acted."""
+
+    @property
+    def before(self) -> str:
+        """What was decided."""
+
+    @property
+    def after(self) -> str:
+        """What would be; `"unknown"` where the record no longer says enough."""
+
+    @property
+    def policies(self) -> list[str]:
+        """The ids of the policies that would decide."""
+
+    @property
+    def why(self) -> str:
+        """The first reason, or why it cannot be told."""
+
+def declare(tool: Tool) -> None:
+    """Takes note of what a tool declares, here and in every engine that may meet it."""
 
 # ----------------------------------------------------------------------------------------- trail
 
@@ -2193,6 +2513,7 @@ class Tool:
         *,
         resource: str | None = None,
         parameters: Sequence[tuple[str, int, bool, Any]] = ...,
+        declares: str | None = None,
         record: dict[str, str] | None = None,
         pass_through: Sequence[str] = ...,
         engine: Engine | None = None,

@@ -110,12 +110,15 @@ class InvalidPolicy(Error):
     Attributes:
         line: Where, counted from 1; None if it concerns the whole set.
         column: Where, counted from 1.
+        faults: Every fault that was found, the first foremost: `source`, `line`, `column`,
+            `message` and `suggestion` of each.
     """
 
     code = "invalid_policy"
-    _details = ("line", "column")
+    _details = ("line", "column", "faults")
     line: int | None = None
     column: int | None = None
+    faults: Any = ()
 
 
 class InvalidInput(Error, ValueError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import inspect
+import json
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from answerable import _core
 from answerable.context import _authority, _call, in_force
 from answerable.errors import InvalidInput
+from answerable.signature import declaration
 from answerable.wrappers import begin, begin_async, finish_async, wrapped
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ def tool(
         )
         wrapper = wrapped(spec, body)
         _register(name, wrapper)
+        _core.declare(spec)
         return wrapper  # type: ignore[no-any-return]
 
     return decorate
@@ -141,6 +144,7 @@ def _spec(name: str, function: Callable[..., Any], **facts: Any) -> _core.Tool:
     return _core.Tool(
         name,
         parameters=parameters,
+        declares=json.dumps(declaration(function, signature, passed)),
         pass_through=passed,
         record=dict(record) if record else None,
         **facts,

@@ -41,6 +41,7 @@ VERBS = frozenset(
         "humans.offboard",
         "humans.operator",
         "humans.register",
+        "policies.load",
         "review.attest",
         "revoke",
         "rotate_authority",
@@ -65,7 +66,7 @@ GROUPS = frozenset({name.partition(".")[0] for name in VERBS if "." in name} - {
 _DECIDED = frozenset({"approvals.approve", "approvals.refuse"})
 
 # Arguments that name a file: the holder has another working directory.
-_PATHS = frozenset({("backup", "path")})
+_PATHS = frozenset({("backup", "path"), ("policies.load", "path")})
 
 _RECORD = {
     "Revocation": ("entry", "target", "id", "seen", "children", "holder", "issuer", "hint"),
@@ -189,6 +190,8 @@ def _packed(value: Any) -> Any:
             return {"$grant": [value.token, value.statements]}
         case _core.Offboarding():
             return {"$offboarding": value.text}
+        case _core.PolicySet():
+            return {"$policies": value.version}
         case list() | tuple() if value and all(isinstance(v, _core.Capability) for v in value):
             return {"$scope": _core.to_wire(list(value))}
         case list() | tuple() if value and all(isinstance(v, _core.Limit) for v in value):
@@ -233,6 +236,8 @@ def _unpacked(value: Any, engine: Any = None) -> Any:
                 return engine.accept(token, statements=statements) if engine else token
             case "$offboarding":
                 return _core.verify_offboarding(held, engine.authority) if engine else held
+            case "$policies":
+                return engine.policies.read(version=held) if engine else held
             case "$id":
                 kind, name = held
                 return getattr(engine, f"{kind.lower()}s").get(name) if engine else name

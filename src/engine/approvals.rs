@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 use super::describe::detail;
-use super::{Bound, Call, Engine, EngineError};
+use super::{Bound, Call, Engine, EngineError, Masking};
 use crate::authorizer::Standing;
 use crate::canonical::{Digest, Value};
 use crate::chain::Chain;
@@ -74,12 +74,22 @@ impl Waiting {
 
 impl Engine {
     /// The version of the policies in force; `none` if none were ever loaded.
-    pub(super) fn policy_version(&self) -> Cow<'static, str> {
+    #[must_use]
+    pub fn policy_version(&self) -> Cow<'static, str> {
         #[cfg(test)]
         if let Some(version) = &*self.version.lock() {
             return version.clone();
         }
-        "none".into()
+        self.state.read().policies().version().to_string().into()
+    }
+
+    /// The same, for whoever holds the state's lock.
+    pub(super) fn policy_version_in(&self, state: &State) -> Cow<'static, str> {
+        #[cfg(test)]
+        if let Some(version) = &*self.version.lock() {
+            return version.clone();
+        }
+        state.policies().version().to_string().into()
     }
 
     /// Turns a decision that asks into what the approval of that very request makes of it: an
@@ -91,6 +101,7 @@ impl Engine {
         &self,
         slot: &mut Slot<'_>,
         call: &Call<'_>,
+        masking: &Masking,
         decision: Decision,
         entry: EntryId,
         puts: &mut Vec<Put>,
@@ -157,7 +168,7 @@ impl Engine {
         if let Some(resource) = &request.resource {
             told.push(("resource", Value::str(resource.as_str())));
         }
-        told.push(("arguments", self.recorded(&request.arguments, call)));
+        told.push(("arguments", self.recorded(&request.arguments, call, masking)));
         let change =
             state.ask_approval(approval, bound.chain.clone(), told).map_err(unavailable)?;
         if !Slot::fits(&change.draft) {
@@ -252,7 +263,7 @@ impl Engine {
         if state.count_approvals() == 0 {
             return Ok(Vec::new());
         }
-        let version = self.policy_version();
+        let version = self.policy_version_in(state);
         state.end_approvals(at, &|state, open| {
             ground_lost(state, open, &version, at).map(|reason| reason.code.into_owned())
         })
@@ -373,7 +384,7 @@ pub(super) fn chain_against(
     tool: Option<&ToolName>,
     at: i64,
 ) -> Option<Reason> {
-    let standing = Standing::of(chain, state);
+    let standing = Standing::of(chain, state, None);
     match tool {
         Some(tool) => standing.against(chain, tool, at),
         None => standing.faults(chain, at).into_iter().next(),

@@ -96,6 +96,7 @@ impl World {
             bound: Some(&self.grant),
             against: None,
             parent: None,
+            declared: None,
         };
         let engine = self.engine();
         engine.await_decision(engine.judge(&call))

@@ -1,6 +1,6 @@
 //! What a decision's entry says: fields of the leaf, and the values beside it within their bounds.
 
-use super::masking::Recorded;
+use super::masking::{Masking, Recorded};
 use super::{Bound, Call, Engine};
 use crate::canonical::{Digest, Map, Value};
 use crate::decision::{Decision, Effect, Reason};
@@ -21,6 +21,7 @@ impl Engine {
     pub(super) fn describe(
         &self,
         call: &Call<'_>,
+        masking: &Masking,
         decision: &Decision,
         draft: Draft,
         owner: &Owner,
@@ -43,6 +44,8 @@ impl Engine {
             .with("reasons", Value::List(codes))
             .with("policy", Value::str(&decision.policy_version))
             .with_some("approval", decision.approval.map(|id| Value::str(&id.to_string())))
+            .with_some("policies", names(&decision.policies))
+            .with_some("policy_errors", names(&decision.policy_errors))
             .with_some("parent", call.parent.map(Part::Entry));
         match &call.request {
             Ok(request) => {
@@ -50,10 +53,11 @@ impl Engine {
                 let resource =
                     request.resource.as_ref().map(|resource| resource.as_str().to_owned());
                 let digest = self.request_digest(call.bound, request, resource.as_deref());
-                if let Some(resource) = &resource {
+                let hidden = request.template.iter().any(|f| masking.how(f) != Recorded::Keep);
+                if let Some(resource) = resource.as_ref().filter(|_| !hidden) {
                     draft = draft.beside("resource", Value::str(resource), owner);
                 }
-                let arguments = self.recorded(&request.arguments, call);
+                let arguments = self.recorded(&request.arguments, call, masking);
                 draft = draft.beside("arguments", arguments, owner).beside(
                     "request",
                     Value::bytes(&digest),
@@ -102,7 +106,12 @@ impl Engine {
     }
 
     /// Arguments as they are recorded: `[how, …]` by name.
-    pub(super) fn recorded(&self, arguments: &Map, call: &Call<'_>) -> Value {
+    pub(super) fn recorded(
+        &self,
+        arguments: &Map,
+        call: &Call<'_>,
+        masking: &Masking,
+    ) -> Value {
         let mut recorded = Map::new();
         let mut room = 3 * MAX_RECORDED;
         let mut left_out = 0;
@@ -115,14 +124,14 @@ impl Engine {
             }
             room -= around;
             let word = Value::str(value.type_word());
-            let item = match call.masking.how(name) {
+            let item = match masking.how(name) {
                 Recorded::Mask => vec![Value::str("mask"), word],
                 Recorded::Digest => {
                     let digest = self.ring.request_digest(&[name.as_bytes(), &value.encode()]);
                     vec![Value::str("digest"), word, Value::bytes(&digest)]
                 }
                 Recorded::Keep => {
-                    let value = call.masking.veil(name, value);
+                    let value = masking.veil(name, value);
                     let spent = size_of(&value);
                     if spent > MAX_RECORDED.min(room) {
                         let bytes = value.encode();
@@ -153,6 +162,12 @@ impl Engine {
         }
         Value::Map(recorded)
     }
+}
+
+/// Ids of policies; nothing where there is none, so that a leaf without policies is as it was.
+fn names(ids: &[std::sync::Arc<str>]) -> Option<Value> {
+    let names = || Value::List(ids.iter().map(|id| Value::str(id)).collect());
+    (!ids.is_empty()).then(names)
 }
 
 /// A denial's reasons as a value: what the entry tells later.

@@ -71,7 +71,7 @@ impl Engine {
                 closest: None,
             });
         }
-        let standing = Standing::of(&chain, &*self.state.read());
+        let standing = Standing::of(&chain, &*self.state.read(), None);
         let leaf = chain.leaf();
         let human = leaf.payload.human.to_string();
         Ok(Inspected {

@@ -8,18 +8,18 @@ use parking_lot::RwLock;
 
 use super::describe::{MAX_RECORDED, MAX_TEXT, cut};
 use super::draws::{needs, used_up};
-use super::masking::Masking;
+use super::masking::{Masking, Recorded};
 use super::{Durability, Engine};
-use crate::authorizer::{Judgement, Standing, authorize};
-use crate::canonical::{Value, encode_text};
+use crate::authorizer::{Governed, Judgement, Standing, authorize, unreadable};
+use crate::canonical::{Map, Value, encode_text};
 use crate::chain::Chain;
 use crate::clock::Reading;
 use crate::decision::{Decision, Effect, Reason, code};
 use crate::keys::{KeyError, Owner};
 use crate::principal::{ApprovalId, EntryId};
 use crate::recorder::{Slot, size_of};
-use crate::registry::Put;
-use crate::request::{Request, ToolName};
+use crate::registry::{Policies, Put};
+use crate::request::{DeclaredTool, Request, ToolName};
 use crate::store::StoreError;
 use crate::trail::entry::{Draft, Part, kind};
 
@@ -94,6 +94,8 @@ pub struct Call<'a> {
     pub against: Option<Reason>,
     /// The entry of the call that this one is made in.
     pub parent: Option<EntryId>,
+    /// What the tool declares, where it does: policies are held to it before they judge its calls.
+    pub declared: Option<&'a Arc<DeclaredTool>>,
 }
 
 /// A judged call.
@@ -109,8 +111,18 @@ pub struct Judged {
     pub must_wait: bool,
     /// Why it could not be recorded.
     pub cause: Option<StoreError>,
+    /// How its arguments are recorded, where a policy masks more of them than the tool does.
+    pub masking: Option<Arc<Masking>>,
     owner: Option<Owner>,
     under: Option<Under>,
+}
+
+/// One judgement, and how the arguments are recorded where a policy masks more than the tool does.
+struct Once {
+    /// The state's epoch that it was made at; `None` where nothing was judged.
+    epoch: Option<u64>,
+    judgement: Judgement,
+    masking: Option<Arc<Masking>>,
 }
 
 /// What an allowed call runs under.
@@ -142,8 +154,7 @@ impl Engine {
             None => Decision::deny(vec![no_authority()]),
             Some(bound) => {
                 let masking = Masking::default();
-                let (_, judgement) = self.judge_once(bound, request, &masking, false);
-                judgement.decision
+                self.judge_once(bound, request, &masking, None, false).judgement.decision
             }
         }
     }
@@ -169,42 +180,67 @@ impl Engine {
         let salt = self.random.take().map_err(key)?;
         for _ in 0..MAX_ROUNDS {
             let mut approved = None;
-            let (epoch, judgement) = match (&call.against, call.bound, &call.request) {
-                (Some(reason), _, _) => (None, Judgement::deny(reason.clone())),
-                (None, None, _) => (None, Judgement::deny(no_authority())),
+            let once = match (&call.against, call.bound, &call.request) {
+                (Some(reason), _, _) => self.unjudged(call, vec![reason.clone()]),
+                (None, None, _) => self.unjudged(call, vec![no_authority()]),
                 (None, Some(bound), Ok(request)) => {
                     approved = self.approved(bound, request, call.by_type);
                     let known = approved.is_some();
-                    let (epoch, judgement) = self.judge_once(bound, request, call.masking, known);
-                    (Some(epoch), judgement)
+                    self.judge_once(bound, request, call.masking, call.declared, known)
                 }
-                (None, Some(_), Err(reasons)) => {
-                    let decision = Decision::deny(reasons.clone());
-                    (None, Judgement { decision, draws: Vec::new() })
-                }
+                (None, Some(_), Err(reasons)) => self.unjudged(call, reasons.clone()),
             };
             let draft = Draft::new(id, kind::DECISION, salt);
-            if let Some(judged) = self.append(call, epoch, judgement, approved, draft)? {
+            if let Some(judged) = self.append(call, once, approved, draft)? {
                 return Ok(judged);
             }
         }
         let reason = Reason::new(code::CONTENDED, "the state kept changing while this was judged");
-        let judgement = Judgement::deny(reason.fix("try again"));
+        let once = self.unjudged(call, vec![reason.fix("try again")]);
         let draft = Draft::new(id, kind::DECISION, salt);
-        let judged = self.append(call, None, judgement, None, draft)?;
+        let judged = self.append(call, once, None, draft)?;
         judged.ok_or(StoreError::Closed)
+    }
+
+    /// A deny before anything was judged. Who asks is not known then, so whatever a policy could
+    /// mask is masked.
+    fn unjudged(&self, call: &Call<'_>, reasons: Vec<Reason>) -> Once {
+        let arguments = call.request.as_ref().ok().map(|request| &request.arguments);
+        self.denied_unasked(reasons, call.masking, arguments)
+    }
+
+    fn denied_unasked(
+        &self,
+        reasons: Vec<Reason>,
+        masking: &Masking,
+        arguments: Option<&Map>,
+    ) -> Once {
+        let policies = self.state.read().policies().clone();
+        let mut decision = Decision::deny(reasons);
+        let masking = match &policies {
+            Policies::Never => None,
+            Policies::InForce(in_force) => masking.and_mask(in_force.rules.all_masks()),
+            Policies::Unreadable { .. } => {
+                masking.and_mask(arguments.into_iter().flat_map(Map::iter).map(|(name, _)| name))
+            }
+        };
+        if !matches!(policies, Policies::Never) {
+            decision.policy_version = policies.version().to_string().into();
+        }
+        let judgement = Judgement { decision, draws: Vec::new() };
+        Once { epoch: None, judgement, masking: masking.map(Arc::new) }
     }
 
     /// Judges against the state of one epoch; `approved` says whether a human's yes to this very
     /// request stands, which the recording must then use up.
-    #[cfg_attr(not(test), allow(unused_variables))] // Whoever asks reads `approved`.
     fn judge_once(
         &self,
         bound: &Bound,
         request: &Request,
         masking: &Masking,
+        declared: Option<&Arc<DeclaredTool>>,
         approved: bool,
-    ) -> (u64, Judgement) {
+    ) -> Once {
         let now = match self.clock.read() {
             Reading::Now(now) => now,
             Reading::Behind { now, mark } => {
@@ -213,21 +249,55 @@ impl Engine {
                     code::CLOCK_BEHIND,
                     format!("the clock is {behind} s behind the highest time seen"),
                 );
-                let epoch = self.epoch.load(Ordering::Acquire);
-                return (epoch, Judgement::deny(reason.fix("set the clock right")));
+                let reasons = vec![reason.fix("set the clock right")];
+                return self.denied_unasked(reasons, masking, Some(&request.arguments));
             }
         };
-        let (epoch, standing) = self.standing(bound);
         if bound.chain.authority_id() != self.authority_id {
             let text = "the chain was made under another authority than this engine's";
             let reason = Reason::new(code::UNKNOWN_AUTHORITY, text);
-            return (epoch, Judgement::deny(reason.fix("ask this engine's authority for a grant")));
+            let reasons = vec![reason.fix("ask this engine's authority for a grant")];
+            return self.denied_unasked(reasons, masking, Some(&request.arguments));
+        }
+        let (mut epoch, mut standing) = self.standing(bound);
+        if let Err(unfit) = self.held_to(&standing, &request.tool, declared) {
+            // The tool is new to the policies: they are held to it once, and what they say then
+            // stands, or the tool's calls are denied.
+            if let Some(tool) = unfit {
+                self.hold_to(&tool);
+                (epoch, standing) = self.standing(bound);
+            }
+            if self.held_to(&standing, &request.tool, declared).is_err() {
+                let reasons = vec![self.unfit_reason(&request.tool)];
+                let denied = self.denied_unasked(reasons, masking, Some(&request.arguments));
+                return Once { epoch: Some(epoch), ..denied };
+            }
+        }
+        let say = match standing.governed() {
+            Governed::By(governing) => Some(governing.say(request, now, approved)),
+            Governed::Free => None,
+            Governed::Unreadable(_, why) => {
+                let mut reasons = standing.faults(&bound.chain, now);
+                reasons.push(unreadable(why));
+                let denied = self.denied_unasked(reasons, masking, Some(&request.arguments));
+                return Once { epoch: Some(epoch), ..denied };
+            }
+        };
+        let merged = say.as_ref().and_then(|say| masking.and_mask(say.masks()));
+        let masking = merged.as_ref().unwrap_or(masking);
+        if let Some(field) = request.template.iter().find(|f| masking.how(f) != Recorded::Keep)
+            && merged.is_some()
+        {
+            let text = format!("a policy masks `{field}`, which names the resource, and that is recorded");
+            let reason = Reason::new(code::POLICY_ERROR, text).fix("mask no argument of the template");
+            let denied = self.denied_unasked(vec![reason], masking, Some(&request.arguments));
+            return Once { epoch: Some(epoch), ..denied };
         }
         let masked = |name: &str| masking.hides(name, &request.arguments);
-        let judgement = authorize(&bound.chain, &standing, request, &masked, now);
+        let judgement = authorize(&bound.chain, &standing, request, say.as_ref(), &masked, now);
         #[cfg(test)]
         let judgement = self.asked_by_a_test(judgement, request, approved);
-        (epoch, judgement)
+        Once { epoch: Some(epoch), judgement, masking: merged.map(Arc::new) }
     }
 
     #[cfg(test)]
@@ -248,7 +318,8 @@ impl Engine {
             return (epoch, standing.clone());
         }
         let state = self.state.read();
-        let standing = Arc::new(Standing::of(&bound.chain, &*state));
+        let sentence = bound.statements.first().and_then(Option::as_deref);
+        let standing = Arc::new(Standing::of(&bound.chain, &*state, sentence));
         let epoch = state.epoch();
         drop(state);
         *bound.standing.write() = Some((epoch, standing.clone()));
@@ -259,11 +330,12 @@ impl Engine {
     fn append(
         &self,
         call: &Call<'_>,
-        epoch: Option<u64>,
-        judgement: Judgement,
+        once: Once,
         approved: Option<ApprovalId>,
         draft: Draft,
     ) -> Result<Option<Judged>, StoreError> {
+        let Once { epoch, judgement, masking } = once;
+        let asked = judgement.decision.clone();
         let (judgement, draws) = needs(call, judgement);
         let id = draft.id;
         let (judged, ticket) = self.recorder.sequence(|slot| {
@@ -272,6 +344,7 @@ impl Engine {
             }
             let mut puts: Vec<Put> = Vec::new();
             let mut decision = judgement.decision;
+            let how = masking.as_deref().unwrap_or(call.masking);
             if let Some(approval) = approved
                 && decision.effect == Effect::Allow
             {
@@ -282,7 +355,7 @@ impl Engine {
                 decision.approval = Some(approval);
             }
             if decision.effect == Effect::Ask {
-                decision = self.ask(slot, call, decision, id, &mut puts)?;
+                decision = self.ask(slot, call, how, decision, id, &mut puts)?;
                 // What a human is asked stands in every mode.
                 slot.insist();
             }
@@ -303,7 +376,14 @@ impl Engine {
                 Some(bound) => bound.owner.clone(),
                 None => Owner::day(slot.at()),
             };
-            let draft = self.describe(call, &decision, draft, &owner);
+            // Whatever else denies it: which policies were asked, and which of them failed, stands.
+            decision.policy_version = asked.policy_version;
+            decision.policy_errors = asked.policy_errors;
+            if decision.effect != Effect::Deny {
+                // A yes turns an ask into an allow; the policies that asked still decided.
+                decision.policies = asked.policies;
+            }
+            let draft = self.describe(call, how, &decision, draft, &owner);
             slot.push(draft, puts);
             Ok(Some((decision, owner)))
         })?;
@@ -328,6 +408,7 @@ impl Engine {
                 upto: ticket.upto,
                 must_wait: waits,
                 cause: None,
+                masking,
                 owner: Some(owner),
                 under,
             }
@@ -400,7 +481,7 @@ impl Engine {
         if under.epoch == self.epoch.load(Ordering::Acquire) {
             return under.standing.against(&under.chain, &under.tool, now);
         }
-        let standing = Standing::of(&under.chain, &*self.state.read());
+        let standing = Standing::of(&under.chain, &*self.state.read(), None);
         standing.against(&under.chain, &under.tool, now)
     }
 
@@ -470,6 +551,7 @@ fn unrecorded(error: &StoreError) -> Judged {
         upto: 0,
         must_wait: false,
         cause: Some(error.clone()),
+        masking: None,
         owner: None,
         under: None,
     }

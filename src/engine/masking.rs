@@ -69,6 +69,24 @@ impl Masking {
         Self(declared)
     }
 
+    /// This, with these masked too whatever was declared; `None` if nothing is added.
+    #[must_use]
+    pub fn and_mask<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let mut merged: Option<Self> = None;
+        for name in names {
+            let all = merged.as_ref().unwrap_or(self);
+            if all.0.iter().any(|(known, how)| **known == *name && *how == Recorded::Mask) {
+                continue;
+            }
+            let all = &mut merged.get_or_insert_with(|| self.clone()).0;
+            // What lies below is masked with it, even if it was to be kept by its own name.
+            let below = |known: &str| known.strip_prefix(name).is_some_and(|r| r.starts_with('.'));
+            all.retain(|(known, _)| **known != *name && !below(known));
+            all.push((name.into(), Recorded::Mask));
+        }
+        merged
+    }
+
     /// How an argument is recorded.
     #[must_use]
     pub fn how(&self, name: &str) -> Recorded {

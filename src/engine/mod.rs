@@ -16,6 +16,7 @@ mod judge;
 mod keys;
 mod masking;
 mod open;
+mod policies;
 mod read;
 mod receipt;
 mod review;
@@ -32,6 +33,9 @@ pub use inspect::Inspected;
 pub use judge::{Bound, Call, Judged, Outcome};
 pub use masking::{Masking, Recorded, Texts, is_secret};
 pub use open::{MasterSource, Options};
+pub use policies::{
+    Answer, Case, CaseHuman, Folder, Loaded, MAX_POLICY_BYTES, PolicyFinding, Replay, Replayed,
+};
 pub use read::{Exported, Filter, Names};
 pub use receipt::{About, Receipt};
 pub use review::{Finding, Review, Severity, Spans, Used};
@@ -54,9 +58,11 @@ use crate::canonical::Digest;
 use crate::chain::{HopCache, InvalidGrant};
 use crate::clock::Clock;
 use crate::keys::{KeyError, KeyRing, PublicKey, RandomPool};
+use crate::policy::LoadFault;
 use crate::principal::{GrantId, HumanId};
 use crate::recorder::Recorder;
 use crate::registry::{Change, RegistryError, Sealer, State};
+use crate::request::{DeclaredTool, ToolName};
 use crate::store::{Store, StoreError};
 use crate::trail::block::BlockError;
 use crate::trail::checkpoint::CheckpointError;
@@ -123,6 +129,9 @@ pub enum EngineError {
     /// A block of the trail.
     #[error(transparent)]
     Block(#[from] BlockError),
+    /// Policies that were refused: every fault, the first foremost.
+    #[error("{}", .0.first().map(ToString::to_string).unwrap_or_default())]
+    Policy(Vec<LoadFault>),
     /// A value that cannot be accepted.
     #[error("{0}")]
     Invalid(String),
@@ -180,6 +189,11 @@ pub struct Engine {
     #[cfg(test)]
     version: Mutex<Option<std::borrow::Cow<'static, str>>>,
     grants: Mutex<HashMap<Digest, Arc<Entry>>>,
+    /// What tools declare, by their names; read for a call only where policies are in force that
+    /// were not held to its tool.
+    declared: RwLock<HashMap<ToolName, Arc<DeclaredTool>>>,
+    /// Held while policies are compiled and put in force: one at a time.
+    loading: Mutex<()>,
     random: RandomPool,
     /// The claimed calls that run in this process.
     running: Mutex<HashSet<Digest>>,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use super::erase::Rewriter;
+use super::policies::{restore, restore_tools};
 use super::keys::{AUTHORITY, CHECKPOINT, Keys, assertion, seal};
 use super::wrapping::{Wrapping, wrong_master};
 use super::{Durability, Engine, EngineError};
@@ -232,6 +233,8 @@ impl Engine {
         state.know_root(&authority.public(), i64::MAX);
         anchors.add(authority.public(), &authority_id);
         state.reserve(checkpoint_seed.public());
+        state.set_policies(restore(&*store, &ring));
+        let declared = restore_tools(&*store, &ring)?;
         let keys = Keys {
             authority: Arc::new(authority),
             roots,
@@ -267,6 +270,8 @@ impl Engine {
             #[cfg(test)]
             knows: AtomicBool::new(false),
             grants: Mutex::default(),
+            declared: RwLock::new(declared),
+            loading: Mutex::default(),
             random: RandomPool::default(),
             running: Mutex::default(),
             swept: AtomicU64::default(),

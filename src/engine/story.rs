@@ -315,28 +315,53 @@ impl Story {
 }
 
 /// What an entry still tells of the request that was judged.
-struct Recorded {
+pub(super) struct Recorded {
     request: Request,
     /// Whether every argument was recorded as it was.
-    whole: bool,
+    pub(super) whole: bool,
+    /// The arguments that were given, and not recorded as they were.
+    hidden: Vec<String>,
+    /// Whether some arguments are not even named.
+    pub(super) lost: bool,
 }
 
 impl Recorded {
-    fn of(entry: &Entry) -> Option<Self> {
+    pub(super) fn of(entry: &Entry) -> Option<Self> {
         let tool = ToolName::parse(entry.text("tool")).ok()?;
         let mut arguments = Map::new();
         let recorded = entry.value("arguments").and_then(Value::as_map);
         let mut whole = recorded.is_some();
+        let (mut hidden, mut lost) = (Vec::new(), recorded.is_none());
         for (name, item) in recorded.into_iter().flat_map(Map::iter) {
             let parts = item.as_list().unwrap_or_default();
             match (parts.first().and_then(Value::as_str), parts.get(1)) {
                 (Some("keep"), Some(value)) => arguments.insert(name, value.clone()),
-                _ => whole = false,
+                // By reference: it was not judged either.
+                (Some("type"), _) => whole = false,
+                (how, _) => {
+                    whole = false;
+                    lost |= !matches!(how, Some("mask" | "digest" | "large"));
+                    hidden.push(name.to_owned());
+                }
             }
         }
         let mut request = Request::new(tool, arguments);
         request.resource = entry.value_text("resource").and_then(|r| Resource::parse(r).ok());
-        Some(Self { request, whole })
+        Some(Self { request, whole, hidden, lost })
+    }
+
+    /// The request for policies: what was not recorded is there, as a value that no policy can read.
+    pub(super) fn readable(&self) -> Request {
+        let mut request = self.request.clone();
+        let kept: Vec<(String, Value)> =
+            request.arguments.iter().map(|(name, value)| (name.to_owned(), unveiled(value))).collect();
+        for (name, value) in kept {
+            request.arguments.insert(&name, value);
+        }
+        for name in &self.hidden {
+            request.arguments.insert(name, Value::bytes(&[]));
+        }
+        request
     }
 
     /// The capability that covered the call. Which arguments filled the template or were left at
@@ -378,6 +403,32 @@ impl Recorded {
         exempt.defaulted = names;
         exempt
     }
+}
+
+/// A recorded value with its veiled fields made unreadable.
+fn unveiled(value: &Value) -> Value {
+    match value {
+        Value::List(items) => match items.as_slice() {
+            [Value::Str(mask), Value::Str(_)] if **mask == *"mask" => Value::bytes(&[]),
+            items => Value::List(items.iter().map(unveiled).collect()),
+        },
+        Value::Tuple(items) => Value::Tuple(items.iter().map(unveiled).collect()),
+        Value::Map(map) => Value::Map(unveiled_map(map)),
+        Value::Record(record) => {
+            let mut record = record.clone();
+            record.fields = unveiled_map(&record.fields);
+            Value::Record(record)
+        }
+        other => other.clone(),
+    }
+}
+
+fn unveiled_map(map: &Map) -> Map {
+    let mut opened = Map::new();
+    for (key, item) in map.iter() {
+        opened.insert(key, unveiled(item));
+    }
+    opened
 }
 
 /// Whether a hop's scope is one of the reasons.

@@ -65,6 +65,7 @@ pub struct KeyRing {
     wrap: RwLock<Wrap>,
     requests: SealKey,
     agents: SealKey,
+    policies: SealKey,
     open: Mutex<HashMap<Owner, SealKey>>,
 }
 
@@ -76,6 +77,7 @@ impl KeyRing {
             wrap: RwLock::new(Wrap { now: wrap, before: None }),
             requests: master.purpose("request-digests"),
             agents: master.purpose("agent-keys"),
+            policies: master.purpose("policies"),
             open: Mutex::new(HashMap::new()),
         }
     }
@@ -84,6 +86,12 @@ impl KeyRing {
     #[must_use]
     pub fn agents(&self) -> &SealKey {
         &self.agents
+    }
+
+    /// The key that policies, and what tools declare, are sealed under.
+    #[must_use]
+    pub fn policies(&self) -> &SealKey {
+        &self.policies
     }
 
     /// The keyed digest of a request.

@@ -18,6 +18,7 @@ mod facts;
 mod fault;
 mod index;
 mod judge;
+mod lint;
 mod load;
 mod names;
 mod oracle;
@@ -39,6 +40,7 @@ pub use explain::{Change, Conjunct, Explained, Explanation, Outcome, Read, Scope
 pub use facts::{AgentFacts, Call, ChainFacts, HumanFacts};
 pub use fault::LoadFault;
 pub use plain::{PlainBundle, PlainRequest, PlainSet};
+pub use lint::{Lint, Weight, lint};
 pub use scan::{MAX_BRACKETS, MAX_OPERATORS, MAX_SOURCE_BYTES};
 pub use schema::{Argument, ArgumentType, ToolType};
 pub use subject::Subject;
@@ -187,6 +189,11 @@ impl PolicySet {
     #[must_use]
     pub fn policy(&self, policy: PolicyRef) -> Option<&Policy> {
         self.inner.policies.get(policy.place())
+    }
+
+    /// A policy as Cedar holds it.
+    pub(super) fn core(&self, policy: PolicyRef) -> Option<&ast::Policy> {
+        Some(self.policy(policy)?.core())
     }
 
     /// The tools it was loaded with.

@@ -15,6 +15,7 @@ use super::endings::{self, Halt, Revocation};
 use super::guard::bind_named;
 use super::lifecycle::{Agents, Humans, Tasks};
 use super::people::{Grant, agent_id, human_id, text_of};
+use super::policy::{self, Policies};
 use super::review::Review;
 use super::trail::Trail;
 use super::values::{Decision, limits_of, scope_of};
@@ -39,6 +40,11 @@ pub(super) fn last() -> Option<Arc<Core>> {
     // In a forked child the parent's engine answers, by saying that it is closed here.
     let closed = |core: &Core| matches!(core.check(), Err(StoreError::Closed));
     opened.into_iter().find(|core| !closed(core))
+}
+
+/// The engines that are open here, in the order of opening.
+pub(super) fn opened() -> Vec<Arc<Core>> {
+    OPENED.lock().iter().filter_map(Weak::upgrade).collect()
 }
 
 /// Closes every engine: called when the interpreter exits, while threads still run.
@@ -123,14 +129,19 @@ impl Engine {
             Some(to) if !to.is_instance_of::<Self>() => to.extract::<Flag>()?.0,
             given => given.is_some(),
         };
+        let declared = policy::declared();
         let core = enter(py, || {
             // Whoever attaches was told before that somebody holds it.
             let busy = || StoreError::Busy { holder: None, path: path.0.clone() };
-            match to {
-                Some(to) => Ok(to.attach_anew(options)?.ok_or_else(busy)?),
-                None if attach => Ok(Core::attach(&path.0, options)?.ok_or_else(busy)?),
-                None => Core::open(&path.0, options),
+            let core = match to {
+                Some(to) => to.attach_anew(options)?.ok_or_else(busy)?,
+                None if attach => Core::attach(&path.0, options)?.ok_or_else(busy)?,
+                None => Core::open(&path.0, options)?,
+            };
+            if core.holder().is_none() {
+                core.declare(&declared)?;
             }
+            Ok(core)
         })?;
         let mut opened = OPENED.lock();
         opened.retain(|known| known.strong_count() > 0);
@@ -170,6 +181,12 @@ impl Engine {
     #[getter]
     fn tasks(&self) -> Tasks {
         Tasks(self.core.clone())
+    }
+
+    /// The policies: load, read, check, replay.
+    #[getter]
+    fn policies(&self) -> Policies {
+        Policies(self.core.clone())
     }
 
     #[getter]

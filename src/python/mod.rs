@@ -9,6 +9,7 @@ mod errors;
 mod guard;
 mod lifecycle;
 mod people;
+mod policy;
 mod receipt;
 mod review;
 mod serving;
@@ -38,6 +39,11 @@ mod _core {
     use super::lifecycle::{Agents, Humans, Task, Tasks};
     #[pymodule_export]
     use super::people::{Agent, Grant, Human, SecretKey};
+    #[pymodule_export]
+    use super::policy::{
+        Policies, Policy, PolicyAnswer, PolicyFault, PolicyFinding, PolicySet, Replay,
+        ReplayedDecision, declare,
+    };
     #[pymodule_export]
     use super::receipt::{Receipt, check_receipt};
     #[pymodule_export]

@@ -347,6 +347,8 @@ pub(super) struct Decision {
     policy_version: String,
     /// The approval that an ask waits for, or that an allow used up.
     approval: Option<String>,
+    policies: Vec<String>,
+    policy_errors: Vec<String>,
     entry: Option<String>,
 }
 
@@ -362,6 +364,8 @@ impl Decision {
             reasons: decision.reasons.iter().map(Reason::from).collect(),
             policy_version: decision.policy_version.to_string(),
             approval: decision.approval.map(|id| id.to_string()),
+            policies: decision.policies.iter().map(ToString::to_string).collect(),
+            policy_errors: decision.policy_errors.iter().map(ToString::to_string).collect(),
             entry,
         }
     }

@@ -10,6 +10,7 @@ mod grants;
 mod halts;
 mod humans;
 mod offboarding;
+mod policies;
 mod records;
 mod revocations;
 mod roots;
@@ -24,6 +25,9 @@ pub use grants::{child_key, children, grant_entry, grant_id_key, grant_index_key
 pub use halts::{Halt, Halted};
 pub use humans::{Human, NewHuman};
 pub use offboarding::{Item, Left, Offboarding, Proof, verify_offboarding};
+pub use policies::{
+    InForce, Policies, Texts, Turn, current_policies, declared_tools, keep_texts, keep_tool, read_texts,
+};
 pub use records::{Sealer, data_key_at, load_data_key, scope_value};
 pub use revocations::{Signer, Target, statement_assertion};
 pub use roots::{Root, roots};
@@ -114,6 +118,7 @@ pub struct State {
     halts: halts::Halts,
     ended_tasks: HashSet<TaskId>,
     approvals: approvals::Approvals,
+    policies: Policies,
     epoch: u64,
 }
 

@@ -36,6 +36,8 @@ pub mod kind {
     pub const HALT: &str = "halt";
     /// An approval was asked for, answered, or ended.
     pub const APPROVAL: &str = "approval";
+    /// Policies were put in force.
+    pub const POLICY: &str = "policy";
     /// An owner looked through what there is, and stands for it.
     pub const REVIEW: &str = "review";
     /// Values were erased.

@@ -100,6 +100,7 @@ impl World {
             bound,
             against: None,
             parent: None,
+            declared: None,
         };
         self.engine.judge(&call)
     }

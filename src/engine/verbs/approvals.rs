@@ -120,8 +120,9 @@ impl Engine {
             Some(known) if yes && known.purpose == Purpose::Access => Some(self.access_of(&known)?),
             _ => None,
         };
-        let version = self.policy_version();
         let approval = self.transition(|state, at, _| {
+            // Of this moment: policies may have been loaded since.
+            let version = self.policy_version_in(state);
             let lost = state.approval(id).filter(|_| yes);
             if let Some(why) = lost.and_then(|open| ground_lost(state, open, &version, at)) {
                 return Err(RegistryError::Illegal(format!(

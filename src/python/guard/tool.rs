@@ -1,5 +1,6 @@
 //! A tool as the guard sees it, and the start of a call: bound, judged, recorded, or denied.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
@@ -13,7 +14,7 @@ use super::call::{Call, denial, no_engine};
 use super::{Authority, in_force};
 use crate::decision::{Effect, Reason, code};
 use crate::engine::{self as core, Engine as Core, Masking, Recorded, Texts, shown};
-use crate::request::{ResourceTemplate, ToolName};
+use crate::request::{Declared, DeclaredTool, ResourceTemplate, ToolDeclaration, ToolName};
 
 #[derive(PartialEq, Clone, Copy)]
 pub(super) enum Kind {
@@ -42,23 +43,26 @@ pub(in crate::python) struct Tool {
     pub(super) positional: usize,
     masking: Arc<Masking>,
     result: Recorded,
-    engine: Option<Arc<Core>>,
+    pub(in crate::python) engine: Option<Arc<Core>>,
     dangerous: bool,
     /// How long a call that asks waits, in microseconds.
     wait: Option<i64>,
+    /// What it declares to whoever writes policies; `None` where nobody said.
+    pub(in crate::python) declared: Option<Arc<DeclaredTool>>,
 }
 
 #[pymethods]
 impl Tool {
     /// `parameters` are `(name, kind, has_default, default)` with `inspect`'s kinds, from 0 to 4.
     #[new]
-    #[pyo3(signature = (name, *, resource=None, parameters=Vec::new(), record=None, pass_through=Vec::new(), engine=None, dangerous=false, strict=true, wait=None))]
+    #[pyo3(signature = (name, *, resource=None, parameters=Vec::new(), declares=None, record=None, pass_through=Vec::new(), engine=None, dangerous=false, strict=true, wait=None))]
     #[allow(clippy::too_many_arguments)] // Each is one fact of the declaration.
     fn new(
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
         resource: Option<&Bound<'_, PyAny>>,
         parameters: Vec<(Bound<'_, PyString>, u8, bool, Py<PyAny>)>,
+        declares: Option<&str>,
         record: Option<&Bound<'_, PyDict>>,
         pass_through: Vec<String>,
         engine: Option<&engine::Engine>,
@@ -116,6 +120,13 @@ impl Tool {
                 format!("leave it out of the template, or write record={{\"{field}\": \"keep\"}}");
             return Err(errors::invalid(py, &message, &hint));
         }
+        let declared = match (&tool_name, declares) {
+            (Ok(tool), Some(text)) => {
+                let declared = declaration(tool, template.as_ref(), dangerous, text);
+                Some(Arc::new(DeclaredTool::new(declared.map_err(|why| wrong(&why))?)))
+            }
+            _ => None,
+        };
         let positional = parameters
             .iter()
             .filter(|p| matches!(p.kind, Kind::PositionalOnly | Kind::Positional))
@@ -131,6 +142,7 @@ impl Tool {
             engine: engine.map(|engine| engine.core.clone()),
             dangerous,
             wait: engine::above_zero(py, "wait", wait)?,
+            declared,
         })
     }
 
@@ -196,6 +208,7 @@ impl Tool {
             bound: held,
             against: reason,
             parent: parent.and_then(Call::id),
+            declared: self.declared.as_ref(),
         };
         let mut judged = core.judge(&call);
         if wait && judged.must_wait {
@@ -204,12 +217,12 @@ impl Tool {
         if judged.decision.effect != Effect::Allow && (wait || !judged.must_wait) {
             return Err(denial(py, &self.name, &core, &judged));
         }
+        let masking = judged.masking.clone().unwrap_or_else(|| self.masking.clone());
         let texts = match &call.request {
-            Ok(request) => self.masking.texts(&request.arguments),
+            Ok(request) => masking.texts(&request.arguments),
             Err(_) => Texts::default(),
         };
-        let call =
-            Call::new(self.name.clone(), core, judged, self.masking.clone(), self.result, texts);
+        let call = Call::new(self.name.clone(), core, judged, masking, self.result, texts);
         let args = PyTuple::new(py, pass.args)?;
         Ok((call, args, pass.kwargs))
     }
@@ -217,6 +230,33 @@ impl Tool {
     fn __repr__(&self) -> String {
         format!("<tool {}>", shown(&self.name, 80))
     }
+}
+
+/// A tool's declaration, from its name and the arguments that Python read off its signature.
+fn declaration(
+    name: &ToolName,
+    template: Option<&ResourceTemplate>,
+    dangerous: bool,
+    text: &str,
+) -> Result<ToolDeclaration, String> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Read {
+        arguments: BTreeMap<String, Declared>,
+        open: bool,
+    }
+    let read: Read = serde_json::from_str(text)
+        .map_err(|error| format!("the arguments of `{name}` cannot be declared: {error}"))?;
+    let template = template.map(|template| template.fields()).unwrap_or_default();
+    let declared = ToolDeclaration {
+        name: name.clone(),
+        arguments: read.arguments,
+        open: read.open,
+        template: template.iter().map(ToString::to_string).collect(),
+        dangerous,
+    };
+    declared.check().map_err(|why| format!("the arguments of `{name}`: {why}"))?;
+    Ok(declared)
 }
 
 /// How arguments are recorded, from `{"memo": "mask"}`; `return` stands for the result.

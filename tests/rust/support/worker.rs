@@ -276,6 +276,7 @@ fn call(bound: Option<&Bound>, number: u64) -> Call<'_> {
         bound,
         against: None,
         parent: None,
+        declared: None,
     }
 }
 

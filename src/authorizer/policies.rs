@@ -1,0 +1,286 @@
+//! Policies in a judgement: what they say of one request, in effect, words and ids.
+//!
+//! A forbid that holds denies; one that errs denies too, because nobody knows what it would have
+//! said. A permit that errs permits nothing. A permit with `@advice("ask")` asks, whatever other
+//! permits hold beside it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::canonical::Digest;
+use crate::decision::{Reason, code};
+use crate::policy::{Call, Effect, PolicyError, PolicyRef, PolicySet, Subject, Verdict};
+use crate::request::{Request, ToolName, shorten};
+
+/// How many policies a decision names of each kind.
+const MAX_NAMED: usize = 64;
+
+/// What policies are in force, prepared once for all calls.
+#[derive(Debug)]
+pub struct Rules {
+    /// The compiled policies.
+    pub set: PolicySet,
+    /// Their version, as entries name it.
+    pub version: Arc<str>,
+    /// What each asks for beside its effect, in the order of the set.
+    marks: Vec<Mark>,
+    /// The tools that they were held to, by what each declared.
+    tools: HashMap<ToolName, Digest>,
+    /// The tools that they do not fit, by what each declared, and why.
+    unfit: HashMap<ToolName, (Digest, String)>,
+}
+
+/// What a policy's annotations ask for.
+#[derive(Debug, Clone)]
+struct Mark {
+    id: Arc<str>,
+    asks: bool,
+    masks: Box<[Box<str>]>,
+}
+
+impl Rules {
+    /// Prepares a set, held to these tools.
+    #[must_use]
+    pub fn new(set: PolicySet, version: Arc<str>, tools: HashMap<ToolName, Digest>) -> Self {
+        let marks = set.policies().iter().map(|policy| Mark {
+            id: policy.id.as_ref().into(),
+            asks: policy.effect == Effect::Permit
+                && policy.annotation("advice") == Some("ask"),
+            masks: masks(policy.annotation("mask")),
+        });
+        Self { marks: marks.collect(), set, version, tools, unfit: HashMap::new() }
+    }
+
+    /// The same, with a tool that they do not fit: its calls are denied.
+    #[must_use]
+    pub fn without(&self, tool: ToolName, declared: Digest, why: String) -> Self {
+        let mut unfit = self.unfit.clone();
+        unfit.insert(tool, (declared, why));
+        Self {
+            set: self.set.clone(),
+            version: self.version.clone(),
+            marks: self.marks.clone(),
+            tools: self.tools.clone(),
+            unfit,
+        }
+    }
+
+    /// Whether the policies were held to a tool as it is declared.
+    #[must_use]
+    pub fn fit(&self, tool: &ToolName, declared: &Digest) -> Fit<'_> {
+        match self.unfit.get(tool) {
+            Some((digest, why)) if digest == declared => Fit::Unfit(why),
+            _ if self.tools.get(tool) == Some(declared) => Fit::Held,
+            _ => Fit::Unknown,
+        }
+    }
+
+    /// The tools that the policies do not fit, and why.
+    pub fn unfit(&self) -> impl Iterator<Item = (&ToolName, &str)> {
+        self.unfit.iter().map(|(tool, (_, why))| (tool, why.as_str()))
+    }
+
+    /// Whether the policies were held to a tool of this name.
+    #[must_use]
+    pub fn holds(&self, tool: &ToolName) -> bool {
+        self.tools.contains_key(tool)
+    }
+
+    /// The names of all arguments that any policy masks.
+    pub fn all_masks(&self) -> impl Iterator<Item = &str> {
+        self.marks.iter().flat_map(|mark| mark.masks.iter().map(|name| &**name))
+    }
+
+    fn mark(&self, policy: PolicyRef) -> Option<&Mark> {
+        self.marks.get(policy.place())
+    }
+}
+
+/// Whether policies were held to a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit<'a> {
+    /// They were, and speak of it rightly.
+    Held,
+    /// They were, and do not fit it; why.
+    Unfit(&'a str),
+    /// They never were.
+    Unknown,
+}
+
+/// The names in `@mask("a, b")`.
+pub(crate) fn masks(annotation: Option<&str>) -> Box<[Box<str>]> {
+    let names = annotation.into_iter().flat_map(|text| text.split(','));
+    names.map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect()
+}
+
+/// What governs the calls under a chain beside its scopes.
+#[derive(Debug, Clone)]
+pub enum Governed {
+    /// No policies were ever loaded: the scopes alone decide.
+    Free,
+    /// These policies.
+    By(Arc<Governing>),
+    /// Policies that cannot be read any more: nothing is allowed. Their version, and what is wrong.
+    Unreadable(Arc<str>, Arc<str>),
+}
+
+/// Policies, bound to what one chain says of itself.
+#[derive(Debug)]
+pub struct Governing {
+    /// The policies.
+    pub rules: Arc<Rules>,
+    /// They and the chain.
+    pub subject: Subject,
+    /// The machine's name.
+    pub host: Arc<str>,
+}
+
+impl PartialEq for Governed {
+    /// Whether the same policies govern: what a chain says of itself follows from the chain.
+    fn eq(&self, other: &Self) -> bool {
+        self.version() == other.version()
+    }
+}
+
+impl Governed {
+    /// The policies' version, if any were ever loaded.
+    #[must_use]
+    pub fn version(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Free => None,
+            Self::By(governing) => Some(&governing.rules.version),
+            Self::Unreadable(version, _) => Some(version),
+        }
+    }
+}
+
+/// What policies say of one request.
+#[derive(Debug)]
+pub struct Say<'a> {
+    governing: &'a Governing,
+    verdict: Verdict,
+}
+
+impl Governing {
+    /// Asks the policies; `approved` says whether a human's yes to this very request stands.
+    #[must_use]
+    pub fn say<'a>(&'a self, request: &'a Request, now: i64, approved: bool) -> Say<'a> {
+        let verdict = self.subject.judge(&self.call(request, now, approved));
+        Say { governing: self, verdict }
+    }
+
+    /// A request as the policies see it.
+    #[must_use]
+    pub fn call<'a>(&'a self, request: &'a Request, now: i64, approved: bool) -> Call<'a> {
+        Call {
+            tool: &request.tool,
+            resource: request.resource.as_ref(),
+            arguments: &request.arguments,
+            now,
+            host: &self.host,
+            own: None,
+            approved,
+        }
+    }
+}
+
+/// The reason where policies that were loaded cannot be asked.
+#[must_use]
+pub fn unreadable(why: &str) -> Reason {
+    let text = format!("the policies in force cannot be asked: {why}");
+    Reason::new(code::POLICY_ERROR, text).fix("load the policies again with engine.policies.load")
+}
+
+impl Say<'_> {
+    /// The names of the arguments that a policy which holds, or errs, has masked.
+    pub fn masks(&self) -> impl Iterator<Item = &str> {
+        let held = self.verdict.permits.iter().chain(self.verdict.forbids.iter());
+        let erred = self.verdict.errors.iter().map(|error| error.policy);
+        let marks = held.chain(erred).filter_map(|policy| self.governing.rules.mark(policy));
+        marks.flat_map(|mark| mark.masks.iter().map(|name| &**name))
+    }
+
+    /// The ids of the policies that decided: the forbids that hold, else the permits that do.
+    #[must_use]
+    pub fn deciding(&self) -> Vec<Arc<str>> {
+        match self.verdict.effect() {
+            Effect::Permit => self.ids(self.verdict.permits.iter()),
+            Effect::Forbid => self.ids(self.verdict.forbids.iter()),
+        }
+    }
+
+    /// The ids of the policies that could not be evaluated.
+    #[must_use]
+    pub fn erring(&self) -> Vec<Arc<str>> {
+        self.ids(self.verdict.errors.iter().map(|error| error.policy))
+    }
+
+    fn ids(&self, policies: impl Iterator<Item = PolicyRef>) -> Vec<Arc<str>> {
+        let marks = policies.filter_map(|policy| self.governing.rules.mark(policy));
+        marks.take(MAX_NAMED).map(|mark| mark.id.clone()).collect()
+    }
+
+    fn errors(&self, effect: Effect) -> impl Iterator<Item = &PolicyError> {
+        self.verdict.errors.iter().filter(move |error| error.effect == effect)
+    }
+
+    /// Why a human must be asked, if nothing else speaks against the call.
+    #[must_use]
+    pub fn asks(&self) -> Option<Reason> {
+        let rules = &self.governing.rules;
+        let asking =
+            self.verdict.permits.iter().find(|p| rules.mark(*p).is_some_and(|mark| mark.asks))?;
+        let policy = rules.set.policy(asking)?;
+        let told = policy.annotation("reason").map(|reason| shorten(reason, 400));
+        let text = told.unwrap_or_else(|| "a human must approve this call first".to_owned());
+        let text = format!("{text} (policy `{}`)", policy.id);
+        Some(Reason::new(code::APPROVAL_REQUIRED, text))
+    }
+
+    /// What speaks against the call, what decides first.
+    #[must_use]
+    pub fn reasons(&self, masked: &dyn Fn(&str) -> bool) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        let set = &self.governing.rules.set;
+        for policy in self.verdict.forbids.iter().filter_map(|policy| set.policy(policy)) {
+            let text = match policy.annotation("reason") {
+                Some(reason) => format!("{} (policy `{}`)", shorten(reason, 400), policy.id),
+                None => format!("the policy `{}` forbids it", policy.id),
+            };
+            let fix = "ask whoever keeps the policies; no grant and no approval lifts a forbid";
+            reasons.push(Reason::new(code::FORBIDDEN, text).fix(fix));
+        }
+        reasons.extend(self.errors(Effect::Forbid).map(|error| self.error_reason(error, masked)));
+        if self.verdict.permits.is_empty() {
+            reasons.push(self.not_permitted(masked));
+            reasons
+                .extend(self.errors(Effect::Permit).map(|error| self.error_reason(error, masked)));
+        }
+        reasons.truncate(MAX_NAMED);
+        reasons
+    }
+
+    fn not_permitted(&self, _masked: &dyn Fn(&str) -> bool) -> Reason {
+        let text = "no policy permits it";
+        Reason::new(code::NOT_PERMITTED, text).fix("ask whoever keeps the policies for a permit")
+    }
+
+    /// A policy that could not be evaluated. What the evaluator says of it may hold values.
+    fn error_reason(&self, error: &PolicyError, _masked: &dyn Fn(&str) -> bool) -> Reason {
+        let policy = self.governing.rules.set.policy(error.policy);
+        let id = policy.map_or("unknown", |policy| &policy.id);
+        let so = match error.effect {
+            Effect::Permit => "so it permits nothing",
+            Effect::Forbid => "and a forbid that cannot be evaluated forbids",
+        };
+        let why = if error.message.contains("overflow") {
+            "a calculation goes beyond 64 bits"
+        } else if error.message.contains("does not have the attribute") {
+            "something that it reads is not there"
+        } else {
+            "something that it reads is of another kind than it expects"
+        };
+        let text = format!("the policy `{id}` could not be evaluated, {so}: {why}");
+        Reason::new(code::POLICY_ERROR, text).fix("pass the arguments as the tool declares them")
+    }
+}

@@ -1,0 +1,15 @@
+//! Policies around the engine: loaded, kept, held to tools, looked through, tried on the past.
+
+mod case;
+mod check;
+mod compile;
+mod folder;
+mod load;
+mod replay;
+
+pub use case::{Answer, Case, CaseHuman};
+pub use check::PolicyFinding;
+pub use folder::{Folder, MAX_POLICY_BYTES};
+pub use load::Loaded;
+pub use replay::{Replay, Replayed};
+pub(super) use load::{restore, restore_tools};
