@@ -1458,7 +1458,7 @@ class PolicySet:
         task: str | None = None,
         time: _Moment | None = None,
         host: str | None = None,
-        approved: bool = False,
+        approved: bool = ...,
     ) -> PolicyAnswer:
         """Judges a request that nobody made, by the policies alone.
 

@@ -44,8 +44,7 @@ impl Rules {
     pub fn new(set: PolicySet, version: Arc<str>, tools: HashMap<ToolName, Digest>) -> Self {
         let marks = set.policies().iter().map(|policy| Mark {
             id: policy.id.as_ref().into(),
-            asks: policy.effect == Effect::Permit
-                && policy.annotation("advice") == Some("ask"),
+            asks: policy.effect == Effect::Permit && policy.annotation("advice") == Some("ask"),
             masks: masks(policy.annotation("mask")),
         });
         Self { marks: marks.collect(), set, version, tools, unfit: HashMap::new() }

@@ -106,12 +106,7 @@ impl Engine {
     }
 
     /// Arguments as they are recorded: `[how, …]` by name.
-    pub(super) fn recorded(
-        &self,
-        arguments: &Map,
-        call: &Call<'_>,
-        masking: &Masking,
-    ) -> Value {
+    pub(super) fn recorded(&self, arguments: &Map, call: &Call<'_>, masking: &Masking) -> Value {
         let mut recorded = Map::new();
         let mut room = 3 * MAX_RECORDED;
         let mut left_out = 0;

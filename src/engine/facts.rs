@@ -76,7 +76,12 @@ impl Facts for State {
 /// Policies, bound to what a chain says of itself and the registry of those on it.
 ///
 /// Who is not registered has no name and no group here; the chain is denied for that anyway.
-pub(super) fn bind(state: &State, in_force: &InForce, chain: &Chain, sentence: Option<&str>) -> Governing {
+pub(super) fn bind(
+    state: &State,
+    in_force: &InForce,
+    chain: &Chain,
+    sentence: Option<&str>,
+) -> Governing {
     let (root, leaf) = (&chain.root().payload, &chain.leaf().payload);
     let human_of = |id: &HumanId| state.human(id).cloned();
     let groups_of = |human: &Option<Arc<Human>>| {

@@ -288,8 +288,10 @@ impl Engine {
         if let Some(field) = request.template.iter().find(|f| masking.how(f) != Recorded::Keep)
             && merged.is_some()
         {
-            let text = format!("a policy masks `{field}`, which names the resource, and that is recorded");
-            let reason = Reason::new(code::POLICY_ERROR, text).fix("mask no argument of the template");
+            let text =
+                format!("a policy masks `{field}`, which names the resource, and that is recorded");
+            let reason =
+                Reason::new(code::POLICY_ERROR, text).fix("mask no argument of the template");
             let denied = self.denied_unasked(vec![reason], masking, Some(&request.arguments));
             return Once { epoch: Some(epoch), ..denied };
         }

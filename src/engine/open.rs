@@ -9,8 +9,8 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use super::erase::Rewriter;
-use super::policies::{restore, restore_tools};
 use super::keys::{AUTHORITY, CHECKPOINT, Keys, assertion, seal};
+use super::policies::{restore, restore_tools};
 use super::wrapping::{Wrapping, wrong_master};
 use super::{Durability, Engine, EngineError};
 use crate::canonical::Value;

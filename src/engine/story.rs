@@ -353,8 +353,11 @@ impl Recorded {
     /// The request for policies: what was not recorded is there, as a value that no policy can read.
     pub(super) fn readable(&self) -> Request {
         let mut request = self.request.clone();
-        let kept: Vec<(String, Value)> =
-            request.arguments.iter().map(|(name, value)| (name.to_owned(), unveiled(value))).collect();
+        let kept: Vec<(String, Value)> = request
+            .arguments
+            .iter()
+            .map(|(name, value)| (name.to_owned(), unveiled(value)))
+            .collect();
         for (name, value) in kept {
             request.arguments.insert(&name, value);
         }

@@ -76,7 +76,8 @@ pub fn lint(set: &PolicySet) -> Vec<Lint> {
             weight: Weight::Info,
             policy,
             message: format!("`{id}` is evaluated the slow way: {why}"),
-            fix: "nothing is wrong with its answer; say it in simpler terms if speed matters".into(),
+            fix: "nothing is wrong with its answer; say it in simpler terms if speed matters"
+                .into(),
         });
     }
     found.sort_by(|a, b| b.weight.cmp(&a.weight).then(a.policy.cmp(&b.policy)));
@@ -189,7 +190,10 @@ impl Read<'_> {
                 found.push(self.found(
                     "pattern_of_anything",
                     if self.permits() { Weight::Medium } else { Weight::Low },
-                    format!("`{}` compares with \"{text}\", which everything matches", self.policy.id),
+                    format!(
+                        "`{}` compares with \"{text}\", which everything matches",
+                        self.policy.id
+                    ),
                     "drop the comparison, or say what is meant",
                 ));
                 return;
@@ -216,7 +220,9 @@ impl Read<'_> {
                          `@` pass where they fit the pattern",
                         self.policy.id
                     ),
-                    &format!("state it in the grant, which reads the value as what it is: {caveat}"),
+                    &format!(
+                        "state it in the grant, which reads the value as what it is: {caveat}"
+                    ),
                 ));
             }
         });
@@ -232,9 +238,11 @@ impl Read<'_> {
         let weight = if self.permits() { Weight::Low } else { Weight::Medium };
         let (mut sums, mut calls) = (false, BTreeSet::new());
         self.each(|expr| match expr.expr_kind() {
-            ExprKind::BinaryApp { op: BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul, arg1, arg2 }
-                if !(is_literal(arg1) && is_literal(arg2)) =>
-            {
+            ExprKind::BinaryApp {
+                op: BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul,
+                arg1,
+                arg2,
+            } if !(is_literal(arg1) && is_literal(arg2)) => {
                 sums = true;
             }
             ExprKind::UnaryApp { op: UnaryOp::Neg, arg } if !is_literal(arg) => sums = true,
@@ -251,7 +259,10 @@ impl Read<'_> {
             found.push(self.found(
                 "can_err",
                 weight,
-                format!("`{}` calculates, and a result beyond 64 bits is an error: {so}", self.policy.id),
+                format!(
+                    "`{}` calculates, and a result beyond 64 bits is an error: {so}",
+                    self.policy.id
+                ),
                 "compare each number with its own bound instead",
             ));
         }
@@ -259,7 +270,10 @@ impl Read<'_> {
             found.push(self.found(
                 "can_err",
                 weight,
-                format!("`{}` reads text by {call}(), and text of another form is an error: {so}", self.policy.id),
+                format!(
+                    "`{}` reads text by {call}(), and text of another form is an error: {so}",
+                    self.policy.id
+                ),
                 "declare the argument with its own type, or write the text in the policy",
             ));
         }
@@ -309,12 +323,16 @@ fn shadows(read: &[Read<'_>], found: &mut Vec<Lint>) {
         return;
     }
     for permit in read.iter().filter(|one| one.permits()) {
-        let covering = |other: &&&Read<'_>| other.at != permit.at && covers(other.core, permit.core);
+        let covering =
+            |other: &&&Read<'_>| other.at != permit.at && covers(other.core, permit.core);
         if let Some(forbid) = whole.iter().filter(|one| !one.permits()).find(covering) {
             found.push(permit.found(
                 "shadowed_by_forbid",
                 Weight::High,
-                format!("`{}` permits nothing that `{}` does not forbid", permit.policy.id, forbid.policy.id),
+                format!(
+                    "`{}` permits nothing that `{}` does not forbid",
+                    permit.policy.id, forbid.policy.id
+                ),
                 "narrow the forbid, or drop the permit",
             ));
             continue;
@@ -330,7 +348,10 @@ fn shadows(read: &[Read<'_>], found: &mut Vec<Lint>) {
             found.push(permit.found(
                 "redundant",
                 Weight::Low,
-                format!("`{}` permits nothing that `{}` does not permit already", permit.policy.id, wider.policy.id),
+                format!(
+                    "`{}` permits nothing that `{}` does not permit already",
+                    permit.policy.id, wider.policy.id
+                ),
                 "drop it, or narrow the other: a condition in one permit does not restrict another",
             ));
         }
@@ -340,9 +361,8 @@ fn shadows(read: &[Read<'_>], found: &mut Vec<Lint>) {
 /// Tools that no permit covers.
 fn uncovered(set: &PolicySet, read: &[Read<'_>], found: &mut Vec<Lint>) {
     for tool in set.tools() {
-        let permitted = |one: &Read<'_>| {
-            one.permits() && covers_tool(one.core.action_constraint(), &tool.name)
-        };
+        let permitted =
+            |one: &Read<'_>| one.permits() && covers_tool(one.core.action_constraint(), &tool.name);
         if !read.iter().any(permitted) {
             found.push(Lint {
                 code: "never_permitted",
@@ -609,4 +629,3 @@ fn reaches_action(wide: &str, narrow: &str) -> bool {
         (None, Some(_)) => false,
     }
 }
-

@@ -119,7 +119,8 @@ impl Policies {
         until: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Replay> {
         let now = self.0.now_or_mark();
-        let moment = |at: Option<&Bound<'_, PyAny>>| at.map(|at| convert::moment(at, now)).transpose();
+        let moment =
+            |at: Option<&Bound<'_, PyAny>>| at.map(|at| convert::moment(at, now)).transpose();
         let wrong = |why: String| errors::invalid(py, &why, "");
         let (since, until) = (moment(since).map_err(wrong)?, moment(until).map_err(wrong)?);
         let replay = enter(py, || {
@@ -557,9 +558,7 @@ impl Stated {
         match self.0.get(word) {
             None => Ok(None),
             Some(Value::Datetime(at)) => Ok(Some(*at)),
-            Some(_) => {
-                Err(errors::invalid(py, &format!("`{word}` is a datetime with a zone"), ""))
-            }
+            Some(_) => Err(errors::invalid(py, &format!("`{word}` is a datetime with a zone"), "")),
         }
     }
 }
@@ -624,7 +623,11 @@ fn chain_into(py: Python<'_>, given: &Bound<'_, PyAny>, case: &mut Case) -> PyRe
 }
 
 /// Policies that were refused: `InvalidPolicy` with every fault.
-pub(super) fn refused(py: Python<'_>, error: &EngineError, faults: &[crate::policy::LoadFault]) -> PyErr {
+pub(super) fn refused(
+    py: Python<'_>,
+    error: &EngineError,
+    faults: &[crate::policy::LoadFault],
+) -> PyErr {
     let first = faults.first().map(PolicyFault::from);
     let text = first.as_ref().map_or_else(|| error.to_string(), PolicyFault::__str__);
     let more = faults.len().saturating_sub(1);

@@ -26,7 +26,8 @@ pub use halts::{Halt, Halted};
 pub use humans::{Human, NewHuman};
 pub use offboarding::{Item, Left, Offboarding, Proof, verify_offboarding};
 pub use policies::{
-    InForce, Policies, Texts, Turn, current_policies, declared_tools, keep_texts, keep_tool, read_texts,
+    InForce, Policies, Texts, Turn, current_policies, declared_tools, keep_texts, keep_tool,
+    read_texts,
 };
 pub use records::{Sealer, data_key_at, load_data_key, scope_value};
 pub use revocations::{Signer, Target, statement_assertion};

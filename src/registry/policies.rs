@@ -240,7 +240,8 @@ impl State {
         turn: Turn,
         by: HumanId,
     ) -> Result<Change, RegistryError> {
-        let current = Current { version: in_force.rules.version.to_string(), since: in_force.since };
+        let current =
+            Current { version: in_force.rules.version.to_string(), since: in_force.since };
         let files = in_force.texts.policies.iter().chain(&in_force.texts.entities);
         let files = files.chain(&in_force.texts.schemas).take(MAX_NAMED);
         let files = files.map(|(name, _)| Value::str(&shorten(name, 100)));

@@ -19,6 +19,7 @@ GROUPS = {
     "grants": "who may do what, for which task, until when",
     "tasks": "what grants were made for",
     "approvals": "what agents ask, and a human's answers",
+    "policy": "the organisation's rules beside the grants",
     "trail": "the record: show, tell, verify, export",
 }
 
@@ -47,7 +48,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def build() -> Parser:
     """The whole parser."""
     # Declares the commands; each module imports what it needs only when a command runs.
-    from answerable.cli import about, demo, people, approvals, trail, evidence, doctor, completion  # noqa: F401, I001
 
     parser = Parser(
         prog="answerable",

@@ -111,7 +111,7 @@ def check(run: Run) -> int:
     if run.out.json:
         run.out.table(rows, [])
     for row in [] if run.out.json else rows:
-        colour = {"high": "31", "medium": "33"}.get(row["severity"], "")
+        colour = {"high": "31", "medium": "33"}.get(str(row["severity"]), "")
         run.out.text(
             f"{row['at']}: {row['severity']}: {row['message']} [{row['code']}]", colour=colour
         )
@@ -184,7 +184,7 @@ def explain(run: Run) -> None:
     """Say which policies decided a call, which nearly did, and the smallest change that would."""
     told = run.engine.explain(run.engine.trail.get(entry_of(run.args.entry)))
     if run.out.json:
-        run.out.document({"entry": told.entry, "effect": told.effect, "policies": told.policies})
+        run.out.document({name: getattr(told, name) for name in told.__slots__})
     else:
         run.out.block(told.for_operator)
 

@@ -62,11 +62,13 @@ impl Loaded {
                 source: tool.to_string(),
                 line: 0,
                 policy: None,
-                message: format!("the policies do not fit `{tool}`, and its calls are denied: {why}"),
+                message: format!(
+                    "the policies do not fit `{tool}`, and its calls are denied: {why}"
+                ),
                 fix: "correct the policies, or the tool, and load again".to_owned(),
             });
         }
-        found.sort_by(|a, b| b.severity.cmp(&a.severity));
+        found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         found
     }
 
@@ -92,11 +94,15 @@ impl Loaded {
     fn unknown_groups(&self) -> Vec<PolicyFinding> {
         let mut known = BTreeSet::new();
         for (_, text) in &self.policies.texts.entities {
-            let Ok(serde_json::Value::Array(entities)) = serde_json::from_str(text) else { continue };
+            let Ok(serde_json::Value::Array(entities)) = serde_json::from_str(text) else {
+                continue;
+            };
             for entity in &entities {
                 let parents = entity.get("parents").and_then(serde_json::Value::as_array);
                 let own = uid(entity.get("uid")).into_iter();
-                for (kind, id) in own.chain(parents.into_iter().flatten().filter_map(|p| uid(Some(p)))) {
+                for (kind, id) in
+                    own.chain(parents.into_iter().flatten().filter_map(|p| uid(Some(p))))
+                {
                     if kind == "Group" {
                         known.insert(id.to_owned());
                     }

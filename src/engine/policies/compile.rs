@@ -35,7 +35,8 @@ pub(super) fn compile(
 ) -> Result<(Rules, Groups), Vec<LoadFault>> {
     let groups = account_groups(&texts.entities)?;
     let sources = |all: &[(String, String)]| {
-        let source = |(name, text): &(String, String)| Source { name: name.clone(), text: text.clone() };
+        let source =
+            |(name, text): &(String, String)| Source { name: name.clone(), text: text.clone() };
         all.iter().map(source).collect()
     };
     let bundle = Bundle {
@@ -45,11 +46,12 @@ pub(super) fn compile(
         links: Vec::new(),
         tools: texts.tools.iter().map(tool_type).collect(),
     };
-    let set = PolicySet::load(&bundle, before).map_err(|faults| told(faults, &texts.tools))?;
+    let set = PolicySet::load(&bundle, before).map_err(|faults| told(faults, texts))?;
     if set.policies().is_empty() {
         let source = texts.policies.first().map(|(name, _)| name.clone()).unwrap_or_default();
         let message = "there is no policy in it, so nothing would be permitted".to_owned();
-        let suggestion = Some("write a permit; to permit nothing, write a forbid of everything".to_owned());
+        let suggestion =
+            Some("write a permit; to permit nothing, write a forbid of everything".to_owned());
         return Err(vec![LoadFault { source, line: 0, column: 0, message, suggestion }]);
     }
     let faults: Vec<LoadFault> =
@@ -101,25 +103,36 @@ fn kind(declared: &ArgumentType) -> Kind {
 }
 
 /// Faults, with why an argument has no type where that is what is wrong.
-fn told(mut faults: Vec<LoadFault>, tools: &[ToolDeclaration]) -> Vec<LoadFault> {
+fn told(mut faults: Vec<LoadFault>, texts: &Texts) -> Vec<LoadFault> {
     for fault in &mut faults {
-        let untyped = tools.iter().flat_map(|tool| tool.arguments.iter().map(move |a| (tool, a)));
-        let named = untyped.filter_map(|(tool, (name, one))| match &one.kind {
-            ArgumentType::Other(why) => Some((tool, name, why)),
-            _ => None,
-        });
-        let opaque = fault.message.contains("Opaque");
-        if let Some((tool, name, why)) =
-            named.into_iter().find(|(_, name, _)| opaque && fault.message.contains(name.as_str()))
+        let source = texts.policies.iter().find(|(name, _)| *name == fault.source);
+        let line = source.and_then(|(_, text)| text.lines().nth(fault.line.checked_sub(1)?));
+        let Some(line) = line else { continue };
+        for (tool, name, one) in texts
+            .tools
+            .iter()
+            .flat_map(|tool| tool.arguments.iter().map(move |(name, one)| (tool, name, one)))
         {
-            fault.suggestion = Some(format!(
-                "policies cannot look into the argument `{name}` of `{}`: {why}; give it a type \
-                 that they have",
-                tool.name
-            ));
+            if let ArgumentType::Other(why) = &one.kind
+                && names_argument(line, name)
+            {
+                fault.suggestion = Some(format!(
+                    "policies cannot look into the argument `{name}` of `{}`: {why}; give it a \
+                     type that they have",
+                    tool.name
+                ));
+            }
         }
     }
     faults
+}
+
+/// Whether a line of a policy reads an argument.
+fn names_argument(line: &str, name: &str) -> bool {
+    line.match_indices(&format!("arguments.{name}")).any(|(at, found)| {
+        let after = line.get(at + found.len()..).and_then(|rest| rest.chars().next());
+        !after.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    })
 }
 
 fn annotation_faults(policy: &Policy, tools: &[ToolDeclaration]) -> Vec<LoadFault> {
@@ -141,7 +154,10 @@ fn annotation_faults(policy: &Policy, tools: &[ToolDeclaration]) -> Vec<LoadFaul
     for (name, _) in &policy.annotations {
         if !ANNOTATIONS.contains(&name.as_str()) && !name.starts_with("x_") {
             let message = format!("the annotation `@{name}` means nothing here");
-            wrong(message, "write @id, @reason, @advice, @mask or @severity; your own begin with `x_`");
+            wrong(
+                message,
+                "write @id, @reason, @advice, @mask or @severity; your own begin with `x_`",
+            );
         }
     }
     match (policy.annotation("advice"), policy.effect) {
@@ -149,7 +165,9 @@ fn annotation_faults(policy: &Policy, tools: &[ToolDeclaration]) -> Vec<LoadFaul
         (Some("ask"), Effect::Forbid) => {
             wrong("a forbid cannot be asked away".to_owned(), "put @advice(\"ask\") on a permit");
         }
-        (Some(other), _) => wrong(format!("there is no advice `{other}`"), "write @advice(\"ask\")"),
+        (Some(other), _) => {
+            wrong(format!("there is no advice `{other}`"), "write @advice(\"ask\")")
+        }
     }
     if let Some(severity) = policy.annotation("severity")
         && !SEVERITIES.contains(&severity)
@@ -200,7 +218,9 @@ fn account_groups(files: &[(String, String)]) -> Result<Groups, Vec<LoadFault>> 
                 let source = source.clone();
                 faults.push(LoadFault { source, line: 0, column: 0, message, suggestion });
             };
-            let empty = |value: &serde_json::Value| value.as_object().is_some_and(serde_json::Map::is_empty);
+            let empty = |value: &serde_json::Value| {
+                value.as_object().is_some_and(serde_json::Map::is_empty)
+            };
             if ["attrs", "tags"].iter().any(|key| entity.get(key).is_some_and(|v| !empty(v))) {
                 wrong(format!("`{id}` is named by account, and by account only groups are given"));
                 continue;

@@ -68,7 +68,8 @@ impl Folder {
         }
         let mut folder = Self::default();
         for mark in &found {
-            let name = mark.path.strip_prefix(path).ok().filter(|rest| !rest.as_os_str().is_empty());
+            let name =
+                mark.path.strip_prefix(path).ok().filter(|rest| !rest.as_os_str().is_empty());
             let name = name.or_else(|| mark.path.file_name().map(Path::new)).unwrap_or(&mark.path);
             let name = name.to_string_lossy().into_owned();
             let text = read_text(&mark.path, &name)?;

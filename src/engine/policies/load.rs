@@ -63,7 +63,9 @@ impl Engine {
         self.check()?;
         let current = self.state.read().policies().clone();
         let version = match (&current, version) {
-            (Policies::InForce(now), None) => return Ok(Loaded { policies: now.clone(), entry: None }),
+            (Policies::InForce(now), None) => {
+                return Ok(Loaded { policies: now.clone(), entry: None });
+            }
             (Policies::InForce(now), Some(version)) if *now.rules.version == *version => {
                 return Ok(Loaded { policies: now.clone(), entry: None });
             }
@@ -80,7 +82,8 @@ impl Engine {
             (_, Some(version)) => version.to_owned(),
         };
         let kept = read_texts(&*self.store, self.ring.policies(), &version)?;
-        let texts = kept.ok_or_else(|| crate::engine::verbs::not_found("policy version", &version))?;
+        let texts =
+            kept.ok_or_else(|| crate::engine::verbs::not_found("policy version", &version))?;
         self.compiled(texts, Some(&version))
     }
 
@@ -137,7 +140,8 @@ impl Engine {
         by: HumanId,
     ) -> Result<(Arc<InForce>, EntryId), EngineError> {
         let before = self.set_in_force();
-        let (rules, groups) = compile(&texts, before.as_ref(), None).map_err(EngineError::Policy)?;
+        let (rules, groups) =
+            compile(&texts, before.as_ref(), None).map_err(EngineError::Policy)?;
         let puts = keep_texts(&*self.store, self.ring.policies(), &rules.version, &texts)?;
         self.commit_all(puts)?;
         let rules = Arc::new(rules);
@@ -247,7 +251,8 @@ impl Engine {
         };
         let why = why.unwrap_or_else(|| "they could not be held to what it declares".to_owned());
         let text = format!("the policies in force do not fit this tool: {why}");
-        Reason::new(code::POLICY_ERROR, text).fix("correct the policies, or the tool, and load again")
+        Reason::new(code::POLICY_ERROR, text)
+            .fix("correct the policies, or the tool, and load again")
     }
 }
 

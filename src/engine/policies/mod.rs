@@ -11,5 +11,5 @@ pub use case::{Answer, Case, CaseHuman};
 pub use check::PolicyFinding;
 pub use folder::{Folder, MAX_POLICY_BYTES};
 pub use load::Loaded;
-pub use replay::{Replay, Replayed};
 pub(super) use load::{restore, restore_tools};
+pub use replay::{Replay, Replayed};

@@ -1,6 +1,7 @@
 //! Replay: the calls of the past, judged again under other policies.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::load::Loaded;
@@ -10,7 +11,7 @@ use crate::decision::code;
 use crate::engine::facts::bind;
 use crate::engine::story::Recorded;
 use crate::engine::{Engine, EngineError, Masking};
-use crate::trail::entry::{Entry, kind};
+use crate::trail::entry::{self, kind};
 
 /// How many decisions that would change are told.
 const MAX_TOLD: usize = 10_000;
@@ -123,16 +124,16 @@ impl Engine {
     fn again(
         &self,
         candidate: &Loaded,
-        entry: &Entry,
+        entry: &entry::Entry,
         bound: &mut HashMap<Digest, Option<Arc<Governing>>>,
     ) -> Result<Result<(&'static str, Vec<Arc<str>>, String), String>, EngineError> {
         let gone = || Ok(Err("the chain of its grants is not here any more".to_owned()));
         let Some(leaf) = entry.digests("chain").last().copied() else { return gone() };
-        if !bound.contains_key(&leaf) {
-            let governing = self.governing_of(candidate, &leaf)?;
-            bound.insert(leaf, governing);
-        }
-        let Some(Some(governing)) = bound.get(&leaf) else { return gone() };
+        let governing = match bound.entry(leaf) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(self.governing_of(candidate, &leaf)?),
+        };
+        let Some(governing) = governing else { return gone() };
         let Some(recorded) = Recorded::of(entry) else {
             return Ok(Err("the call was not recorded".to_owned()));
         };
@@ -167,7 +168,7 @@ impl Engine {
 }
 
 /// Whether policies alone could change a decision: it was allowed, asked, or denied by policies only.
-fn by_policies(entry: &Entry) -> bool {
+fn by_policies(entry: &entry::Entry) -> bool {
     if entry.text("human") == "none" {
         return false;
     }

@@ -188,6 +188,7 @@ pub(crate) fn judge(engine: &Engine, bound: &Bound, arguments: Map) -> Judged {
         bound: Some(bound),
         against: None,
         parent: None,
+        declared: None,
         by_type: &[],
     })
 }
