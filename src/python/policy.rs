@@ -1,7 +1,7 @@
 //! Policies as Python values: loaded, read, checked, tried on cases and on the past.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -21,8 +21,8 @@ use crate::principal::Assurance;
 use crate::request::{DeclaredTool, Resource, ToolName};
 
 /// What the tools of this process declare, by their names: for engines that are opened later, and
-/// for policies that are read without one.
-static DECLARED: Mutex<BTreeMap<ToolName, Arc<DeclaredTool>>> = Mutex::new(BTreeMap::new());
+/// for policies that are read without one. A tool that nobody can call any more is not kept.
+static DECLARED: Mutex<BTreeMap<ToolName, Weak<DeclaredTool>>> = Mutex::new(BTreeMap::new());
 
 /// Takes note of what a tool declares, here and in every engine that may meet it.
 #[pyfunction]
@@ -31,7 +31,8 @@ pub(super) fn declare(py: Python<'_>, tool: &Tool) -> PyResult<()> {
     let engines = match &tool.engine {
         Some(engine) => vec![engine.clone()],
         None => {
-            DECLARED.lock().insert(declared.declaration.name.clone(), declared.clone());
+            let name = declared.declaration.name.clone();
+            DECLARED.lock().insert(name, Arc::downgrade(&declared));
             opened()
         }
     };
@@ -46,7 +47,7 @@ pub(super) fn declare(py: Python<'_>, tool: &Tool) -> PyResult<()> {
 
 /// What the tools of this process declare.
 pub(super) fn declared() -> Vec<Arc<DeclaredTool>> {
-    DECLARED.lock().values().cloned().collect()
+    DECLARED.lock().values().filter_map(Weak::upgrade).collect()
 }
 
 /// The policies of an engine.
