@@ -40,6 +40,12 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
         "approvals show": ["approvals", "show", shop.approval],
         "approvals approve": ["approvals", "approve", shop.approval, "--note", HOSTILE_SENTENCE],
         "approvals refuse": ["approvals", "refuse", shop.approval, "--note", HOSTILE_SENTENCE],
+        "policy load": ["policy", "load", policies(folder)],
+        "policy show": ["policy", "show", "--text"],
+        "policy check": ["policy", "check", policies(folder), "--fail-on", "high"],
+        "policy test": ["policy", "test", policies(folder)],
+        "policy replay": ["policy", "replay", policies(folder), "--until", "2020-01-01T00:00:00Z"],
+        "policy explain": ["policy", "explain", shop.refused],
         "trail show": ["trail", "show", "--all"],
         "trail story": ["trail", "story", shop.raised],
         "trail explain": ["trail", "explain", shop.refused],
@@ -53,6 +59,18 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
         "doctor": ["doctor"],
         "completion": ["completion", "bash"],
     }  # fmt: skip
+
+
+def policies(folder: Path) -> str:
+    """Policies with hostile words, and a case for them."""
+    made = folder / "policies"
+    if folder != Path():
+        made.mkdir(exist_ok=True)
+        text = '@id("a") @reason("%s") permit (principal, action, resource) when { context.chain.depth < 9 };'
+        (made / f"p{BIDI}.cedar").write_text(text % BIDI, encoding="utf-8")
+        case = f'[[case]]\nname = "n{BIDI}"\ntool = "pay"\neffect = "allow"\n'
+        (made / "cases.toml").write_text(case, encoding="utf-8")
+    return str(made)
 
 
 NAMES = list(every_command(Shop(Path(), *[""] * 9), Path()))

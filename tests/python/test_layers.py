@@ -25,7 +25,17 @@ RUST_ROWS = [
 ]
 PYTHON_ROWS = [
     ["_core", "errors"],
-    ["explain", "receipts", "approvals", "serving", "context", "signature", "wrappers", "guard", "cases"],
+    [
+        "explain",
+        "receipts",
+        "approvals",
+        "serving",
+        "context",
+        "signature",
+        "wrappers",
+        "guard",
+        "cases",
+    ],
     ["integrations", "analysis", "net", "console", "cli", "testing"],
 ]
 

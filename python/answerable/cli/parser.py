@@ -49,7 +49,7 @@ def build() -> Parser:
     """The whole parser."""
     # Declares the commands; each module imports what it needs only when a command runs.
     from answerable.cli import about, demo, people, approvals, policy  # noqa: F401, I001
-    from answerable.cli import trail, evidence, doctor, completion  # noqa: F401, I001
+    from answerable.cli import trail, evidence, doctor, completion  # noqa: F401
 
     parser = Parser(
         prog="answerable",
