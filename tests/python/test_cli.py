@@ -66,7 +66,10 @@ def policies(folder: Path) -> str:
     made = folder / "policies"
     if folder != Path():
         made.mkdir(exist_ok=True)
-        text = '@id("a") @reason("%s") permit (principal, action, resource) when { context.chain.depth < 9 };'
+        text = (
+            '@id("a") @reason("%s") permit (principal, action, resource)'
+            " when { context.chain.depth < 9 };"
+        )
         (made / f"p{BIDI}.cedar").write_text(text % BIDI, encoding="utf-8")
         case = f'[[case]]\nname = "n{BIDI}"\ntool = "pay"\neffect = "allow"\n'
         (made / "cases.toml").write_text(case, encoding="utf-8")

@@ -121,7 +121,7 @@ def test_no_case_is_no_success(folder: Path, capsys: pytest.CaptureFixture[str])
 
 def test_load_show_and_replay(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ans.open("governance").close()
-    assert run(capsys, "policy", "show")[2].startswith("no policies were ever loaded")
+    assert run(capsys, "policy", "show")[1].startswith("no policies were ever loaded")
     code, out, _ = run(capsys, "policy", "load", str(folder), *TOOL)
     assert code == 0
     assert out.startswith("2 policies are in force as ")

@@ -54,7 +54,8 @@ def show(run: Run) -> None:
     """Show the policies in force, or those of an older version."""
     policies = run.engine.policies
     if run.args.version is None and policies.version == "none":
-        run.out.note("no policies were ever loaded: scopes alone decide")
+        none = {"version": "none", "policies": 0}
+        run.done("no policies were ever loaded: scopes alone decide", none)
         return
     made = policies.read(version=run.args.version)
     if run.args.text and not run.out.json:
@@ -172,6 +173,15 @@ def replay(run: Run) -> int:
         for one in [*made.changes, *made.undecided]
     ]
     run.out.table(rows, ["time", "was", "would be", "tool", "agent", "why", "entry"])
+    counts = {
+        "version": made.version,
+        "examined": made.examined,
+        "same": made.same,
+        "changes": len(made.changes),
+        "undecided": len(made.undecided),
+    }
+    if run.out.json:
+        run.out.document(counts)
     run.out.note(
         f"{made.examined} decisions: {made.same} stay, {len(made.changes)} change, "
         f"{len(made.undecided)} cannot be told"
