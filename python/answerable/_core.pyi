@@ -60,6 +60,7 @@ __all__ = [
     "Tasks",
     "Tool",
     "Trail",
+    "Witness",
     "__version__",
     "absent",
     "all_of",
@@ -72,7 +73,9 @@ __all__ = [
     "calls",
     "check_receipt",
     "close_all",
+    "consistent",
     "contains",
+    "cosigned_at",
     "declare",
     "each",
     "email_at",
@@ -87,10 +90,12 @@ __all__ = [
     "one_of",
     "present",
     "rate",
+    "read_checkpoint",
     "same_as",
     "scope_from_wire",
     "serve",
     "shown",
+    "signed_by",
     "starts_with",
     "subset_of",
     "to_wire",
@@ -128,6 +133,7 @@ class Engine:
         approval_ttl: _Duration | None = None,
         approval_wait: _Duration | None = None,
         attach: bool | Engine | None = None,
+        accept_restore: str | None = None,
     ) -> Self: ...
     @property
     def authority(self) -> str:
@@ -1826,11 +1832,42 @@ class Trail:
             InvalidInput: Another kind, or an age below 180 days.
         """
 
-    def verify(self, *, since: _Since | Iterable[_Since] | None = None) -> Report:
+    def page(self, start: int, count: int) -> Entries:
+        """Up to `count` entries from a place on, in the order of the trail, each as it stands.
+
+        An outcome is an entry of its own here. What exporters read: memory is bounded by `count`.
+        """
+
+    def checkpoint_key(self) -> str:
+        """The key that signs checkpoints now, as a C2SP verifier key: what a witness trusts."""
+
+    def consistency(self, old: int, new: int) -> list[str]:
+        """The proof that the first `old` entries begin the first `new`: hashes in base64.
+
+        Raises:
+            InvalidInput: The trail has no such sizes, or `old` is zero.
+        """
+
+    def add_cosignatures(self, size: int, lines: str) -> Checkpoint:
+        """Takes up the signature lines that witnesses gave for the checkpoint over `size` entries.
+
+        Exports and receipts have them from then on.
+
+        Raises:
+            InvalidInput: There is no such checkpoint, or the lines are none.
+        """
+
+    def verify(
+        self,
+        *,
+        since: _Since | Iterable[_Since] | None = None,
+        witnesses: list[str] | None = None,
+    ) -> Report:
         """Verifies the live trail.
 
         Args:
             since: Checkpoints that left the machine earlier: values, texts, or files of them.
+            witnesses: Verifier keys of witnesses, each of which must have cosigned a checkpoint.
 
         Raises:
             TrailCorrupted: With every fault and its place.
@@ -2246,11 +2283,56 @@ class Report:
     def decisions_without_outcome(self) -> int:
         """How many allowed calls have no outcome."""
 
+    @property
+    def decisions_followed(self) -> int:
+        """How many allowed calls follow from what they cite."""
+
+    @property
+    def witnessed(self) -> int:
+        """The newest size that every witness asked for had cosigned by then; 0 if none was."""
+
+@final
+class Witness:
+    """A witness's key: it cosigns checkpoints (C2SP tlog-cosignature, version 1)."""
+
+    def __new__(cls, text: str) -> Witness:
+        """From the text that `secret` answered."""
+
+    @staticmethod
+    def generate(name: str) -> Witness:
+        """A new key for a witness of this name, such as `witness.example.com/w1`."""
+
+    def secret(self) -> str:
+        """The secret key as text: for a private file."""
+
+    @property
+    def key(self) -> str:
+        """The C2SP verifier key."""
+
+    def cosign(self, note: str, seconds: int) -> str:
+        """The cosignature line of a checkpoint at a time, in seconds since 1970.
+
+        It checks nothing: `answerable.net.witness.Log` does, and remembers.
+        """
+
+def read_checkpoint(note: str) -> tuple[str, int, str]:
+    """Origin, size and root (base64) of a checkpoint, without looking at its signature."""
+
+def signed_by(note: str, key: str) -> bool:
+    """Whether a checkpoint is signed by a log's key, a C2SP verifier key."""
+
+def cosigned_at(note: str, key: str) -> int | None:
+    """When a witness cosigned a checkpoint, in seconds since 1970; None if it did not."""
+
+def consistent(old: tuple[int, str], new: tuple[int, str], proof: list[str]) -> bool:
+    """Whether a tree is the beginning of another: size and root of each, hashes in base64."""
+
 def verify(
     path: _Path,
     authority: str,
     *,
     since: _Since | Iterable[_Since] | None = None,
+    witnesses: list[str] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Report:
     """Verifies an exported trail: no engine, no store, no trust in the writer.
@@ -2259,6 +2341,7 @@ def verify(
         path: A file that `trail.export` wrote.
         authority: The authority's public key, `engine.authority`.
         since: Checkpoints that left the machine earlier: values, texts, or files of them.
+        witnesses: Verifier keys of witnesses, each of which must have cosigned a checkpoint.
         progress: Called with the entries verified so far and in all.
 
     Raises:

@@ -391,6 +391,7 @@ def open(
     approval_wait: str | float | timedelta | None = None,
     serve: bool = True,
     attach: bool = True,
+    accept_restore: str | None = None,
 ) -> Engine:
     """Opens a store, and makes it and its authority the first time.
 
@@ -415,6 +416,8 @@ def open(
         serve: Whether this process, holding the store, serves others of the same user.
         attach: Whether to attach where another process holds the store; an application that is to
             judge calls itself says False, and is told `StoreBusy` at once.
+        accept_restore: Why an older state of the store than the checkpoint kept beside it is taken
+            up; recorded. Without it such a store is refused.
 
     Returns:
         The engine: a context manager that closes itself.
@@ -435,6 +438,7 @@ def open(
         "max_hops": max_hops,
         "approval_ttl": approval_ttl,
         "approval_wait": approval_wait,
+        "accept_restore": accept_restore,
     }
     try:
         engine = Engine(path, **given)

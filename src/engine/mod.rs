@@ -3,6 +3,7 @@
 //! One engine is one authority and one tenant. State changes run under the sequencing lock; calls
 //! are judged against the state of an epoch and judged again if it moved before they were recorded.
 
+mod anchor;
 mod approvals;
 #[cfg(test)]
 mod approvals_tests;
@@ -202,6 +203,8 @@ pub struct Engine {
     thread: Mutex<Option<JoinHandle<()>>>,
     serving: Mutex<Option<serve::Serving>>,
     closed: AtomicBool,
+    /// Where the newest checkpoint is kept; set where the store is a folder of this machine.
+    kept: std::sync::OnceLock<PathBuf>,
     /// Held by whoever erases: one at a time.
     wrapping: Mutex<wrapping::Wrapping>,
     pid: u32,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+use super::anchor::{kept_file, put_back};
 use super::erase::Rewriter;
 use super::keys::{AUTHORITY, CHECKPOINT, Keys, assertion, seal};
 use super::policies::{restore, restore_tools};
@@ -17,6 +18,7 @@ use crate::canonical::Value;
 use crate::chain::{Anchors, HopCache, MAX_HOPS};
 use crate::clock::{Clock, Source};
 use crate::keys::{KeyError, KeyRing, MasterKey, RandomPool, SecretKey, write_private_file};
+use crate::principal::HumanId;
 use crate::recorder::{Head, Recorder};
 use crate::registry::{Put, Sealer, State, draft, roots};
 use crate::store::{RemoteStore, SledStore, Store, StoreError};
@@ -56,6 +58,9 @@ pub struct Options {
     pub approval_ttl: i64,
     /// How long a call that asks waits for its answer, in microseconds; not at all if absent.
     pub approval_wait: Option<i64>,
+    /// Why, and by whom, an older state of the store than the checkpoint kept beside it is taken
+    /// up: recorded. `None` refuses such a store.
+    pub accept_restore: Option<(String, Option<HumanId>)>,
 }
 
 impl Default for Options {
@@ -68,6 +73,7 @@ impl Default for Options {
             max_hops: MAX_HOPS,
             approval_ttl: 3_600 * crate::clock::MICROS,
             approval_wait: None,
+            accept_restore: None,
         }
     }
 }
@@ -98,7 +104,29 @@ impl Engine {
         look_ahead(&path, &options.master)?;
         let store: Arc<dyn Store> =
             Arc::new(SledStore::open(&path, Clock::new(options.clock.clone(), 0).stamp())?);
-        let opened = Self::on_store(&path, store.clone(), options);
+        let restore = options.accept_restore.clone();
+        let opened = (|| {
+            let put_back = match put_back(&path, &*store)? {
+                Some(kept) if store.get(AUTHORITY)?.is_none() => {
+                    tracing::warn!(origin = kept.claimed().origin, "a new store in an old place");
+                    None
+                }
+                other => other,
+            };
+            if let (Some(kept), None) = (&put_back, &restore) {
+                return Err(StoreError::PutBack {
+                    kept: kept.claimed().size,
+                    found: Head::load(&*store)?.frontier.size(),
+                }
+                .into());
+            }
+            let engine = Self::on_store(&path, store.clone(), options)?;
+            let _ = engine.kept.set(kept_file(&path));
+            if let (Some(kept), Some((reason, by))) = (put_back, restore) {
+                engine.accept_restore(&kept, &reason, by)?;
+            }
+            Ok(engine)
+        })();
         if opened.is_err()
             && let Err(error) = store.close()
         {
@@ -278,6 +306,7 @@ impl Engine {
             thread: Mutex::new(Some(thread)),
             serving: Mutex::default(),
             closed: AtomicBool::new(false),
+            kept: std::sync::OnceLock::new(),
             wrapping: Mutex::new(wrapping),
             pid: std::process::id(),
         });

@@ -21,7 +21,7 @@ use crate::trail::merkle::{Frontier, leaf_hash};
 use crate::trail::verify::{Disclosed, Report, Verifier, VerifyError};
 
 /// Signed checkpoints, by size, big-endian.
-const CHECKPOINT: &[u8] = b"c/";
+pub(super) const CHECKPOINT: &[u8] = b"c/";
 /// How often a block that does not open is read again.
 const REREAD: usize = 3;
 /// How many blocks are read at a time.
@@ -380,9 +380,18 @@ impl Engine {
         let key = self.keys.read().checkpoint(frontier.size());
         let key = key.ok_or_else(|| EngineError::Invalid("the trail is empty".to_owned()))?;
         let signed = key.sign(frontier.size(), frontier.root());
+        let at = [CHECKPOINT, &frontier.size().to_be_bytes()].concat();
+        // One that is there already may have been cosigned since.
+        let there = self.store.get(&at)?.map(|text| String::from_utf8_lossy(&text).into_owned());
+        let there = there.and_then(|text| SignedCheckpoint::parse(&text).ok());
+        if let Some(there) = there.filter(|there| there.text().starts_with(signed.text())) {
+            self.keep(&there);
+            return Ok(there);
+        }
         let mut batch = Batch::default();
-        batch.put([CHECKPOINT, &frontier.size().to_be_bytes()].concat(), signed.text().as_bytes());
+        batch.put(at, signed.text().as_bytes());
         self.recorder.commit(batch)?;
+        self.keep(&signed);
         Ok(signed)
     }
 
@@ -419,9 +428,22 @@ impl Engine {
     /// # Errors
     /// As [`Engine::each_entry`]; what the verifier finds is its own answer.
     pub fn verify(&self, since: &[String]) -> Result<Result<Report, VerifyError>, EngineError> {
+        self.verify_witnessed(since, &[])
+    }
+
+    /// As [`Engine::verify`], and asks that each of these witnesses cosigned a checkpoint.
+    ///
+    /// # Errors
+    /// As [`Engine::verify`].
+    pub fn verify_witnessed(
+        &self,
+        since: &[String],
+        witnesses: &[String],
+    ) -> Result<Result<Report, VerifyError>, EngineError> {
         let size = self.checkpoint()?.claimed().size;
         let since: Vec<&str> = since.iter().map(String::as_str).collect();
-        let mut verifier = Verifier::new(&self.authority(), &since);
+        let witnesses: Vec<&str> = witnesses.iter().map(String::as_str).collect();
+        let mut verifier = Verifier::new(&self.authority(), &since).witnessed_by(&witnesses);
         self.each_entry(0, &mut |entry| {
             if entry.index >= size {
                 return Ok(false);

@@ -244,10 +244,10 @@ fn is_id(text: &str) -> bool {
 
 /// All leaf hashes and the roots of all whole subtrees over them.
 #[derive(Default)]
-struct Levels(Vec<Vec<Digest>>);
+pub(super) struct Levels(Vec<Vec<Digest>>);
 
 impl Levels {
-    fn push(&mut self, leaf: Digest) {
+    pub(super) fn push(&mut self, leaf: Digest) {
         let mut node = leaf;
         for level in 0.. {
             if self.0.len() <= level {

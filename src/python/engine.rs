@@ -81,8 +81,8 @@ impl Engine {
 impl Engine {
     #[new]
     #[pyo3(
-        signature = (path, *, durability=Text("before"), flush_ms=Whole(50), master_key=None, clock=None, max_hops=Whole(8), approval_ttl=None, approval_wait=None, attach=None),
-        text_signature = "(path, *, durability='before', flush_ms=50, master_key=None, clock=None, max_hops=8, approval_ttl=None, approval_wait=None, attach=None)"
+        signature = (path, *, durability=Text("before"), flush_ms=Whole(50), master_key=None, clock=None, max_hops=Whole(8), approval_ttl=None, approval_wait=None, attach=None, accept_restore=None),
+        text_signature = "(path, *, durability='before', flush_ms=50, master_key=None, clock=None, max_hops=8, approval_ttl=None, approval_wait=None, attach=None, accept_restore=None)"
     )]
     #[allow(clippy::too_many_arguments)] // Each is one option of the opening.
     fn new(
@@ -96,6 +96,7 @@ impl Engine {
         approval_ttl: Option<&Bound<'_, PyAny>>,
         approval_wait: Option<&Bound<'_, PyAny>>,
         attach: Option<&Bound<'_, PyAny>>,
+        accept_restore: Option<Text<'_>>,
     ) -> PyResult<Self> {
         let durability = &*durability;
         let durability = Durability::parse(durability).ok_or_else(|| {
@@ -123,6 +124,7 @@ impl Engine {
             approval_ttl: above_zero(py, "approval_ttl", approval_ttl)?
                 .unwrap_or(Options::default().approval_ttl),
             approval_wait: above_zero(py, "approval_wait", approval_wait)?,
+            accept_restore: accept_restore.map(|reason| (reason.to_string(), None)),
         };
         let to = attach.and_then(|to| to.cast::<Self>().ok()).map(|to| to.get().core.clone());
         let attach = match attach {

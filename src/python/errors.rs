@@ -85,15 +85,17 @@ pub(super) fn store(py: Python<'_>, error: &StoreError) -> PyErr {
         StoreError::Busy { .. } | StoreError::Attached { .. } => "StoreBusy",
         StoreError::Closed | StoreError::Forked => "EngineClosed",
         StoreError::Unavailable { .. } => "StoreUnavailable",
-        StoreError::Corrupt { .. } | StoreError::Refused { .. } | StoreError::TooNew { .. } => {
-            "StoreError"
-        }
+        StoreError::Corrupt { .. }
+        | StoreError::Refused { .. }
+        | StoreError::PutBack { .. }
+        | StoreError::TooNew { .. } => "StoreError",
     };
     let text = error.to_string();
     let (message, hint) = text.rsplit_once(": ").unwrap_or((&text, ""));
     let (message, hint) = match error {
         StoreError::Unavailable { .. }
         | StoreError::Corrupt { .. }
+        | StoreError::PutBack { .. }
         | StoreError::Refused { .. } => split(&text),
         _ => (message, hint),
     };

@@ -17,6 +17,7 @@ mod story;
 mod trail;
 mod values;
 mod verify;
+mod witness;
 
 use pyo3::prelude::*;
 
@@ -62,6 +63,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::verify::{Checkpoint, Fault, Report, verify};
+    #[pymodule_export]
+    use super::witness::{Witness, consistent, cosigned_at, read_checkpoint, signed_by};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

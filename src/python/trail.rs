@@ -14,7 +14,7 @@ use super::entries::{Entries, Entry, Row};
 use super::people::{Grant, agent_id, human_id, text_of};
 use super::receipt::Receipt;
 use super::story::{Chain, Story};
-use super::verify::{Checkpoint, Report, judge, since_of};
+use super::verify::{Checkpoint, Report, judge, since_of, witness_keys};
 use super::{convert, enter, errors};
 use crate::engine::{About, Engine as Core, EngineError, Erase, Filter, LEAST_AGE, shown};
 use crate::scope::{ResourcePattern, ToolPattern};
@@ -225,12 +225,51 @@ impl Trail {
         enter(py, || core.erase(&what, &reason, by)).map(|id| id.to_string())
     }
 
-    /// Verifies the live trail; raises `TrailCorrupted` with every fault and its place.
-    #[pyo3(signature = (*, since=None))]
-    fn verify(&self, py: Python<'_>, since: Option<&Bound<'_, PyAny>>) -> PyResult<Report> {
-        let since = since_of(since)?;
+    /// Up to `count` entries from a place on, in the order of the trail, each as it stands alone.
+    fn page(&self, py: Python<'_>, start: u64, count: usize) -> PyResult<Entries> {
         let core = &self.0;
-        let report = enter(py, || core.verify(&since))?;
+        let (found, names) = enter(py, || {
+            let mut found = Vec::new();
+            core.each_entry(start, &mut |entry| {
+                if found.len() < count {
+                    found.push(entry);
+                }
+                Ok(found.len() < count)
+            })?;
+            Ok((found, core.names()))
+        })?;
+        let names = Arc::new(names);
+        let row = |entry| Row { entry, outcome: None, names: names.clone(), core: core.clone() };
+        Ok(Entries { rows: found.into_iter().map(row).map(Arc::new).collect() })
+    }
+
+    /// The key that signs checkpoints now, as a C2SP verifier key.
+    fn checkpoint_key(&self) -> String {
+        self.0.checkpoint_key()
+    }
+
+    /// The consistency proof between two sizes, each hash in base64.
+    fn consistency(&self, py: Python<'_>, old: u64, new: u64) -> PyResult<Vec<String>> {
+        enter(py, || self.0.consistency(old, new))
+    }
+
+    /// Takes up witnesses' signature lines of a checkpoint.
+    fn add_cosignatures(&self, py: Python<'_>, size: u64, lines: Text<'_>) -> PyResult<Checkpoint> {
+        enter(py, || self.0.add_cosignatures(size, &lines)).map(Checkpoint)
+    }
+
+    /// Verifies the live trail; raises `TrailCorrupted` with every fault and its place.
+    #[pyo3(signature = (*, since=None, witnesses=None))]
+    fn verify(
+        &self,
+        py: Python<'_>,
+        since: Option<&Bound<'_, PyAny>>,
+        witnesses: Option<Vec<String>>,
+    ) -> PyResult<Report> {
+        let since = since_of(since)?;
+        let witnesses = witness_keys(py, witnesses)?;
+        let core = &self.0;
+        let report = enter(py, || core.verify_witnessed(&since, &witnesses))?;
         judge(py, report)
     }
 

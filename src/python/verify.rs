@@ -12,6 +12,7 @@ use super::people::public_key;
 use crate::engine::shown;
 use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::verify::{self as verifier, VerifyError};
+use crate::trail::witness::WitnessVerifier;
 
 /// More bytes than any checkpoint has.
 const MAX_CHECKPOINT: u64 = 1024 * 1024;
@@ -110,6 +111,8 @@ pub(super) struct Report {
     disclosed: u64,
     withheld: u64,
     decisions_without_outcome: u64,
+    decisions_followed: u64,
+    witnessed: u64,
 }
 
 #[pymethods]
@@ -167,6 +170,8 @@ pub(super) fn judge(
         disclosed: report.disclosed,
         withheld: report.withheld,
         decisions_without_outcome: report.decisions_without_outcome,
+        decisions_followed: report.decisions_followed,
+        witnessed: report.witnessed,
     })
 }
 
@@ -197,6 +202,25 @@ fn fault_of(fault: &verifier::Fault) -> Fault {
         expected: fault.expected.clone(),
         found: fault.found.clone(),
     }
+}
+
+/// Witnesses' verifier keys, each of the form; an empty list asks for nothing and is refused.
+pub(super) fn witness_keys(
+    py: Python<'_>,
+    witnesses: Option<Vec<String>>,
+) -> PyResult<Vec<String>> {
+    let Some(witnesses) = witnesses else { return Ok(Vec::new()) };
+    if witnesses.is_empty() {
+        let hint = "leave it out to ask for no witness";
+        return Err(errors::invalid(py, "witnesses= is an empty list", hint));
+    }
+    for text in &witnesses {
+        WitnessVerifier::parse(text).map_err(|error| {
+            let message = format!("`{}` is no witness's key: {error}", shown(text, 80));
+            errors::invalid(py, &message, "give what `answerable witness key` prints")
+        })?;
+    }
+    Ok(witnesses)
 }
 
 /// One checkpoint or several: values, texts, or paths of files that hold a text.
@@ -242,14 +266,16 @@ fn checkpoint_of(given: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
 
 /// Verifies an exported trail with the authority's public key alone.
 #[pyfunction]
-#[pyo3(signature = (path, authority, *, since=None, progress=None))]
+#[pyo3(signature = (path, authority, *, since=None, witnesses=None, progress=None))]
 pub(super) fn verify(
     py: Python<'_>,
     path: FilePath,
     authority: Text<'_>,
     since: Option<&Bound<'_, PyAny>>,
+    witnesses: Option<Vec<String>>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Report> {
+    let witnesses = witness_keys(py, witnesses)?;
     let path = path.0;
     let authority = public_key(py, &authority)?;
     if let Some(other) = progress.as_ref().map(|it| it.bind(py)).filter(|it| !it.is_callable()) {
@@ -263,7 +289,9 @@ pub(super) fn verify(
     let mut failed = None;
     let report = py.detach(|| {
         let since: Vec<&str> = since.iter().map(String::as_str).collect();
-        verifier::verify(BufReader::new(file), &authority, &since, &mut |done, of| {
+        let witnesses: Vec<&str> = witnesses.iter().map(String::as_str).collect();
+        let reader = BufReader::new(file);
+        verifier::verify_witnessed(reader, &authority, &since, &witnesses, &mut |done, of| {
             if let (Some(progress), None) = (&progress, &failed) {
                 let told = Python::attach(|py| progress.call1(py, (done, of)).map(|_| ()));
                 failed = told.err();

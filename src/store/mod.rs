@@ -287,6 +287,16 @@ pub enum StoreError {
         /// The highest format this version reads.
         supported: u32,
     },
+    /// It is older than the checkpoint kept beside it, or another.
+    #[error(
+        "the store was put back: it has {found} entries and does not agree with the checkpoint over {kept} that is kept beside it; if that was meant, say so with `answerable doctor --accept-restore`"
+    )]
+    PutBack {
+        /// How many entries the kept checkpoint covers.
+        kept: u64,
+        /// How many there are.
+        found: u64,
+    },
     /// It was closed.
     #[error("the store is closed: open it again")]
     Closed,
@@ -308,6 +318,7 @@ impl StoreError {
             Self::Corrupt { .. } => "store_corrupt",
             Self::Refused { .. } => "store_refused",
             Self::TooNew { .. } => "store_too_new",
+            Self::PutBack { .. } => "store_put_back",
             Self::Closed => "store_closed",
             Self::Forked => "store_forked",
         }

@@ -255,6 +255,12 @@ impl SignedCheckpoint {
         Ok(Self { text: text.to_owned(), body_bytes: body.len(), checkpoint })
     }
 
+    /// Its signature lines: name, and key id and signature.
+    pub(super) fn signatures(&self) -> impl Iterator<Item = (&str, Vec<u8>)> {
+        let (_, rest) = self.text.split_at_checked(self.body_bytes).unwrap_or_default();
+        rest.split('\n').filter_map(signature_line)
+    }
+
     /// The note's text.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -375,7 +381,7 @@ pub fn sign_key_statement(
 }
 
 /// Names are not empty and hold no space and no `+` (C2SP signed-note).
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c == '+' || c < ' ')
 }
 

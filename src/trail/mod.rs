@@ -10,6 +10,7 @@ pub mod entry;
 pub mod merkle;
 pub mod proof;
 pub mod verify;
+pub mod witness;
 
 #[cfg(test)]
 mod tests;

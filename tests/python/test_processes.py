@@ -637,6 +637,10 @@ def test_a_store_that_was_put_back_is_found(store: Path, tmp_path: Path) -> None
     shutil.rmtree(store)
     shutil.copytree(aside, store)
 
+    with pytest.raises(ans.StoreError, match="was put back"):
+        ans.open(store)
+    # Whoever put it back can put back, or remove, what is kept beside it too.
+    store.with_name("governance.checkpoint").unlink()
     with ans.open(store) as engine:
         engine.trail.verify(since=early)
         with pytest.raises(ans.TrailCorrupted) as live:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from answerable.cli.run import Run, command
+from answerable.cli.run import Argument, Run, command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,14 @@ class Finding(NamedTuple):
     hint: str = ""
 
 
-@command("doctor")
+@command(
+    "doctor",
+    Argument(
+        "--accept-restore",
+        metavar="REASON",
+        help="take up a store that was put back, as after a restore from a backup; recorded",
+    ),
+)
 def doctor(run: Run) -> int:
     """Check the store: format, modes, key, holder, checkpoint, trail, clock."""
     from answerable.errors import Error, StoreError
@@ -37,7 +44,9 @@ def doctor(run: Run) -> int:
     code = 0
     if findings[0].state == "ok":
         try:
-            findings += _opened(run.engine)
+            reason = run.args.accept_restore
+            engine = run.engine if reason is None else run.open(accept_restore=reason)
+            findings += _opened(engine)
         except Error as error:
             findings.append(Finding("opens", "bad", str(error), error.hint))
             code = 3 if isinstance(error, StoreError) or error.code == "key" else 1
@@ -123,6 +132,12 @@ def _opened(engine: Engine) -> Iterator[Finding]:
     except TrailCorrupted as corrupted:
         hint = "keep the store as it is; answerable trail verify shows every fault"
         yield Finding("trail", "bad", str(corrupted), hint)
+    kept = engine.path.with_name(engine.path.name + ".checkpoint")
+    if kept.is_file():
+        yield Finding("kept", "ok", f"the newest checkpoint is in {kept}; keep copies elsewhere")
+    else:
+        hint = "the folder above the store has to be yours; or publish checkpoints elsewhere"
+        yield Finding("kept", "warn", f"no checkpoint is kept in {kept}", hint)
     yield _clock(engine.trail.get(size - 1).at)
 
 

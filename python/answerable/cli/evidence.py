@@ -1,4 +1,4 @@
-"""The trail as evidence on the command line: erase, expire, back up."""
+"""The trail as evidence on the command line: erase, receipts, backup, witnesses, anchors."""
 
 from __future__ import annotations
 
@@ -93,3 +93,105 @@ def backup(run: Run) -> None:
         f"{count} records in {run.args.folder}; the master key is not among them",
         {"folder": run.args.folder, "records": count},
     )
+
+
+FOLDER = Argument("folder", help="the witness's folder")
+
+
+@command(
+    "trail publish",
+    Argument("--file", action="append", default=[], metavar="FILE", help="a file, replaced"),
+    Argument("--folder", action="append", default=[], metavar="FOLDER", help="one file a size"),
+    Argument("--url", action="append", default=[], metavar="URL", help="by PUT"),
+    Argument(
+        "--git", action="append", default=[], metavar="FOLDER", help="a commit in a repository"
+    ),
+    Argument("--witness", action="append", default=[], metavar="URL=KEY", help="to be cosigned"),
+)
+def publish(run: Run) -> None:
+    """Sign the trail's head and bring it to where it can be kept."""
+    from answerable.net import anchors
+
+    args = run.args
+    places = [
+        *map(anchors.to_file, args.file),
+        *map(anchors.to_folder, args.folder),
+        *map(anchors.to_url, args.url),
+        *map(anchors.to_git, args.git),
+    ]
+    for text in args.witness:
+        url, mark, key = text.partition("=")
+        if not mark:
+            raise UsageError("--witness is URL=KEY, with the key that `witness init` printed")
+        places.append(anchors.to_witness(url, key))
+    if not places:
+        raise UsageError("name where: --file, --folder, --url, --git or --witness")
+    size = anchors.Publisher(run.engine, places, every=None).publish()
+    run.done(f"a checkpoint over {size} entries is in {len(places)} places", {"size": size})
+
+
+@command(
+    "witness init",
+    FOLDER,
+    Argument(
+        "--name", required=True, help="a URL without a scheme, such as witness.example.com/w1"
+    ),
+)
+def witness_init(run: Run) -> None:
+    """Make a witness with a key of its own."""
+    from answerable.net.witness import Witness
+
+    made = Witness.make(run.args.folder, run.args.name)
+    run.done(f"the witness's key: {made.key}", {"folder": run.args.folder, "key": made.key})
+
+
+@command(
+    "witness trust",
+    FOLDER,
+    Argument("key", help="a log's key, which `trail checkpoint --key` prints"),
+)
+def witness_trust(run: Run) -> None:
+    """Trust a log's key, beside those trusted before."""
+    from answerable.net.witness import Witness
+
+    origin = Witness(run.args.folder).trust(run.args.key)
+    run.done(f"checkpoints of {origin} are looked at", {"origin": origin})
+
+
+@command("witness list", FOLDER)
+def witness_list(run: Run) -> None:
+    """List the logs that a witness trusts, and what it cosigned last."""
+    from answerable.net.witness import Witness
+
+    run.out.table(Witness(run.args.folder).logs(), ["origin", "size", "root"])
+
+
+@command(
+    "witness cosign",
+    FOLDER,
+    Argument("file", help="a request: old size, consistency proof, checkpoint (C2SP tlog-witness)"),
+)
+def witness_cosign(run: Run) -> None:
+    """Check a checkpoint against what was seen before, and cosign it."""
+    from answerable.net.witness import Witness
+
+    request = Path(run.args.file).read_text("utf-8")
+    line = Witness(run.args.folder).add_checkpoint(request)
+    run.out.document({"line": line}) if run.out.json else run.out.block(line.rstrip("\n"))
+
+
+@command(
+    "witness serve",
+    FOLDER,
+    Argument("--host", default="127.0.0.1", help="where to listen"),
+    Argument("--port", type=int, default=8477, metavar="N", help="on which port"),
+)
+def witness_serve(run: Run) -> None:
+    """Serve C2SP tlog-witness over HTTP until interrupted; TLS is for what stands before it."""
+    from answerable.net import witness
+
+    server = witness.serve(witness.Witness(run.args.folder), run.args.host, run.args.port)
+    host, port = server.server_address[:2]
+    run.out.note(f"cosigning at http://{host!s}:{port}/add-checkpoint")
+    with server:
+        server.serve_forever()

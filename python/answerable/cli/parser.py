@@ -20,6 +20,7 @@ GROUPS = {
     "tasks": "what grants were made for",
     "approvals": "what agents ask, and a human's answers",
     "policy": "the organisation's rules beside the grants",
+    "witness": "an outside co-signer of checkpoints",
     "trail": "the record: show, tell, verify, export",
 }
 

@@ -104,12 +104,13 @@ class Run:
             self._engine = self.open()
         return self._engine
 
-    def open(self) -> Engine:
+    def open(self, *, accept_restore: str | None = None) -> Engine:
         """Opens the store, and makes it if there is none."""
         from answerable.context import open as open_engine
 
         try:
-            return self._stack.enter_context(open_engine(self.store))
+            opened = open_engine(self.store, accept_restore=accept_restore)
+            return self._stack.enter_context(opened)
         except StoreBusy as busy:
             hint = "one process holds a store: stop it, or ask it; an export can be read meanwhile"
             raise StoreBusy(str(busy), code=busy.code, hint=hint) from busy

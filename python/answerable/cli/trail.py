@@ -92,6 +92,13 @@ def explain(run: Run) -> None:
         metavar="FILE",
         help="a checkpoint that left the machine earlier; may be repeated",
     ),
+    Argument(
+        "--witness",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="a witness's key: it must have cosigned a checkpoint; may be repeated",
+    ),
 )
 def verify(run: Run) -> int:
     """Verify the store's trail, or an exported file."""
@@ -104,14 +111,20 @@ def verify(run: Run) -> int:
         raise UsageError("--authority goes with a file: the live trail is under the store's own")
     try:
         if args.file is None:
-            report = run.engine.trail.verify(since=since)
+            report = run.engine.trail.verify(since=since, witnesses=args.witness or None)
         else:
             authority = args.authority or run.engine.authority
-            report = verify_file(Path(args.file), authority, since=since, progress=progress())
+            report = verify_file(
+                Path(args.file),
+                authority,
+                since=since,
+                witnesses=args.witness or None,
+                progress=progress(),
+            )
     except TrailCorrupted as corrupted:
         return tell_faults(run, corrupted)
     run.out.sentence(str(report), {"ok": True, **report_record(report)})
-    if not since:
+    if not since and not args.witness:
         run.out.note("without --since, a cut tail or a rolled-back store cannot be seen")
     return 0
 
@@ -119,9 +132,14 @@ def verify(run: Run) -> int:
 @command(
     "trail checkpoint",
     Argument("--out", metavar="FILE", help="write it there"),
+    Argument("--key", action="store_true", help="print the key that signs it, for witnesses"),
 )
 def checkpoint(run: Run) -> None:
     """Sign the trail's head; keep it outside this machine."""
+    if run.args.key:
+        key = run.engine.trail.checkpoint_key()
+        run.out.document({"key": key}) if run.out.json else run.out.block(key)
+        return
     signed = run.engine.trail.checkpoint()
     if run.args.out is not None:
         Path(run.args.out).write_text(signed.text, encoding="utf-8")
@@ -233,7 +251,7 @@ def report_record(report: _core.Report) -> dict[str, Any]:
     names = (
         "size", "root", "origin", "checkpoints", "since_agreed", "kinds", "unknown_kinds",
         "newest_checkpoint_size", "unanchored", "disclosed", "withheld",
-        "decisions_without_outcome",
+        "decisions_without_outcome", "decisions_followed", "witnessed",
     )  # fmt: skip
     return {name: getattr(report, name) for name in names}
 

@@ -21,13 +21,28 @@ const PROGRESS_EVERY: u64 = 1_024;
 /// # Errors
 /// `Corrupted` with every fault and its place, `Read` if the file cannot be read.
 pub fn verify(
-    mut reader: impl BufRead,
+    reader: impl BufRead,
     authority: &PublicKey,
     since: &[&str],
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, VerifyError> {
+    verify_witnessed(reader, authority, since, &[], progress)
+}
+
+/// As [`verify`], and asks that each of these witnesses cosigned a checkpoint of the trail: C2SP
+/// verifier keys of type 4.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_witnessed(
+    mut reader: impl BufRead,
+    authority: &PublicKey,
+    since: &[&str],
+    witnesses: &[&str],
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, VerifyError> {
     let mut export = Export {
-        verifier: Verifier::new(authority, since),
+        verifier: Verifier::new(authority, since).witnessed_by(witnesses),
         header: None,
         entries: 0,
         checkpoints: 0,

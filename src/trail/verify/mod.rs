@@ -17,7 +17,7 @@ mod report;
 mod statement;
 mod tree;
 
-pub use export::{MAX_LINE_BYTES, verify};
+pub use export::{MAX_LINE_BYTES, verify, verify_witnessed};
 pub use receipt::{MAX_RECEIPT_BYTES, Shown, verify_receipt};
 pub use report::{Code, Fault, MAX_FAULTS, Place, Report, VerifyError};
 
@@ -29,7 +29,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::grant::Grant;
 use crate::keys::PublicKey;
-use note::{Note, NoteKey};
+use note::{Note, NoteKey, WitnessKey};
 use order::{Order, Step};
 use tree::Hash;
 
@@ -80,6 +80,8 @@ struct Compared {
     size: u64,
     root: Hash,
     since: bool,
+    /// Which of the witnesses cosigned it.
+    cosigned: Vec<bool>,
 }
 
 /// Verifies leaves in the order of the trail, then checkpoints; an export's lines or a store's
@@ -92,6 +94,7 @@ pub struct Verifier {
     report: Report,
     leaves: Vec<Hash>,
     ids: HashMap<[u8; 16], Seen>,
+    witnesses: Vec<(String, Option<WitnessKey>)>,
     facts: follow::Facts,
     /// Whether only some of the trail's leaves come, each with a proof of its place.
     sparse: bool,
@@ -119,6 +122,7 @@ impl Verifier {
             report: Report { origin, ..Report::default() },
             leaves: Vec::new(),
             ids: HashMap::new(),
+            witnesses: Vec::new(),
             facts: follow::Facts::default(),
             sparse: false,
             grants: HashMap::new(),
@@ -129,6 +133,20 @@ impl Verifier {
             last_checkpoint: None,
             line: None,
         }
+    }
+
+    /// Asks that each of these witnesses, by their C2SP verifier keys, cosigned a checkpoint that
+    /// agrees with the trail; the newest such one counts.
+    #[must_use]
+    pub fn witnessed_by(mut self, witnesses: &[&str]) -> Self {
+        let read = |text: &&str| ((*text).to_owned(), WitnessKey::parse(text));
+        self.witnesses = witnesses.iter().map(read).collect();
+        self
+    }
+
+    fn cosigned(&self, note: &Note) -> Vec<bool> {
+        let by = |key: &Option<WitnessKey>| key.as_ref().is_some_and(|key| note.cosigned_by(key));
+        self.witnesses.iter().map(|(_, key)| by(key)).collect()
     }
 
     /// The next leaf: the index it claims, its canonical bytes, the values shown beside it.
@@ -353,7 +371,9 @@ impl Verifier {
             let what = "it is not signed by the key in force at its size";
             return self.fault(Code::CheckpointSignature, place, what);
         }
-        self.compared.push(Compared { place, size: note.size, root: note.root, since: false });
+        let cosigned = self.cosigned(&note);
+        let (size, root) = (note.size, note.root);
+        self.compared.push(Compared { place, size, root, since: false, cosigned });
     }
 
     /// Whether the key that the trail puts in force for the note's size signed it.
@@ -382,6 +402,7 @@ impl Verifier {
                     size: note.size,
                     root: note.root,
                     since: true,
+                    cosigned: self.cosigned(&note),
                 }),
                 Ok(_) => {
                     let what =
@@ -408,6 +429,7 @@ impl Verifier {
         self.report.root = roots.last().copied().flatten().unwrap_or_default();
         // What the trail itself holds may be made anew: only what was kept outside bounds a rewrite.
         let (mut agreed, mut agreed_since) = (0, 0);
+        let mut witnessed = vec![0; self.witnesses.len()];
         for (one, root) in compared.into_iter().zip(roots.into_iter().flatten()) {
             let last = one.size.saturating_sub(1);
             if one.size > size {
@@ -426,6 +448,9 @@ impl Verifier {
                 self.differ(code, place, what, &stated, &BASE64URL_NOPAD.encode(&root));
             } else {
                 agreed = one.size;
+                for (size, by) in witnessed.iter_mut().zip(&one.cosigned) {
+                    *size = if *by { one.size } else { *size };
+                }
                 if one.since {
                     agreed_since = one.size;
                     self.report.since_agreed += 1;
@@ -434,6 +459,13 @@ impl Verifier {
                     self.report.newest_checkpoint_size = one.size;
                 }
             }
+        }
+        self.report.witnessed = witnessed.iter().copied().min().unwrap_or(0);
+        let named: Vec<String> = self.witnesses.iter().map(|(text, _)| text.clone()).collect();
+        for (text, _) in named.iter().zip(&witnessed).filter(|(_, size)| **size == 0) {
+            let name = text.split('+').next().unwrap_or_default();
+            let what = format!("no checkpoint of this trail is cosigned by the witness `{name}`");
+            self.fault(Code::Unwitnessed, Place::default(), &what);
         }
     }
 

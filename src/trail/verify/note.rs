@@ -89,6 +89,49 @@ impl Note {
     }
 }
 
+/// A witness's key, C2SP tlog-cosignature version 1.
+pub(super) struct WitnessKey {
+    pub(super) name: String,
+    id: [u8; 4],
+    key: VerifyingKey,
+}
+
+impl WitnessKey {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (name, rest) = text.split_once('+')?;
+        let (id, key) = rest.split_once('+')?;
+        let blob = BASE64.decode(key.as_bytes()).ok()?;
+        let (4, bytes) = blob.split_first()? else { return None };
+        let bytes: [u8; 32] = bytes.try_into().ok()?;
+        let input = [name.as_bytes(), b"\n", &blob].concat();
+        let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(input));
+        let usable = is_name(name)
+            && HEXLOWER.encode(&[a, b, c, d]) == id
+            && PublicKey::from_bytes(bytes).is_ok();
+        let key = VerifyingKey::from_bytes(&bytes).ok().filter(|_| usable)?;
+        Some(Self { name: name.to_owned(), id: [a, b, c, d], key })
+    }
+}
+
+impl Note {
+    /// Whether exactly one line is this witness's and verifies.
+    pub(super) fn cosigned_by(&self, witness: &WitnessKey) -> bool {
+        let by =
+            |line: &&(String, Vec<u8>)| line.0 == witness.name && line.1.starts_with(&witness.id);
+        let mut lines = self.signatures.iter().filter(by);
+        let (Some((_, blob)), None) = (lines.next(), lines.next()) else { return false };
+        let Some((stamp, rest)) = blob.get(4..).and_then(|blob| blob.split_first_chunk::<8>())
+        else {
+            return false;
+        };
+        let seconds = u64::from_be_bytes(*stamp);
+        let message = format!("cosignature/v1\ntime {seconds}\n{}", self.body);
+        Signature::from_slice(rest).is_ok_and(|signature| {
+            witness.key.verify_strict(message.as_bytes(), &signature).is_ok()
+        })
+    }
+}
+
 fn signature(line: &str) -> Option<(String, Vec<u8>)> {
     let mut parts = line.split(' ');
     let ("\u{2014}", name, blob, None) =

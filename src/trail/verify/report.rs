@@ -74,6 +74,8 @@ codes! {
     SinceUnverified = "since_unverified",
     /// The entries have another root than a checkpoint given for comparison.
     Rewritten = "history_rewritten",
+    /// A witness that was asked for cosigned no checkpoint of the trail.
+    Unwitnessed = "not_witnessed",
     /// An outcome refers to no earlier decision.
     OutcomeWithoutDecision = "outcome_without_decision",
     /// An outcome of a decision that did not allow.
@@ -180,6 +182,9 @@ pub struct Report {
     pub unknown_kinds: Vec<String>,
     /// The size of the newest checkpoint of the trail's own that verified; 0 without one.
     pub newest_checkpoint_size: u64,
+    /// The size of the newest checkpoint that every witness asked for had cosigned by then; 0 if
+    /// none was asked for.
+    pub witnessed: u64,
     /// How many entries follow that checkpoint.
     pub unanchored: u64,
     /// How many values were disclosed and are those committed to.
