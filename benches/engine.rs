@@ -247,6 +247,7 @@ fn recorded(budget: Duration) {
                 tool: "pay.transfer",
                 request: Ok(request()),
                 by_type: &[],
+                credentials: &[],
                 masking: &answerable::engine::Masking::default(),
                 bound: Some(&bound),
                 against: None,

@@ -138,6 +138,14 @@ pub mod code {
     pub const ENGINE_CLOSED: &str = "engine_closed";
     /// No engine is open.
     pub const NO_ENGINE: &str = "no_engine";
+    /// The vault holds no credential of that name.
+    pub const CREDENTIAL_UNKNOWN: &str = "credential_unknown";
+    /// A credential has expired.
+    pub const CREDENTIAL_EXPIRED: &str = "credential_expired";
+    /// A credential is not for the tool, or not for the agent.
+    pub const CREDENTIAL_NOT_ALLOWED: &str = "credential_not_allowed";
+    /// A credential's provider, or the vault, gave no secret.
+    pub const CREDENTIAL_UNAVAILABLE: &str = "credential_unavailable";
     /// The store cannot be read or written.
     pub const STORE_UNAVAILABLE: &str = "store_unavailable";
     /// Another process holds the store; calls are judged there.

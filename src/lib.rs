@@ -6,7 +6,7 @@
 //! 0. [`clock`], [`canonical`], [`keys`]
 //! 1. [`principal`], [`request`], [`scope`]
 //! 2. [`grant`], [`chain`], [`policy`]
-//! 3. [`decision`], [`authorizer`], [`trail`]
+//! 3. [`decision`], [`authorizer`], [`trail`], [`vault`]
 //! 4. [`store`]
 //! 5. [`registry`], [`recorder`], [`engine`]
 //! 6. `python`, behind the feature of that name
@@ -30,3 +30,4 @@ pub mod request;
 pub mod scope;
 pub mod store;
 pub mod trail;
+pub mod vault;

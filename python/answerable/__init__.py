@@ -76,6 +76,8 @@ from answerable.errors import (
 from answerable.explain import Explanation
 from answerable.guard import tool
 from answerable.receipts import VerifiedReceipt, verify_receipt
+from answerable.leasing import Credential, credential
+from answerable.vault import LeaseRequest, Minted, Vault
 
 __version__ = _core.__version__
 
@@ -86,6 +88,7 @@ __all__ = [
     "Capability",
     "Caveat",
     "Checkpoint",
+    "Credential",
     "Decision",
     "Engine",
     "EngineClosed",
@@ -100,7 +103,9 @@ __all__ = [
     "InvalidGrant",
     "InvalidInput",
     "InvalidPolicy",
+    "LeaseRequest",
     "Limit",
+    "Minted",
     "NotFound",
     "Reason",
     "Receipt",
@@ -111,6 +116,7 @@ __all__ = [
     "StoreUnavailable",
     "Story",
     "TrailCorrupted",
+    "Vault",
     "VaultError",
     "VerifiedReceipt",
     "absent",
@@ -124,6 +130,7 @@ __all__ = [
     "cancelled",
     "carry",
     "contains",
+    "credential",
     "current",
     "each",
     "email_at",

@@ -15,6 +15,8 @@ from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeAlias, final
 
 from typing_extensions import disjoint_base
 
+from answerable.errors import AccessDenied
+
 __all__ = [
     "Agent",
     "AgentUse",
@@ -27,6 +29,7 @@ __all__ = [
     "Caveat",
     "Chain",
     "Checkpoint",
+    "CredentialFacts",
     "Decision",
     "Engine",
     "Entries",
@@ -38,6 +41,7 @@ __all__ = [
     "Hop",
     "Human",
     "Humans",
+    "Lease",
     "Limit",
     "Offboarding",
     "OffboardingItem",
@@ -60,6 +64,7 @@ __all__ = [
     "Tasks",
     "Tool",
     "Trail",
+    "Vault",
     "Witness",
     "__version__",
     "absent",
@@ -146,6 +151,10 @@ class Engine:
     @property
     def durability(self) -> Literal["before", "strict", "after", "relaxed"]:
         """When a decision and its outcome must be on disk."""
+
+    @property
+    def _vault(self) -> Vault:
+        """The vault, without the providers that only Python knows."""
 
     @property
     def humans(self) -> Humans:
@@ -845,7 +854,7 @@ class OffboardingItem:
     """One agent or grant of a departure."""
 
     @property
-    def kind(self) -> Literal["agent", "grant"]:
+    def kind(self) -> Literal["agent", "grant", "lease"]:
         """What it is."""
 
     @property
@@ -903,6 +912,10 @@ class Offboarding:
     @property
     def grants(self) -> int:
         """How many grants still stood."""
+
+    @property
+    def leases(self) -> int:
+        """How many leases of credentials ran."""
 
     @property
     def items(self) -> list[OffboardingItem]:
@@ -2601,9 +2614,14 @@ class Tool:
         pass_through: Sequence[str] = ...,
         engine: Engine | None = None,
         dangerous: bool = False,
+        credentials: Sequence[str] = ...,
         strict: bool = True,
         wait: _Duration | None = None,
     ) -> Self: ...
+    @property
+    def credentials(self) -> list[str]:
+        """The names of the credentials that a call of it is lent."""
+
     @property
     def name(self) -> str:
         """The tool's name."""
@@ -2635,6 +2653,140 @@ class Tool:
         """
 
 @final
+class CredentialFacts:
+    """What the vault says of a credential: everything but its secret."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def version(self) -> int:
+        """The number of the newest version, from 1."""
+
+    @property
+    def provider(self) -> str | None:
+        """The kind of the provider that makes a secret for each lease; None for a stored one."""
+
+    @property
+    def for_tools(self) -> list[str]:
+        """The tools that may use it, as patterns."""
+
+    @property
+    def for_agents(self) -> list[str] | None:
+        """The ids of the agents that may use it; None for all."""
+
+    @property
+    def owner(self) -> str:
+        """The id of the human who answers for it."""
+
+    @property
+    def expires(self) -> datetime | None:
+        """When it ends; None for never."""
+
+    @property
+    def removed(self) -> datetime | None:
+        """When it was removed; None while it stands."""
+
+    @property
+    def versions(self) -> list[dict[str, Any]]:
+        """Its versions, oldest first: `version`, `at`, `by`, `until`."""
+
+@final
+class Lease:
+    """A credential in one call's hands."""
+
+    @property
+    def entry(self) -> str:
+        """Its entry."""
+
+    @property
+    def decision(self) -> str | None:
+        """The entry of the decision that allowed its call."""
+
+    @property
+    def credential(self) -> str:
+        """The credential's name."""
+
+    @property
+    def version(self) -> int:
+        """The version that was leased."""
+
+    @property
+    def provider(self) -> str | None:
+        """The kind of the provider that has to make its secret; None for a stored one."""
+
+    @property
+    def store(self) -> Path:
+        """The folder of the store that it is of."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call is over, or what gave it its authority has ended."""
+
+    def reveal(self, call: Call | None) -> str | bytes:
+        """The secret, inside the body of the very call that it was leased to.
+
+        Raises:
+            VaultError: It is not, or what it hangs on has ended.
+        """
+
+    def minted(self, secret: str | bytes) -> None:
+        """Takes in what a provider made for this lease.
+
+        Raises:
+            VaultError: The call is over.
+        """
+
+@final
+class Vault:
+    """The vault's verbs; `answerable.vault.Vault` has them with their documentation."""
+
+    def put(
+        self,
+        name: str,
+        secret: str | bytes | None,
+        *,
+        for_tools: str | Sequence[str],
+        provider: str | None = None,
+        for_agents: Sequence[Agent | str] | None = None,
+        owner: Human | str | None = None,
+        expires: str | float | timedelta | datetime | None = None,
+        by: Human | str | None = None,
+    ) -> CredentialFacts:
+        """Puts a credential: a secret, or the kind of the provider that makes one."""
+
+    def rotate(
+        self,
+        name: str,
+        secret: str | bytes,
+        *,
+        overlap: str | float | timedelta | None = None,
+        expires: str | float | timedelta | datetime | None = None,
+        by: Human | str | None = None,
+    ) -> CredentialFacts:
+        """Replaces a stored secret."""
+
+    def remove(self, name: str, *, reason: str, by: Human | str | None = None) -> None:
+        """Removes a credential and drops its secrets."""
+
+    def get(self, name: str) -> CredentialFacts:
+        """What the vault says of one credential, removed or not."""
+
+    def list(self, *, removed: bool = False) -> list[CredentialFacts]:
+        """All credentials, by name; never their secrets."""
+
+    def redact(self, text: object) -> str | None:
+        """A text without any secret that the vault knows; None if it holds none."""
+
+    def holds(self, data: bytes) -> bool:
+        """Whether bytes hold a secret that the vault knows."""
+
+    @property
+    def running(self) -> int:
+        """How many leases run."""
+
+@final
 class Call:
     """An allowed call that runs."""
 
@@ -2649,6 +2801,25 @@ class Call:
     @property
     def cancelled(self) -> bool:
         """Whether what gave the call its authority has ended since it was allowed."""
+
+    @property
+    def tool(self) -> str:
+        """The tool's name."""
+
+    @property
+    def leases(self) -> list[Lease]:
+        """What the call was lent."""
+
+    @property
+    def provided(self) -> bool:
+        """Whether a provider has to make a secret for it."""
+
+    @property
+    def vault(self) -> Vault:
+        """The vault that its credentials are of."""
+
+    def unlent(self, message: str, fix: str) -> AccessDenied:
+        """The denial of a call whose credential's provider gave no secret."""
 
     def when_durable(
         self, upto: int | None, done: Callable[[BaseException | None], object]

@@ -24,6 +24,7 @@ from answerable.approvals import Approvals
 from answerable.errors import AccessDenied, InvalidInput, StoreBusy
 from answerable.explain import Explanation
 from answerable.serving import GROUPS, OWN, THERE_ONLY, Link, answer
+from answerable.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Sequence
@@ -107,6 +108,11 @@ class Engine(_core.Engine):
     def approvals(self) -> Approvals:
         """What waits for a human, and the answers."""
         return Approvals(self, _somebody_acts)
+
+    @property
+    def vault(self) -> Vault:
+        """The credentials that tools use and agents never hold."""
+        return Vault(self)
 
     def explain(self, entry: _core.Entry | str) -> Explanation:
         """Says why a call was allowed or not, for whoever has to act on it.

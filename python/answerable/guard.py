@@ -19,6 +19,9 @@ from answerable import _core
 from answerable.context import _authority, _call, in_force
 from answerable.errors import InvalidInput
 from answerable.signature import declaration
+from answerable.leasing import Credential, Lent, leasing
+from answerable.leasing import credential as lent_credential
+from answerable.vault import Vault
 from answerable.wrappers import begin, begin_async, finish_async, wrapped
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ def tool(
     record: Mapping[str, str] | None = None,
     dangerous: bool = False,
     pass_through: Iterable[str] = (),
+    credential: str | Iterable[str] = (),
+    redact_result: bool = False,
     engine: _core.Engine | None = None,
     wait: str | float | timedelta | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -54,6 +59,11 @@ def tool(
         dangerous: Whether `policy check` warns where its arguments are not constrained.
         pass_through: Arguments that go by reference, unjudged and recorded by type only: what a
             framework injects.
+        credential: The name of a credential in the vault, or several, that a call of it is lent;
+            `ans.credential(name)` inside the body is it. The function's own signature, which a
+            model sees, does not change.
+        redact_result: Whether secrets that the vault knows are taken out of what the tool returns
+            and raises. What is recorded never holds them.
         engine: The engine to ask; without it, that of the authority in force, else the last
             opened.
         wait: How long a call that needs a human's approval waits for it; without it, as the engine
@@ -87,9 +97,12 @@ def tool(
             record=record,
             dangerous=dangerous,
             pass_through=pass_through,
+            credential=credential,
             engine=engine,
             wait=wait,
         )
+        if spec.credentials or redact_result:
+            body = leasing(body, redact=bool(redact_result))
         wrapper = wrapped(spec, body)
         _register(name, wrapper)
         _core.declare(spec)
@@ -137,6 +150,7 @@ def _spec(name: str, function: Callable[..., Any], **facts: Any) -> _core.Tool:
             if what == "record" and (first, inspect.Parameter.VAR_KEYWORD) in gathering:
                 # Its arguments go by their own names: a way for the gathering name masks nothing.
                 raise InvalidInput(f"record names `**{first}`: name the arguments in it instead")
+    facts["credentials"] = _names(facts.pop("credential"))
     engine = facts["engine"]
     if engine is not None and not isinstance(engine, _core.Engine):
         raise InvalidInput(f"expected an engine, not {type(engine).__name__}")
@@ -149,6 +163,17 @@ def _spec(name: str, function: Callable[..., Any], **facts: Any) -> _core.Tool:
         record=dict(record) if record else None,
         **facts,
     )
+
+
+def _names(given: Any) -> list[str]:
+    names = [given] if isinstance(given, str) else given
+    try:
+        names = list(dict.fromkeys(names))
+    except TypeError as error:
+        raise InvalidInput("credential is a name, or a list of names") from error
+    if not all(isinstance(name, str) for name in names):
+        raise InvalidInput("credential is a name, or a list of names")
+    return names
 
 
 def _register(name: str, wrapper: Any) -> None:
@@ -182,6 +207,7 @@ class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncC
         against: A code and a sentence: the call is denied for it, whatever the grant says.
         defaulted: Arguments that nobody gave, by name: they stand at the tool's own default.
         record: How arguments are recorded, as for `tool`.
+        credential: What it is lent, as for `tool`.
 
     Example:
         with governed("invoice.read", {"path": path}) as call:
@@ -202,6 +228,7 @@ class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncC
         against: tuple[str, str] | None = None,
         defaulted: Iterable[str] = (),
         record: Mapping[str, str] | None = None,
+        credential: str | Iterable[str] = (),
     ) -> None:
         passed = dict(by_reference or {})
         self._spec = _core.Tool(
@@ -214,6 +241,7 @@ class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncC
             pass_through=list(passed),
             engine=engine,
             record=dict(record) if record else None,
+            credentials=_names(credential),
             strict=False,
         )
         self._given = {**arguments, **passed}
@@ -264,9 +292,48 @@ class governed(contextlib.AbstractContextManager[Any], contextlib.AbstractAsyncC
         """The decision's entry."""
         return self._begun.entry
 
+    @property
+    def call(self) -> _core.Call:
+        """The call that was begun."""
+        return self._begun
+
     def _entered(self, call: _core.Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> governed:
         self._begun = call
         self.arguments = kwargs
         self._block = in_force(self._authority, call)
         self._block.__enter__()
         return self
+
+
+class _leased(contextlib.AbstractContextManager[Credential]):  # noqa: N801 - used as a verb.
+    """A credential leased to a block that is no tool: a governed call of its own."""
+
+    def __init__(self, engine: _core.Engine, name: str) -> None:
+        if not isinstance(name, str):
+            raise InvalidInput(f"a credential's name is text, not {type(name).__name__}")
+        self._name = name
+        self._governed = governed(
+            "vault.lease", {}, resource=f"credential/{name}", engine=engine, credential=name
+        )
+
+    def __enter__(self) -> Credential:
+        self._governed.__enter__()
+        self._lent = Lent(self._governed.call)
+        try:
+            self._lent.__enter__()
+            return lent_credential(self._name)
+        except BaseException as error:
+            self._governed.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lent.__exit__(kind, error, trace)
+        self._governed.__exit__(kind, error, trace)
+
+
+Vault.block = _leased

@@ -50,6 +50,9 @@ VERBS = frozenset(
         "trail.erase",
         "trail.expire",
         "unhalt",
+        "vault.put",
+        "vault.remove",
+        "vault.rotate",
     }
 )
 
@@ -174,6 +177,8 @@ def _packed(value: Any) -> Any:
     match value:
         case None | bool() | int() | float() | str():
             return value
+        case bytes():
+            return {"$bytes": value.hex()}
         case timedelta():
             return {"$seconds": value.total_seconds()}
         case datetime():
@@ -188,6 +193,8 @@ def _packed(value: Any) -> Any:
             return {"$limits": _core.to_wire([value])}
         case _core.Grant():
             return {"$grant": [value.token, value.statements]}
+        case _core.CredentialFacts():
+            return {"$credential": value.name}
         case _core.Offboarding():
             return {"$offboarding": value.text}
         case _core.PolicySet():
@@ -223,6 +230,10 @@ def _unpacked(value: Any, engine: Any = None) -> Any:
         match key:
             case "$seconds":
                 return timedelta(seconds=held)
+            case "$bytes":
+                return bytes.fromhex(held)
+            case "$credential":
+                return engine.vault.get(held) if engine else held
             case "$moment":
                 return datetime.fromisoformat(held)
             case "$scope":

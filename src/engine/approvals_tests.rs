@@ -92,6 +92,7 @@ impl World {
             tool: "pay.send",
             request: Ok(Request::new(ToolName::parse("pay.send").unwrap(), arguments)),
             by_type: &[],
+            credentials: &[],
             masking: &Masking::default(),
             bound: Some(&self.grant),
             against: None,

@@ -55,7 +55,9 @@ impl Engine {
                 let digest = self.request_digest(call.bound, request, resource.as_deref());
                 let hidden = request.template.iter().any(|f| masking.how(f) != Recorded::Keep);
                 if let Some(resource) = resource.as_ref().filter(|_| !hidden) {
-                    draft = draft.beside("resource", Value::str(resource), owner);
+                    let clean = self.redact(resource);
+                    let shown = clean.as_ref().unwrap_or(resource);
+                    draft = draft.beside("resource", Value::str(shown), owner);
                 }
                 let arguments = self.recorded(&request.arguments, call, masking);
                 draft = draft.beside("arguments", arguments, owner).beside(
@@ -68,9 +70,10 @@ impl Engine {
                 draft = draft.with("tool", Value::str(call.tool));
             }
             Err(_) => {
+                let clean = self.redact(call.tool);
                 draft = draft.with("tool", Value::str("")).beside(
                     "tool",
-                    Value::str(cut(call.tool, MAX_TEXT)),
+                    Value::str(cut(clean.as_deref().unwrap_or(call.tool), MAX_TEXT)),
                     owner,
                 );
             }
@@ -107,6 +110,8 @@ impl Engine {
 
     /// Arguments as they are recorded: `[how, …]` by name.
     pub(super) fn recorded(&self, arguments: &Map, call: &Call<'_>, masking: &Masking) -> Value {
+        let clean = self.vault.redactor.veil_map(arguments);
+        let arguments = clean.as_ref().unwrap_or(arguments);
         let mut recorded = Map::new();
         let mut room = 3 * MAX_RECORDED;
         let mut left_out = 0;

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use super::describe::{MAX_RECORDED, MAX_TEXT, cut};
 use super::draws::{needs, used_up};
 use super::masking::{Masking, Recorded};
+use super::vault::{Lease, Lent};
 use super::{Durability, Engine};
 use crate::authorizer::{Governed, Judgement, Standing, authorize, unreadable};
 use crate::canonical::{Map, Value, encode_text};
@@ -96,6 +97,8 @@ pub struct Call<'a> {
     pub parent: Option<EntryId>,
     /// What the tool declares, where it does: policies are held to it before they judge its calls.
     pub declared: Option<&'a Arc<DeclaredTool>>,
+    /// The names of the credentials that it needs.
+    pub credentials: &'a [Box<str>],
 }
 
 /// A judged call.
@@ -113,6 +116,8 @@ pub struct Judged {
     pub cause: Option<StoreError>,
     /// How its arguments are recorded, where a policy masks more of them than the tool does.
     pub masking: Option<Arc<Masking>>,
+    /// What it was lent.
+    pub leases: Vec<Arc<Lease>>,
     owner: Option<Owner>,
     under: Option<Under>,
 }
@@ -180,7 +185,7 @@ impl Engine {
         let salt = self.random.take().map_err(key)?;
         for _ in 0..MAX_ROUNDS {
             let mut approved = None;
-            let once = match (&call.against, call.bound, &call.request) {
+            let mut once = match (&call.against, call.bound, &call.request) {
                 (Some(reason), _, _) => self.unjudged(call, vec![reason.clone()]),
                 (None, None, _) => self.unjudged(call, vec![no_authority()]),
                 (None, Some(bound), Ok(request)) => {
@@ -190,15 +195,17 @@ impl Engine {
                 }
                 (None, Some(_), Err(reasons)) => self.unjudged(call, reasons.clone()),
             };
+            let lent = self.lend(call, &mut once.judgement);
+            self.redact_reasons(&mut once.judgement.decision);
             let draft = Draft::new(id, kind::DECISION, salt);
-            if let Some(judged) = self.append(call, once, approved, draft)? {
+            if let Some(judged) = self.append(call, once, approved, draft, &lent)? {
                 return Ok(judged);
             }
         }
         let reason = Reason::new(code::CONTENDED, "the state kept changing while this was judged");
         let once = self.unjudged(call, vec![reason.fix("try again")]);
         let draft = Draft::new(id, kind::DECISION, salt);
-        let judged = self.append(call, once, None, draft)?;
+        let judged = self.append(call, once, None, draft, &Lent::none())?;
         judged.ok_or(StoreError::Closed)
     }
 
@@ -335,11 +342,16 @@ impl Engine {
         once: Once,
         approved: Option<ApprovalId>,
         draft: Draft,
+        lent: &Lent,
     ) -> Result<Option<Judged>, StoreError> {
         let Once { epoch, judgement, masking } = once;
         let asked = judgement.decision.clone();
         let (judgement, draws) = needs(call, judgement);
         let id = draft.id;
+        let (leases, lease_drafts) = match call.bound {
+            Some(bound) if !lent.is_empty() => self.leased(lent, bound, id)?,
+            _ => (Vec::new(), Vec::new()),
+        };
         let (judged, ticket) = self.recorder.sequence(|slot| {
             if epoch.is_some_and(|epoch| epoch != self.epoch.load(Ordering::Acquire)) {
                 return Ok::<_, StoreError>(None);
@@ -387,6 +399,11 @@ impl Engine {
             }
             let draft = self.describe(call, how, &decision, draft, &owner);
             slot.push(draft, puts);
+            if decision.effect == Effect::Allow {
+                for draft in lease_drafts {
+                    slot.push(draft, Vec::new());
+                }
+            }
             Ok(Some((decision, owner)))
         })?;
         Ok(judged.map(|(decision, owner)| {
@@ -404,8 +421,11 @@ impl Engine {
                 }
                 _ => None,
             };
+            let leases = if decision.effect == Effect::Allow { leases } else { Vec::new() };
+            self.remember_leases(&leases);
             Judged {
                 decision,
+                leases,
                 entry: Some(id),
                 upto: ticket.upto,
                 must_wait: waits,
@@ -505,10 +525,13 @@ impl Engine {
         if self.authority_ended(judged).is_some() {
             draft = draft.with("authority_ended", Value::Bool(true));
         }
+        draft = draft.with_some("leases", self.end_leases(judged));
         draft = match outcome {
             Outcome::Returned(result) => {
                 let (item, word) = match result {
                     Ok(value) => {
+                        let clean = self.redact_value(value);
+                        let value = clean.as_ref().unwrap_or(value);
                         if size_of(value) > MAX_RECORDED {
                             let size = i64::try_from(value.encode().len()).unwrap_or(i64::MAX);
                             let size = Value::int(size);
@@ -525,10 +548,14 @@ impl Engine {
                     owner,
                 )
             }
-            Outcome::Raised(word, text) => draft
-                .with("status", Part::Word("raised"))
-                .with("type", Value::str(cut(word, 256)))
-                .beside("error", Value::str(cut(text, MAX_TEXT)), owner),
+            Outcome::Raised(word, text) => {
+                let clean = self.redact(text);
+                let text = clean.as_ref().unwrap_or(text);
+                draft
+                    .with("status", Part::Word("raised"))
+                    .with("type", Value::str(cut(word, 256)))
+                    .beside("error", Value::str(cut(text, MAX_TEXT)), owner)
+            }
         };
         let ((), ticket) = self.recorder.sequence(|slot: &mut Slot<'_>| {
             slot.push(draft, Vec::new());
@@ -554,6 +581,7 @@ fn unrecorded(error: &StoreError) -> Judged {
         must_wait: false,
         cause: Some(error.clone()),
         masking: None,
+        leases: Vec::new(),
         owner: None,
         under: None,
     }

@@ -23,6 +23,8 @@ mod receipt;
 mod review;
 mod serve;
 mod story;
+mod vault;
+mod vault_review;
 mod verbs;
 mod words;
 mod wrapping;
@@ -42,6 +44,7 @@ pub use receipt::{About, Receipt};
 pub use review::{Finding, Review, Severity, Spans, Used};
 pub use serve::Verbs;
 pub use story::{Hop, Story};
+pub use vault::{Lease, MAX_LEASES, Withheld};
 pub use verbs::{
     Delegation, Departure, NewAccess, NewGrant, Revoked, Task, TaskChoice, ToldApproval,
 };
@@ -136,6 +139,9 @@ pub enum EngineError {
     /// A value that cannot be accepted.
     #[error("{0}")]
     Invalid(String),
+    /// A secret that is withheld.
+    #[error(transparent)]
+    Withheld(#[from] Withheld),
     /// The clock was set back too far for anything to be trusted.
     #[error(
         "the clock is more than 60 s behind the highest time seen; set it right, nothing is granted until then"
@@ -200,6 +206,7 @@ pub struct Engine {
     running: Mutex<HashSet<Digest>>,
     /// How many handles and claims were made since the opening.
     swept: AtomicU64,
+    vault: vault::Vault,
     thread: Mutex<Option<JoinHandle<()>>>,
     serving: Mutex<Option<serve::Serving>>,
     closed: AtomicBool,
@@ -301,6 +308,7 @@ impl Engine {
         // the last of them.
         let closed =
             if join || self.store.remote().is_none() { self.store.close() } else { Ok(()) };
+        self.vault.close();
         last?;
         Ok(closed?)
     }

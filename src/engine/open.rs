@@ -303,6 +303,7 @@ impl Engine {
             random: RandomPool::default(),
             running: Mutex::default(),
             swept: AtomicU64::default(),
+            vault: super::vault::Vault::default(),
             thread: Mutex::new(Some(thread)),
             serving: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -311,6 +312,7 @@ impl Engine {
             pid: std::process::id(),
         });
         engine.reopen_approvals()?;
+        engine.open_vault()?;
         tracing::info!(authority = %engine.authority_id, fresh, "opened");
         Ok(engine)
     }

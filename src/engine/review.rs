@@ -145,6 +145,7 @@ struct Scan {
     size: u64,
     grants: HashMap<Digest, Seen>,
     agents: HashMap<AgentId, Tally>,
+    leased: super::vault_review::Leased,
 }
 
 impl Scan {
@@ -153,6 +154,7 @@ impl Scan {
         match leaf.kind() {
             kind::GRANT => self.grant(leaf),
             kind::DECISION => self.decision(leaf, recent),
+            kind::LEASE => self.leased.read(leaf),
             _ => {}
         }
     }
@@ -233,6 +235,7 @@ impl Engine {
             });
         }
         drop(state);
+        self.look_at_vault(&scan.leased, now, spans, &mut findings);
         findings.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.code.cmp(b.code)));
         Ok(Review { at: now, size: scan.size, agents, findings })
     }

@@ -215,10 +215,10 @@ pub(super) struct Offboarding {
     text: String,
 }
 
-/// One agent or grant of a departure.
+/// One agent, grant or lease of a departure.
 #[pyclass(frozen, get_all, module = "answerable", name = "OffboardingItem")]
 pub(super) struct OffboardingItem {
-    /// `agent` or `grant`.
+    /// `agent`, `grant` or `lease`.
     kind: String,
     /// Its id.
     id: String,
@@ -291,6 +291,12 @@ impl Offboarding {
     #[getter]
     fn grants(&self) -> u64 {
         self.inner.grants
+    }
+
+    /// How many leases of credentials ran.
+    #[getter]
+    fn leases(&self) -> u64 {
+        self.inner.leases
     }
 
     /// Each of them.

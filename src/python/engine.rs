@@ -19,6 +19,7 @@ use super::policy::{self, Policies};
 use super::review::Review;
 use super::trail::Trail;
 use super::values::{Decision, limits_of, scope_of};
+use super::vault::Vault;
 use super::{convert, enter, errors};
 use crate::clock::Source;
 use crate::engine::{
@@ -199,6 +200,12 @@ impl Engine {
     /// Copies the live store into a new folder; answers how many records it has.
     fn backup(&self, py: Python<'_>, path: FilePath) -> PyResult<u64> {
         enter(py, || self.core.backup(&path.0))
+    }
+
+    /// The vault, without the providers that only Python knows.
+    #[getter]
+    fn _vault(&self) -> Vault {
+        Vault(self.core.clone())
     }
 
     /// Makes a root grant for a human.

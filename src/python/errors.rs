@@ -68,12 +68,18 @@ pub(super) fn engine(py: Python<'_>, error: &EngineError) -> PyErr {
             let (message, hint) = split(message);
             invalid(py, message, hint)
         }
+        EngineError::Withheld(error) => withheld(py, error),
         EngineError::ClockBehind => {
             let text = error.to_string();
             let (message, hint) = split(&text);
             make(py, "IllegalTransition", message, "clock_behind", hint, &[])
         }
     }
+}
+
+pub(super) fn withheld(py: Python<'_>, error: &crate::engine::Withheld) -> PyErr {
+    let (message, hint) = split(&error.message);
+    make(py, "VaultError", message, error.code, hint, &[])
 }
 
 fn corrupted(py: Python<'_>, message: &str) -> PyErr {
@@ -117,7 +123,10 @@ pub(super) fn grant(py: Python<'_>, error: &InvalidGrant) -> PyErr {
 pub(super) fn registry(py: Python<'_>, error: &RegistryError) -> PyErr {
     match error {
         RegistryError::NotFound { kind, .. } => {
-            let hint = format!("list what there is with engine.{kind}s.list()");
+            let hint = match *kind {
+                "credential" => "list what there is with engine.vault.list()".to_owned(),
+                kind => format!("list what there is with engine.{kind}s.list()"),
+            };
             make(py, "NotFound", &error.to_string(), "not_found", &hint, &[])
         }
         RegistryError::Invalid(message) => {

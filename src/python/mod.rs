@@ -16,6 +16,7 @@ mod serving;
 mod story;
 mod trail;
 mod values;
+mod vault;
 mod verify;
 mod witness;
 
@@ -61,6 +62,8 @@ mod _core {
         at_most, between, calls, contains, each, email_at, ends_with, equals, host_in, in_network,
         length, matches, one_of, present, rate, same_as, starts_with, subset_of, total, under,
     };
+    #[pymodule_export]
+    use super::vault::{CredentialFacts, Lease, Vault};
     #[pymodule_export]
     use super::verify::{Checkpoint, Fault, Report, verify};
     #[pymodule_export]

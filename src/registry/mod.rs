@@ -6,6 +6,7 @@
 
 mod agents;
 mod approvals;
+mod credentials;
 mod grants;
 mod halts;
 mod humans;
@@ -20,6 +21,9 @@ pub use agents::{Agent, NewAgent, Note, Rotation, secret_key};
 pub use approvals::{
     Answer, Approval, MAX_OPEN, MAX_OPEN_PER_GRANT, Open, Purpose, Stage, answered_key, asked_key,
     closed_approval, closed_approvals,
+};
+pub use credentials::{
+    Credential, Held, NewCredential, Source, Version, open_secret, secret_at, vault_owner,
 };
 pub use grants::{child_key, children, grant_entry, grant_id_key, grant_index_key};
 pub use halts::{Halt, Halted};
@@ -117,6 +121,7 @@ pub struct State {
     cut_agents: HashMap<AgentId, i64>,
     cut_humans: HashMap<HumanId, i64>,
     halts: halts::Halts,
+    credentials: credentials::Credentials,
     ended_tasks: HashSet<TaskId>,
     approvals: approvals::Approvals,
     policies: Policies,
@@ -136,6 +141,7 @@ impl State {
         halts::load(&mut state, store, sealer)?;
         tasks::load(&mut state, store)?;
         approvals::load(&mut state, store)?;
+        credentials::load(&mut state, store)?;
         Ok(state)
     }
 

@@ -24,11 +24,11 @@ const MAX_PROOF_BYTES: usize = 64 * 1024 * 1024;
 /// One thing that ended when a human left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// `agent` or `grant`.
+    /// `agent`, `grant` or `lease`.
     pub kind: String,
-    /// The agent's or grant's id.
+    /// The agent's or grant's id; a lease's entry.
     pub id: String,
-    /// What became of it: `suspended`, `transferred`, `suspended before`, `revoked`.
+    /// What became of it: `suspended`, `transferred`, `suspended before`, `revoked`, `ended`.
     pub action: String,
     /// The entry that says so; a grant's own entry, which the revocation ends.
     pub entry: String,
@@ -74,6 +74,8 @@ pub struct Offboarding {
     pub agents: u64,
     /// How many grants that still stood.
     pub grants: u64,
+    /// How many leases of credentials that ran.
+    pub leases: u64,
     /// Each of them.
     pub items: Vec<Item>,
 }
@@ -101,7 +103,14 @@ struct Statement {
     revocation: String,
     agents: u64,
     grants: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    leases: u64,
     items: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // The form that serde calls.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Item {
@@ -143,6 +152,18 @@ impl Item {
             action: "revoked".to_owned(),
             entry: entry.to_owned(),
             digest: Some(HEXLOWER.encode(digest)),
+        }
+    }
+
+    /// A credential's lease that ran when its human left; `decision` allowed its call.
+    #[must_use]
+    pub fn lease(lease: &EntryId, decision: &EntryId) -> Self {
+        Self {
+            kind: "lease".to_owned(),
+            id: lease.to_string(),
+            action: "ended".to_owned(),
+            entry: decision.to_string(),
+            digest: None,
         }
     }
 }
@@ -236,14 +257,16 @@ impl State {
 }
 
 impl Left {
-    /// Signs the proof of a departure; `grants` are those that still stood.
+    /// Signs the proof of a departure; `others` are the grants that still stood and the leases
+    /// that ran.
     ///
     /// # Errors
     /// `Key` if signing fails.
-    pub fn prove(&self, grants: Vec<Item>, signer: &Signer) -> Result<Proof, RegistryError> {
+    pub fn prove(&self, others: Vec<Item>, signer: &Signer) -> Result<Proof, RegistryError> {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        let (agents, standing) = (count(self.agents.len()), count(grants.len()));
-        let items: Vec<Value> = self.agents.iter().chain(&grants).map(Item::value).collect();
+        let of = |kind: &str| count(others.iter().filter(|item| item.kind == kind).count());
+        let (agents, standing, leases) = (count(self.agents.len()), of("grant"), of("lease"));
+        let items: Vec<Value> = self.agents.iter().chain(&others).map(Item::value).collect();
         let items = Value::List(items);
         let statement = Statement {
             v: 1,
@@ -255,6 +278,7 @@ impl Left {
             revocation: self.revocation.to_string(),
             agents,
             grants: standing,
+            leases,
             items: items_digest(&items),
         };
         let statement = signer.sign("offboarding", &statement)?;
@@ -324,8 +348,9 @@ pub fn verify_offboarding(text: &str, authority: &PublicKey) -> Result<Offboardi
         list.as_list().unwrap_or_default().iter().map(Item::read).collect();
     let items = items.ok_or("an item is not of the form")?;
     let of = |kind: &str| items.iter().filter(|item| item.kind == kind).count() as u64;
-    if (of("agent"), of("grant")) != (statement.agents, statement.grants)
-        || of("agent") + of("grant") != items.len() as u64
+    let counted = (of("agent"), of("grant"), of("lease"));
+    if counted != (statement.agents, statement.grants, statement.leases)
+        || counted.0 + counted.1 + counted.2 != items.len() as u64
     {
         return Err("its items are not as many as were signed".to_owned());
     }
@@ -338,6 +363,7 @@ pub fn verify_offboarding(text: &str, authority: &PublicKey) -> Result<Offboardi
         revocation: statement.revocation,
         agents: statement.agents,
         grants: statement.grants,
+        leases: statement.leases,
         items,
     })
 }

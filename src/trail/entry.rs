@@ -44,6 +44,10 @@ pub mod kind {
     pub const ERASURE: &str = "erasure";
     /// An older state of the store was taken up on purpose.
     pub const RESTORE: &str = "restore";
+    /// A credential was put, rotated or removed.
+    pub const CREDENTIAL: &str = "credential";
+    /// A credential was leased to an allowed call.
+    pub const LEASE: &str = "lease";
 }
 
 /// A value beside a leaf.

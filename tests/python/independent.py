@@ -596,7 +596,7 @@ class Note:
 # Section 8.
 
 KINDS = (
-    "decision outcome grant identity task key revocation halt policy approval lease review erasure restore"
+    "decision outcome grant identity task key revocation halt policy approval lease review erasure restore credential"
 ).split()
 
 

@@ -96,6 +96,7 @@ def make(path: Path) -> Shop:
         asked = engine.request_access(
             grant, scope=ans.allow("mail.send"), reason=HOSTILE_SENTENCE, ttl="1h"
         )
+        engine.vault.put("bank-api", "a secret of the shop", for_tools="pay.*", by=alice)
         return Shop(
             path=path,
             grant=grant.id,

@@ -60,6 +60,13 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
         "policy test": ["policy", "test", policies(folder)],
         "policy replay": ["policy", "replay", policies(folder), "--until", "2020-01-01T00:00:00Z"],
         "policy explain": ["policy", "explain", shop.refused],
+        "vault list": ["vault", "list", "--removed"],
+        "vault history": ["vault", "history", "bank-api"],
+        "vault put": [
+            "vault", "put", "mail-api", "--for-tools", "mail.*", "--from-env", "PATH",
+        ],
+        "vault rotate": ["vault", "rotate", "bank-api", "--from-env", "PATH"],
+        "vault remove": ["vault", "remove", "bank-api", "--reason", HOSTILE_SENTENCE],
         "trail show": ["trail", "show", "--all"],
         "trail story": ["trail", "story", shop.raised],
         "trail explain": ["trail", "explain", shop.refused],

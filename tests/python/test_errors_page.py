@@ -112,6 +112,9 @@ def test_every_code_of_the_binding_and_of_python_is_told() -> None:
             code = arguments[3] if len(arguments) > 3 else ""
             literal |= set(re.findall(r'^"(\w+)"$', code))
     assert {"not_found", "clock_behind", "key"} <= literal, "the reader sees nothing"
+    for text in SOURCES:
+        literal |= set(re.findall(r'\bWithheld \{\s*code: "(\w+)"', text))
+    assert "lease_ended" in literal, "the reader sees nothing"
     for file in (ROOT / "python").rglob("*.py"):
         literal |= set(re.findall(r'\bcode="(\w+)"', file.read_text("utf-8")))
     # One that is a reason too is told again where an error has it.

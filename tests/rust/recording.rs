@@ -16,3 +16,5 @@ mod forgeries;
 mod limits;
 #[path = "recording/revocations.rs"]
 mod revocations;
+#[path = "recording/vault.rs"]
+mod vault;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from typing import TYPE_CHECKING, NoReturn
 
 from answerable.cli.run import COMMANDS, UsageError
@@ -21,8 +22,23 @@ GROUPS = {
     "approvals": "what agents ask, and a human's answers",
     "policy": "the organisation's rules beside the grants",
     "witness": "an outside co-signer of checkpoints",
+    "vault": "the credentials that tools use",
     "trail": "the record: show, tell, verify, export",
 }
+
+# What declares commands, in the order of the help; each imports what it needs only when one runs.
+MODULES = (
+    "about",
+    "demo",
+    "people",
+    "approvals",
+    "policy",
+    "vault",
+    "trail",
+    "evidence",
+    "doctor",
+    "completion",
+)
 
 EPILOG = """\
 exit codes: 0 done; 1 something wrong was found; 2 the command line; 3 the store; docs/cli.md has
@@ -48,9 +64,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def build() -> Parser:
     """The whole parser."""
-    # Declares the commands; each module imports what it needs only when a command runs.
-    from answerable.cli import about, demo, people, approvals, policy  # noqa: F401, I001
-    from answerable.cli import trail, evidence, doctor, completion  # noqa: F401
+    for module in MODULES:
+        importlib.import_module(f"answerable.cli.{module}")
 
     parser = Parser(
         prog="answerable",

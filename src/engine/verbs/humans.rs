@@ -89,14 +89,20 @@ impl Engine {
         by: Option<HumanId>,
     ) -> Result<Departure, EngineError> {
         let by = self.who(by)?;
+        // Before anything is transferred: who owns the agents decides whose leases they are.
+        let mut leases = Vec::new();
         let left = self.transition(|state, at, sealer| {
             let note = Note { by, reason: Some(reason) };
+            leases = self.leases_of(state, &human);
             state.offboard(human, successor, at, note, sealer, &self.signer())
         })?;
-        let grants = self.standing_grants(&left)?;
-        let proof = left.prove(grants.clone(), &self.signer())?;
+        let mut others = self.standing_grants(&left)?;
+        // With a successor an agent's lease for another human goes on: only what ended is proved.
+        leases.retain(|lease| lease.is_for(&left.human) || left.successor.is_none());
+        others.extend(leases.iter().map(|lease| Item::lease(&lease.entry, &lease.decision)));
+        let proof = left.prove(others.clone(), &self.signer())?;
         self.transition(|state, _, _| Ok(((), vec![state.proved(&left, &proof)?])))?;
-        let items = left.agents.iter().cloned().chain(grants).collect();
+        let items = left.agents.iter().cloned().chain(others).collect();
         Ok(Departure { left, items, proof })
     }
 
@@ -133,7 +139,7 @@ impl Engine {
 pub struct Departure {
     /// When, by whom, under which entries.
     pub left: Left,
-    /// Every agent and grant.
+    /// Every agent, grant and lease.
     pub items: Vec<Item>,
     /// The proof.
     pub proof: Proof,

@@ -10,6 +10,7 @@ use super::super::approvals::Approval;
 use super::super::convert::{Budget, snapshot, type_name};
 use super::super::errors;
 use super::super::values::Decision;
+use super::super::vault::{Lease, Vault};
 use crate::canonical::Value;
 use crate::clock::Stopwatch;
 use crate::decision::{Effect, Reason, code};
@@ -78,6 +79,42 @@ impl Call {
         let upto = upto.unwrap_or(self.judged.upto);
         let waited = py.detach(|| self.core.wait(upto));
         waited.err().map(|error| errors::store(py, &error).into_value(py).into_any())
+    }
+
+    /// What the call was lent.
+    #[getter]
+    fn leases(slf: &Bound<'_, Self>) -> Vec<Lease> {
+        let call = slf.get();
+        let (core, judged) = (&call.core, &call.judged);
+        judged.leases.iter().map(|lease| Lease::new(core, judged, lease.clone())).collect()
+    }
+
+    /// Whether a provider has to make a secret for it.
+    #[getter]
+    fn provided(&self) -> bool {
+        self.judged.leases.iter().any(|lease| lease.provider.is_some())
+    }
+
+    /// The vault that its credentials are of.
+    #[getter]
+    fn vault(&self) -> Vault {
+        Vault(self.core.clone())
+    }
+
+    /// The denial of a call whose credential's provider gave no secret.
+    fn unlent(&self, py: Python<'_>, message: &str, fix: &str) -> Py<PyAny> {
+        let clean = self.core.redact(message);
+        let message = clean.as_deref().unwrap_or(message);
+        let reason = Reason::new(code::CREDENTIAL_UNAVAILABLE, message).fix(fix);
+        let decision = crate::decision::Decision::deny(vec![reason]);
+        let entry = self.judged.entry.map(|entry| entry.to_string());
+        denied_for(py, &self.tool, &decision, entry).into_value(py).into_any()
+    }
+
+    /// The tool's name.
+    #[getter]
+    fn tool(&self) -> &str {
+        &self.tool
     }
 
     /// Raises the denial that a pending call turned out to be, if it is one.
@@ -159,7 +196,7 @@ impl Call {
     }
 
     /// The decision's entry.
-    pub(super) fn id(&self) -> Option<EntryId> {
+    pub(in crate::python) fn id(&self) -> Option<EntryId> {
         self.judged.entry
     }
 
@@ -188,6 +225,13 @@ impl Call {
             }
             upto => Ok(upto),
         }
+    }
+}
+
+impl Drop for Call {
+    /// What was lent does not outlive the call, also where it never ran.
+    fn drop(&mut self) {
+        self.core.end_leases(&self.judged);
     }
 }
 

@@ -49,13 +49,14 @@ pub(in crate::python) struct Tool {
     wait: Option<i64>,
     /// What it declares to whoever writes policies; `None` where nobody said.
     pub(in crate::python) declared: Option<Arc<DeclaredTool>>,
+    credentials: Vec<Box<str>>,
 }
 
 #[pymethods]
 impl Tool {
     /// `parameters` are `(name, kind, has_default, default)` with `inspect`'s kinds, from 0 to 4.
     #[new]
-    #[pyo3(signature = (name, *, resource=None, parameters=Vec::new(), declares=None, record=None, pass_through=Vec::new(), engine=None, dangerous=false, strict=true, wait=None))]
+    #[pyo3(signature = (name, *, resource=None, parameters=Vec::new(), declares=None, record=None, pass_through=Vec::new(), engine=None, dangerous=false, credentials=Vec::new(), strict=true, wait=None))]
     #[allow(clippy::too_many_arguments)] // Each is one fact of the declaration.
     fn new(
         py: Python<'_>,
@@ -67,10 +68,17 @@ impl Tool {
         pass_through: Vec<String>,
         engine: Option<&engine::Engine>,
         dangerous: bool,
+        credentials: Vec<String>,
         strict: bool,
         wait: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let wrong = |message: &str| errors::invalid(py, message, "");
+        for name in &credentials {
+            crate::vault::check_name(name).map_err(|error| wrong(&error.to_string()))?;
+        }
+        if credentials.len() > core::MAX_LEASES {
+            return Err(wrong("a tool uses at most 8 credentials"));
+        }
         let name = &*text_of(name, "a tool's name")?;
         let resource = resource.map(|given| text_of(given, "a resource template")).transpose()?;
         let tool_name = match ToolName::parse(name) {
@@ -143,6 +151,7 @@ impl Tool {
             dangerous,
             wait: engine::above_zero(py, "wait", wait)?,
             declared,
+            credentials: credentials.into_iter().map(String::into_boxed_str).collect(),
         })
     }
 
@@ -161,6 +170,12 @@ impl Tool {
     fn patience(&self, approval: &Approval) -> Option<f64> {
         let wait = self.wait.or_else(|| approval.core().approval_wait());
         wait.map(|wait| wait as f64 / 1e6)
+    }
+
+    /// The credentials that a call of it is lent.
+    #[getter]
+    fn credentials(&self) -> Vec<String> {
+        self.credentials.iter().map(|name| name.to_string()).collect()
     }
 
     /// Judges a call and records the decision. Answers the call and the arguments to pass on:
@@ -209,6 +224,7 @@ impl Tool {
             against: reason,
             parent: parent.and_then(Call::id),
             declared: self.declared.as_ref(),
+            credentials: &self.credentials,
         };
         let mut judged = core.judge(&call);
         if wait && judged.must_wait {

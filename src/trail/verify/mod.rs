@@ -34,7 +34,7 @@ use order::{Order, Step};
 use tree::Hash;
 
 /// The kinds of entries that this verifier knows; others are hashed and counted.
-pub const KINDS: [&str; 14] = [
+pub const KINDS: [&str; 15] = [
     "decision",
     "outcome",
     "grant",
@@ -49,6 +49,7 @@ pub const KINDS: [&str; 14] = [
     "review",
     "erasure",
     "restore",
+    "credential",
 ];
 
 /// The most kinds that are counted one by one.
