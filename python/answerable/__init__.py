@@ -75,8 +75,8 @@ from answerable.errors import (
 )
 from answerable.explain import Explanation
 from answerable.guard import tool
-from answerable.receipts import VerifiedReceipt, verify_receipt
 from answerable.leasing import Credential, credential
+from answerable.receipts import VerifiedReceipt, verify_receipt
 from answerable.vault import LeaseRequest, Minted, Vault
 
 __version__ = _core.__version__

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from answerable import _core
 from answerable.context import _authority, _call, in_force
 from answerable.errors import InvalidInput
-from answerable.signature import declaration
 from answerable.leasing import Credential, Lent, leasing
 from answerable.leasing import credential as lent_credential
+from answerable.signature import declaration
 from answerable.vault import Vault
 from answerable.wrappers import begin, begin_async, finish_async, wrapped
 

@@ -104,8 +104,9 @@ class TokenExchange:
     def _basic(self) -> dict[str, str]:
         import base64
 
-        # RFC 6749, section 2.3.1: both halves are form-encoded first.
-        name, secret = (urllib.parse.quote_plus(_text(part)) for part in self._client)
+        # RFC 6749, section 2.3.1: both halves are form-encoded first; a space as `%20`, which every
+        # decoder reads.
+        name, secret = (urllib.parse.quote(_text(part), safe="") for part in self._client)
         both = base64.b64encode(f"{name}:{secret}".encode()).decode()
         return {"Authorization": f"Basic {both}"}
 
