@@ -55,6 +55,25 @@ def governed(engine: ans.Engine) -> tuple[ans.Grant, Callable[[str, int], str]]:
     return grant, ans.tool("pay.transfer", resource="account/{account}", engine=engine)(transfer)
 
 
+def leasing(engine: ans.Engine) -> tuple[ans.Grant, Callable[[int], int], Callable[[int], int]]:
+    """The same tool with and without a credential, which it reveals."""
+    engine.vault.put("bank-api", "sk-live-0123456789", for_tools="vault.*", by="alice@example.com")
+
+    def with_one(amount: int) -> int:
+        return len(ans.credential("bank-api").reveal()) + amount
+
+    def without(amount: int) -> int:
+        return len("sk-live-0123456789") + amount
+
+    agent = engine.agents.issue(
+        "teller", owner="alice@example.com", purpose="bench", ceiling=ans.allow("vault.*"), ttl="8h"
+    )
+    scope = ans.allow("vault.*")
+    grant = engine.grant("alice@example.com", agent, task="Measure", ttl="4h", scope=scope)
+    leased = ans.tool("vault.leased", credential="bank-api", engine=engine)(with_one)
+    return grant, leased, ans.tool("vault.bare", engine=engine)(without)
+
+
 def show(rows: dict[str, list[float]], base: str) -> None:
     least = statistics.median(rows[base])
     print(f"{'':44}{'median µs':>10}{'least':>9}{'most':>9}{'ratio':>9}")
@@ -77,6 +96,9 @@ def main() -> None:
         before = ans.open(Path(folder) / "before")
         grant, tool = governed(relaxed)
         grant_before, tool_before = governed(before)
+        lending = ans.open(Path(folder) / "lending", durability="relaxed", flush_ms=200)
+        governed(lending)
+        grant_lease, leased, bare = leasing(lending)
         pause = 0.0 if rounds < 5 else 0.3
         for _ in range(rounds):
             note("plain function", per_call(lambda: transfer("travel-1", 80), burst))
@@ -97,6 +119,12 @@ def main() -> None:
                     grant=grant,
                 )
                 note("engine.check, nothing recorded", per_call(check, burst))
+            with lending.acting(grant_lease):
+                lending.trail.checkpoint()
+                note("allowed, relaxed, no lease", per_call(lambda: bare(1), burst))
+                time.sleep(pause)
+                note("the same with a lease, revealed", per_call(lambda: leased(1), burst))
+                time.sleep(pause)
             with before.acting(grant_before):
                 call = functools.partial(tool_before, "travel-1", 80)
                 note("allowed, before: on disk first", per_call(call, durable))
@@ -114,6 +142,7 @@ def main() -> None:
             with before.acting(wide):
                 note("allowed, before, gathered coroutines", asyncio.run(many()))
         relaxed.close()
+        lending.close()
         before.close()
     show(rows, "plain function")
 

@@ -37,8 +37,9 @@ pub(super) fn declare(py: Python<'_>, tool: &Tool) -> PyResult<()> {
         }
     };
     for engine in engines {
-        // One that cannot write allows nothing: its calls say so.
-        if engine.check().is_ok() {
+        // One that cannot write allows nothing, and one that only reads judges nothing here: their
+        // calls say so.
+        if engine.check().is_ok() && engine.holder().is_none() {
             enter(py, || engine.declare(std::slice::from_ref(&declared)))?;
         }
     }
