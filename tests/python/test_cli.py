@@ -78,6 +78,10 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
         "trail receipt": ["trail", "receipt", shop.raised, "--html", str(folder / f"r{BIDI}")],
         "backup": ["backup", str(folder / f"b{BIDI}")],
         "trail publish": ["trail", "publish", "--folder", str(folder / f"p{BIDI}")],
+        "trail send": [
+            "trail", "send", "--file", str(folder / f"s{BIDI}"), "--shape", "ocsf",
+            "--state", str(folder / f"at{BIDI}"),
+        ],
         "witness init": ["witness", "init", str(folder / f"w{BIDI}"), "--name", "w.example/1"],
         "witness trust": ["witness", "trust", str(folder / "witness"), LOG],
         "witness list": ["witness", "list", str(folder / "witness")],

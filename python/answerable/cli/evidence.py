@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from answerable.cli.run import BY, REASON, Argument, UsageError, command
 from answerable.cli.trail import entry_of
@@ -128,6 +128,44 @@ def publish(run: Run) -> None:
         raise UsageError("name where: --file, --folder, --url, --git or --witness")
     size = anchors.Publisher(run.engine, places, every=None).publish()
     run.done(f"a checkpoint over {size} entries is in {len(places)} places", {"size": size})
+
+
+@command(
+    "trail send",
+    Argument("--otlp", metavar="URL", help="a collector of OpenTelemetry, such as localhost:4318"),
+    Argument("--file", metavar="FILE", help="a file that lines are appended to"),
+    Argument("--folder", metavar="FOLDER", help="a folder with a file for each batch"),
+    Argument("--shape", choices=["jsonl", "ocsf", "cloudevents"], default="jsonl", help="of lines"),
+    Argument(
+        "--state", required=True, metavar="FILE", help="where the place is kept, of this sink"
+    ),
+)
+def send(run: Run) -> None:
+    """Send what came since the last time to a sink, and keep the place."""
+    from answerable.net import exporters
+
+    args = run.args
+    given = [name for name in ("otlp", "file", "folder") if getattr(args, name) is not None]
+    if len(given) != 1:
+        raise UsageError("name where: --otlp, --file or --folder, one of them")
+    shapes = {
+        "jsonl": exporters.as_jsonl,
+        "ocsf": exporters.as_ocsf,
+        "cloudevents": exporters.as_cloud_events,
+    }
+    sink: Any
+    if args.otlp is not None:
+        sink = exporters.otlp(args.otlp)
+    elif args.file is not None:
+        sink = exporters.to_file(args.file, shapes[args.shape]())
+    else:
+        sink = exporters.to_folder(args.folder, shapes[args.shape]())
+    exporter = exporters.Exporter(run.engine, sink, state=args.state, start=False)
+    sent = exporter.run()
+    run.done(
+        f"{sent} entries sent, {exporter.position} in all",
+        {"sent": sent, "position": exporter.position},
+    )
 
 
 @command(

@@ -1,0 +1,182 @@
+"""Decisions follow from what they cite: forgeries by one who holds the keys and edits the record.
+
+Each export is edited, its hashes made anew; the tree then differs from its checkpoints, as it must,
+and beside that the verifier has to say what no longer follows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import independent
+import pytest
+
+import answerable as ans
+
+Lines = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Lines]:
+    """An export with a delegated call that was made, then what ends things."""
+    folder = tmp_path_factory.mktemp("following")
+    with ans.open(folder / "governance") as engine:
+        alice = engine.humans.register("alice@example.com")
+        bob = engine.humans.register("bob@example.com")
+        pay = [ans.allow("pay.*")]
+        issue = engine.agents.issue
+        planner = issue("planner", owner=alice, purpose="plans", ceiling=pay, ttl="8h")
+        booker = issue("booker", owner=bob, purpose="books", ceiling=pay, ttl="8h")
+        scope = [ans.allow("pay.transfer", where={"amount": ans.at_most(500)})]
+        grant = engine.grant(alice, planner, task="Pay", scope=scope, ttl="1h", max_depth=1)
+        child = grant.delegate(booker, scope=scope)
+        with engine.acting(child), ans.guard.governed("pay.transfer", {"amount": 80}):
+            pass
+        engine.halt(tool="pay.*", reason="r")
+        engine.unhalt(tool="pay.*", reason="r")
+        engine.agents.suspend(booker, reason="r")
+        engine.tasks.end(grant.task, reason="r")
+        engine.revoke(child, reason="r")
+        engine.humans.offboard(bob, reason="r")
+        engine.trail.export(folder / "trail.jsonl")
+        authority = engine.authority
+    text = (folder / "trail.jsonl").read_text("utf-8")
+    return authority, [json.loads(line) for line in text.splitlines()]
+
+
+def codes(authority: str, lines: Lines, folder: Path) -> list[str]:
+    """The faults of an edited export, its places and hashes made anew."""
+    entries = [line for line in lines if "leaf" in line]
+    for index, entry in enumerate(entries):
+        entry["index"] = index
+        leaf = independent.parse_json(json.dumps(entry["leaf"]))
+        entry["hash"] = independent.b64url_text(independent.leaf_hash(independent.encode(leaf)))
+    lines[0]["size"] = len(entries)
+    path = folder / "edited.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    try:
+        ans.verify(path, authority=authority)
+    except ans.TrailCorrupted as corrupted:
+        return [fault.code for fault in corrupted.faults]
+    return []
+
+
+def find(lines: Lines, kind: str, **want: str) -> dict[str, Any]:
+    for line in lines:
+        leaf = line.get("leaf", {})
+        if leaf.get("kind") == kind and all(leaf.get(k) == v for k, v in want.items()):
+            return line
+    raise AssertionError((kind, want))
+
+
+def before_the_call(lines: Lines, line: dict[str, Any]) -> None:
+    """Moves an entry before the decision, as if it had been recorded then."""
+    lines.remove(line)
+    decision = find(lines, "decision")
+    line["leaf"]["at"] = decision["leaf"]["at"]
+    lines.insert(lines.index(decision), line)
+
+
+def recommit(line: dict[str, Any], field: str, value: Any) -> None:
+    shown = line["values"][field]
+    shown["value"] = value
+    salt = independent.b64url(independent.parse_json(json.dumps(shown["salt"])))
+    encoded = independent.encode(independent.parse_json(json.dumps(value)))
+    digest = independent.b64url_text(independent.commitment(salt, field, encoded))
+    line["leaf"]["commitments"][field] = {"$bytes": digest}
+
+
+def test_what_happened_follows(made: tuple[str, Lines], tmp_path: Path) -> None:
+    authority, lines = made
+    path = tmp_path / "trail.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert ans.verify(path, authority=authority).decisions_followed == 1
+
+
+def leaf(kind: str, **changes: Any) -> Callable[[Lines], None]:
+    return lambda lines: find(lines, kind)["leaf"].update(changes)
+
+
+def moved(kind: str, **want: str) -> Callable[[Lines], None]:
+    return lambda lines: before_the_call(lines, find(lines, kind, **want))
+
+
+def dropped(kind: str, **want: str) -> Callable[[Lines], None]:
+    return lambda lines: lines.remove(find(lines, kind, **want))
+
+
+def expired(lines: Lines) -> None:
+    find(lines, "decision")["leaf"]["at"] = {"$datetime": "2999-01-01T00:00:00.000000Z"}
+
+
+def chain_cut(lines: Lines) -> None:
+    find(lines, "decision")["leaf"]["chain"].pop(0)
+
+
+def chain_turned(lines: Lines) -> None:
+    find(lines, "decision")["leaf"]["chain"].reverse()
+
+
+def chain_gone(lines: Lines) -> None:
+    del find(lines, "decision")["leaf"]["chain"]
+
+
+def beyond(lines: Lines) -> None:
+    recommit(find(lines, "decision"), "arguments", {"amount": ["keep", 900]})
+
+
+def other_agent(lines: Lines) -> None:
+    decision = find(lines, "decision")["leaf"]
+    decision["agent"] = find(lines, "grant")["leaf"]["agent"]
+
+
+def another_revocation(lines: Lines) -> None:
+    find(lines, "revocation", target="grant")["leaf"]["by"] = "hum_" + "a" * 26
+
+
+def unsigned_revocation(lines: Lines) -> None:
+    del find(lines, "revocation", target="grant")["leaf"]["statement"]
+
+
+CASES: dict[str, tuple[Callable[[Lines], None], str]] = {
+    "another human": (leaf("decision", human="hum_" + "a" * 26), "decision_chain"),
+    "another task": (leaf("decision", task="tsk_" + "a" * 26), "decision_chain"),
+    "another agent": (other_agent, "decision_chain"),
+    "a chain without its root": (chain_cut, "decision_chain"),
+    "a chain turned round": (chain_turned, "decision_chain"),
+    "no chain": (chain_gone, "decision_chain"),
+    "a grant that is not there": (dropped("grant"), "decision_chain"),
+    "an agent never issued": (dropped("identity", action="issued"), "decision_without_authority"),
+    "after the grant's end": (expired, "decision_without_authority"),
+    "after a suspension": (moved("identity", action="suspended"), "decision_without_authority"),
+    "after a halt": (moved("halt", action="halted"), "decision_without_authority"),
+    "after the task's end": (moved("task", action="ended"), "decision_without_authority"),
+    "after the revocation": (moved("revocation", target="grant"), "decision_without_authority"),
+    "after the owner left": (moved("identity", action="offboarded"), "decision_without_authority"),
+    "beyond the scope": (beyond, "decision_beyond_scope"),
+    "a revocation by another": (another_revocation, "revocation_invalid"),
+    "a revocation nobody signed": (unsigned_revocation, "revocation_invalid"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_does_not_follow_is_found(name: str, made: tuple[str, Lines], tmp_path: Path) -> None:
+    authority, lines = made
+    edited = json.loads(json.dumps(lines))
+    change, code = CASES[name]
+    change(edited)
+    assert code in codes(authority, edited, tmp_path)
+
+
+def test_an_edit_that_changes_nothing_of_it_is_another_fault(
+    made: tuple[str, Lines], tmp_path: Path
+) -> None:
+    authority, lines = made
+    edited = json.loads(json.dumps(lines))
+    find(edited, "outcome")["leaf"]["duration_us"] = 1
+    assert codes(authority, edited, tmp_path) == ["checkpoint_root_mismatch"] * sum(
+        "checkpoint" in line for line in edited
+    )
