@@ -7,6 +7,7 @@ Check: src/engine/vault.rs:may_lease: the tool is one that it is for
 
 from __future__ import annotations
 
+import pytest
 from attacking import World
 
 import answerable as ans
@@ -23,9 +24,7 @@ def test_a_credential_for_another_tool(world: World) -> None:
         world.ran.append(ans.credential("bank").reveal())
 
     grant = world.grant(scope=[ans.allow("pay.*")])
-    with world.engine.acting(grant):
-        try:
-            borrow()
-        except ans.AccessDenied as denied:
-            assert denied.code == "credential_not_allowed"
+    with world.engine.acting(grant), pytest.raises(ans.AccessDenied) as denied:
+        borrow()
+    assert denied.value.code == "credential_not_allowed"
     assert SECRET not in world.ran
