@@ -48,9 +48,11 @@ __all__ = [
     "Policies",
     "Policy",
     "PolicyAnswer",
+    "PolicyExplanation",
     "PolicyFault",
     "PolicyFinding",
     "PolicySet",
+    "PolicyTold",
     "Reason",
     "Receipt",
     "Replay",
@@ -1429,6 +1431,72 @@ class Policies:
         Raises:
             InvalidPolicy: They were refused.
         """
+
+    def explain(self, entry: Entry | str | int) -> PolicyExplanation:
+        """Says which policies decided a recorded call, which nearly did, and what would allow it.
+
+        The version that judged it is asked again, with what the entry recorded: what was masked
+        stays masked.
+
+        Raises:
+            InvalidInput: There is no such entry.
+        """
+
+@final
+class PolicyExplanation:
+    """What the policies said of a recorded call."""
+
+    @property
+    def version(self) -> str:
+        """The version that judged it; `"none"` if no policies were in force."""
+
+    @property
+    def policies(self) -> list[PolicyTold]:
+        """The policies that decided, erred, or nearly permitted it."""
+
+    @property
+    def changes(self) -> list[str]:
+        """The smallest changes that would have allowed it."""
+
+    @property
+    def unknown(self) -> str | None:
+        """Why not all of it can be told, if so."""
+
+@final
+class PolicyTold:
+    """One policy's part in a decision."""
+
+    @property
+    def id(self) -> str:
+        """Its `@id`."""
+
+    @property
+    def role(self) -> Literal["decided", "erred", "nearly"]:
+        """Its part."""
+
+    @property
+    def effect(self) -> Literal["permit", "forbid"]:
+        """What it does where it holds."""
+
+    @property
+    def source(self) -> str:
+        """The name of its file."""
+
+    @property
+    def line(self) -> int:
+        """Its line there, from 1."""
+
+    @property
+    def reason(self) -> str | None:
+        """The sentence that it has for its caller."""
+
+    @property
+    def scope(self) -> list[str]:
+        """What of its head did not admit the call."""
+
+    @property
+    def parts(self) -> list[tuple[str, int, int, str, dict[str, str]]]:
+        """Text, line, column, outcome and values read, of each part of its condition in order."""
 
 @final
 class PolicySet:

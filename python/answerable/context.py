@@ -126,7 +126,7 @@ class Engine(_core.Engine):
         Raises:
             InvalidInput: There is no such entry, or it records no call.
         """
-        return Explanation.of(self.trail.story(entry))
+        return Explanation.of(self.trail.story(entry), self.policies.explain(entry))
 
     @property
     def attached(self) -> bool:

@@ -29,6 +29,9 @@ class Explanation:
             where nothing is.
         narrowed_by: The name of the agent whose grant decided; None where no hop did.
         fix: The smallest legal change that would help.
+        policies: The policies that decided, erred or nearly permitted it, with the parts of their
+            conditions; empty where no policies were in force.
+        changes: The smallest changes that would have satisfied the policies.
         for_model: A short text that is safe to show a model.
         for_operator: All of it, with every reason and every hop.
     """
@@ -42,12 +45,14 @@ class Explanation:
     fix: str | None
     for_model: str
     for_operator: str
+    policies: tuple[_core.PolicyTold, ...] = ()
+    changes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.for_operator
 
     @classmethod
-    def of(cls, story: _core.Story) -> Explanation:
+    def of(cls, story: _core.Story, policies: _core.PolicyExplanation | None = None) -> Explanation:
         """Explains the decision that a story tells."""
         first = story.reasons[0] if story.reasons else None
         hop = _hop(story, first)
@@ -64,7 +69,9 @@ class Explanation:
             narrowed_by=hop.name if hop else None,
             fix=first.fix if first else None,
             for_model=_for_model(story, first),
-            for_operator=_for_operator(story, allowed),
+            for_operator=_for_operator(story, allowed, policies),
+            policies=tuple(policies.policies) if policies else (),
+            changes=tuple(policies.changes) if policies else (),
         )
 
 
@@ -94,7 +101,9 @@ def _for_model(story: _core.Story, first: _core.Reason | None) -> str:
     return f"{text} (entry {story.entry})"
 
 
-def _for_operator(story: _core.Story, allowed: str | None) -> str:
+def _for_operator(
+    story: _core.Story, allowed: str | None, policies: _core.PolicyExplanation | None
+) -> str:
     lines = [story.headline, _line("asked", _asked(story))]
     if story.effect == "allow":
         for hop in story.via:
@@ -111,8 +120,31 @@ def _for_operator(story: _core.Story, allowed: str | None) -> str:
             lines.append(_line("to fix it", shown(reason.fix, 500)))
     if story.approval is not None:
         lines.append(_line("approval", shown(story.approval, 500)))
+    lines += _policies(policies)
     lines.append(_line("entry", story.entry))
     return "\n".join(lines)
+
+
+def _policies(told: _core.PolicyExplanation | None) -> list[str]:
+    """Each policy with its part, and of its condition what failed, with the values it read."""
+    if told is None or told.version == "none":
+        return []
+    lines = [_line("policies", f"version {told.version[:16]}")]
+    for one in told.policies:
+        place = f"{one.effect} {shown(one.id, 100)} at {shown(one.source, 100)}:{one.line}"
+        lines.append(_line(one.role, place))
+        lines += [_line("", f"  {shown(miss, 300)}") for miss in one.scope]
+        for text, line, column, outcome, values in one.parts:
+            if one.role != "decided" and outcome == "holds":
+                continue
+            read = ", ".join(f"{path} = {shown(value, 80)}" for path, value in values.items())
+            lines.append(_line("", f"  {outcome} {line}:{column} {shown(text, 200)}"))
+            if read:
+                lines.append(_line("", f"    with {shown(read, 400)}"))
+    lines += [_line("to permit", shown(change, 300)) for change in told.changes]
+    if told.unknown:
+        lines.append(_line("unknown", shown(told.unknown, 200)))
+    return lines
 
 
 def _narrowed(story: _core.Story, reason: _core.Reason) -> list[str]:

@@ -23,11 +23,12 @@ from typing import Any, overload
 import pytest
 
 from answerable import _core
+from answerable.cases import run_cases
 from answerable.context import Engine
 from answerable.context import open as open_engine
 from answerable.errors import AccessDenied
 
-__all__ = ["Decisions", "assert_denied", "check_tool_contract"]
+__all__ = ["Decisions", "assert_denied", "assert_policy_cases", "check_tool_contract"]
 
 NOW = "2026-01-01T00:00:00Z"
 """The time at which the clock of `answerable_engine` stands; `engine.set_clock` moves it."""
@@ -80,6 +81,30 @@ def assert_denied(code: str | None = None) -> Iterator[pytest.ExceptionInfo[Acce
         yield caught
     if code is not None:
         assert caught.value.code == code, f"denied for {caught.value.code}: {caught.value}"
+
+
+def assert_policy_cases(policies: str | Path, cases: str | Path | None = None) -> int:
+    """Fails unless every case beside policies comes as it states.
+
+    Args:
+        policies: A folder of policies; its tools are those that the test has imported.
+        cases: A case file or a folder of them; the policies' folder without it.
+
+    Returns:
+        How many cases there were: at least one.
+
+    Raises:
+        InvalidInput: There is no case, or one that cannot be read.
+
+    Example:
+        def test_the_policies():
+            import my_tools  # declares them with @ans.tool
+            assert_policy_cases("policies/")
+    """
+    results = list(run_cases(_core.PolicySet.read(policies), cases or policies))
+    failed = [str(result) for result in results if not result.ok]
+    assert not failed, "\n".join(failed)
+    return len(results)
 
 
 @pytest.fixture

@@ -9,11 +9,17 @@ use std::sync::Arc;
 
 use crate::canonical::Digest;
 use crate::decision::{Reason, code};
-use crate::policy::{Call, Effect, PolicyError, PolicyRef, PolicySet, Subject, Verdict};
+use crate::policy::{
+    Call, Change, Effect, Explanation, PolicyError, PolicyRef, PolicySet, Subject, Verdict,
+};
 use crate::request::{Request, ToolName, shorten};
 
 /// How many policies a decision names of each kind.
 const MAX_NAMED: usize = 64;
+
+/// Above how many policies a denial is not searched for the smallest change that would help: it
+/// takes as long as a hundred denials, and whoever is denied can ask again and again.
+const MAX_EXPLAINED: usize = 2_000;
 
 /// What policies are in force, prepared once for all calls.
 #[derive(Debug)]
@@ -157,6 +163,9 @@ impl Governed {
 #[derive(Debug)]
 pub struct Say<'a> {
     governing: &'a Governing,
+    request: &'a Request,
+    now: i64,
+    approved: bool,
     verdict: Verdict,
 }
 
@@ -165,7 +174,7 @@ impl Governing {
     #[must_use]
     pub fn say<'a>(&'a self, request: &'a Request, now: i64, approved: bool) -> Say<'a> {
         let verdict = self.subject.judge(&self.call(request, now, approved));
-        Say { governing: self, verdict }
+        Say { governing: self, request, now, approved, verdict }
     }
 
     /// A request as the policies see it.
@@ -180,6 +189,18 @@ impl Governing {
             own: None,
             approved,
         }
+    }
+}
+
+/// A change in words that a caller can act on; `None` for one of what is masked.
+fn told_change(change: &Change, masked: &dyn Fn(&str) -> bool) -> Option<String> {
+    let to = shorten(&change.to, 200);
+    match change.path.strip_prefix("context.arguments.") {
+        // What a policy compares a secret with may be the secret.
+        Some(argument) if masked(argument) => None,
+        Some(argument) => Some(format!("give `{argument}`: {to}")),
+        None if change.path == "context.arguments" => None,
+        None => Some(format!("`{}` would have to be {to}", change.path)),
     }
 }
 
@@ -241,31 +262,55 @@ impl Say<'_> {
     pub fn reasons(&self, masked: &dyn Fn(&str) -> bool) -> Vec<Reason> {
         let mut reasons = Vec::new();
         let set = &self.governing.rules.set;
+        if self.verdict.effect() == Effect::Permit {
+            return reasons;
+        }
+        let changes = self.changes(masked);
         for policy in self.verdict.forbids.iter().filter_map(|policy| set.policy(policy)) {
             let text = match policy.annotation("reason") {
                 Some(reason) => format!("{} (policy `{}`)", shorten(reason, 400), policy.id),
                 None => format!("the policy `{}` forbids it", policy.id),
             };
-            let fix = "ask whoever keeps the policies; no grant and no approval lifts a forbid";
+            let usual = "ask whoever keeps the policies; no grant and no approval lifts a forbid";
+            let fix = changes.clone().unwrap_or_else(|| usual.to_owned());
             reasons.push(Reason::new(code::FORBIDDEN, text).fix(fix));
         }
-        reasons.extend(self.errors(Effect::Forbid).map(|error| self.error_reason(error, masked)));
+        reasons.extend(self.errors(Effect::Forbid).map(|error| self.error_reason(error)));
         if self.verdict.permits.is_empty() {
-            reasons.push(self.not_permitted(masked));
-            reasons
-                .extend(self.errors(Effect::Permit).map(|error| self.error_reason(error, masked)));
+            reasons.push(self.not_permitted(changes));
+            reasons.extend(self.errors(Effect::Permit).map(|error| self.error_reason(error)));
         }
         reasons.truncate(MAX_NAMED);
         reasons
     }
 
-    fn not_permitted(&self, _masked: &dyn Fn(&str) -> bool) -> Reason {
-        let text = "no policy permits it";
-        Reason::new(code::NOT_PERMITTED, text).fix("ask whoever keeps the policies for a permit")
+    fn not_permitted(&self, changes: Option<String>) -> Reason {
+        let usual = "ask whoever keeps the policies for a permit";
+        Reason::new(code::NOT_PERMITTED, "no policy permits it")
+            .fix(changes.unwrap_or_else(|| usual.to_owned()))
+    }
+
+    /// Why the verdict is what it is: slow, for denials and explanations.
+    #[must_use]
+    pub fn explanation(&self) -> Explanation {
+        let call = self.governing.call(self.request, self.now, self.approved);
+        self.governing.subject.explain(&call)
+    }
+
+    /// The smallest changes that would have allowed the call, in words; `None` where none is known,
+    /// and where they would tell of what is masked.
+    fn changes(&self, masked: &dyn Fn(&str) -> bool) -> Option<String> {
+        if self.governing.rules.set.policies().len() > MAX_EXPLAINED {
+            return None;
+        }
+        let changes = self.explanation().changes;
+        let all: Option<Vec<String>> =
+            changes.iter().take(4).map(|change| told_change(change, masked)).collect();
+        all.filter(|all| !all.is_empty()).map(|all| all.join(" and "))
     }
 
     /// A policy that could not be evaluated. What the evaluator says of it may hold values.
-    fn error_reason(&self, error: &PolicyError, _masked: &dyn Fn(&str) -> bool) -> Reason {
+    fn error_reason(&self, error: &PolicyError) -> Reason {
         let policy = self.governing.rules.set.policy(error.policy);
         let id = policy.map_or("unknown", |policy| &policy.id);
         let so = match error.effect {

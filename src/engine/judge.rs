@@ -291,7 +291,8 @@ impl Engine {
             }
         };
         let merged = say.as_ref().and_then(|say| masking.and_mask(say.masks()));
-        let masking = merged.as_ref().unwrap_or(masking);
+        let declared = masking;
+        let masking = merged.as_ref().unwrap_or(declared);
         if let Some(field) = request.template.iter().find(|f| masking.how(f) != Recorded::Keep)
             && merged.is_some()
         {
@@ -299,7 +300,7 @@ impl Engine {
                 format!("a policy masks `{field}`, which names the resource, and that is recorded");
             let reason =
                 Reason::new(code::POLICY_ERROR, text).fix("mask no argument of the template");
-            let denied = self.denied_unasked(vec![reason], masking, Some(&request.arguments));
+            let denied = self.denied_unasked(vec![reason], declared, Some(&request.arguments));
             return Once { epoch: Some(epoch), ..denied };
         }
         let masked = |name: &str| masking.hides(name, &request.arguments);

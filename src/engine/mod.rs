@@ -37,7 +37,8 @@ pub use judge::{Bound, Call, Judged, Outcome};
 pub use masking::{Masking, Recorded, Texts, is_secret};
 pub use open::{MasterSource, Options};
 pub use policies::{
-    Answer, Case, CaseHuman, Folder, Loaded, MAX_POLICY_BYTES, PolicyFinding, Replay, Replayed,
+    Answer, Case, CaseHuman, Folder, Loaded, MAX_POLICY_BYTES, Part, PolicyFinding, PolicyStory,
+    PolicyTold, Replay, Replayed,
 };
 pub use read::{Exported, Filter, Names};
 pub use receipt::{About, Receipt};

@@ -350,6 +350,12 @@ impl Recorded {
         Some(Self { request, whole, hidden, lost })
     }
 
+    /// Whether an argument was given and not recorded as it was.
+    pub(super) fn hides(&self, name: &str) -> bool {
+        let first = name.split('.').next().unwrap_or(name);
+        self.hidden.iter().any(|hidden| hidden == first)
+    }
+
     /// The request for policies: what was not recorded is there, as a value that no policy can read.
     pub(super) fn readable(&self) -> Request {
         let mut request = self.request.clone();

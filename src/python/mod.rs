@@ -43,8 +43,8 @@ mod _core {
     use super::people::{Agent, Grant, Human, SecretKey};
     #[pymodule_export]
     use super::policy::{
-        Policies, Policy, PolicyAnswer, PolicyFault, PolicyFinding, PolicySet, Replay,
-        ReplayedDecision, declare,
+        Policies, Policy, PolicyAnswer, PolicyExplanation, PolicyFault, PolicyFinding, PolicySet,
+        PolicyTold, Replay, ReplayedDecision, declare,
     };
     #[pymodule_export]
     use super::receipt::{Receipt, check_receipt};

@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyString};
 use super::convert::{Dict, FilePath, Flag, Text};
 use super::engine::{by_of, opened};
 use super::guard::Tool;
+use super::trail::entry_id;
 use super::values::Reason;
 use super::{convert, enter, errors};
 use crate::canonical::{Map, Value};
@@ -132,6 +133,12 @@ impl Policies {
         Ok(Replay(replay))
     }
 
+    /// Which policies decided a recorded call, which nearly did, and what would have allowed it.
+    fn explain(&self, py: Python<'_>, entry: &Bound<'_, PyAny>) -> PyResult<PolicyExplanation> {
+        let id = entry_id(&self.0, entry)?;
+        Ok(PolicyExplanation(enter(py, || self.0.explain_policies(&id))?))
+    }
+
     fn __repr__(&self) -> String {
         format!("<policies {}>", self.0.policy_version())
     }
@@ -210,7 +217,9 @@ impl PolicySet {
         };
         let mut case = Case {
             tool: ToolName::parse(&tool).map_err(|error| wrong(error.to_string()))?,
+            // Empty text names no resource: a case can so override what its defaults name.
             resource: resource
+                .filter(|text| !text.is_empty())
                 .map(|text| Resource::parse(&text))
                 .transpose()
                 .map_err(|error| wrong(error.to_string()))?,
@@ -471,6 +480,108 @@ impl ReplayedDecision {
     fn __repr__(&self) -> String {
         let tool = shown(&self.0.tool, 80);
         format!("<replayed {tool}: {} → {}>", self.0.before, self.0.after)
+    }
+}
+
+/// What the policies said of a recorded call.
+#[pyclass(frozen, module = "answerable", name = "PolicyExplanation")]
+pub(super) struct PolicyExplanation(core::PolicyStory);
+
+#[pymethods]
+impl PolicyExplanation {
+    /// The version that judged it; `none` if no policies were in force.
+    #[getter]
+    fn version(&self) -> &str {
+        &self.0.version
+    }
+
+    /// The policies that decided, erred, or nearly permitted it.
+    #[getter]
+    fn policies(&self) -> Vec<PolicyTold> {
+        self.0.policies.iter().cloned().map(PolicyTold).collect()
+    }
+
+    /// The smallest changes that would have allowed it.
+    #[getter]
+    fn changes(&self) -> Vec<String> {
+        self.0.changes.clone()
+    }
+
+    /// Why not all of it can be told, if so.
+    #[getter]
+    fn unknown(&self) -> Option<&str> {
+        self.0.unknown.as_deref()
+    }
+
+    fn __repr__(&self) -> String {
+        let told: Vec<String> =
+            self.0.policies.iter().map(|one| format!("{} {}", one.role, one.id)).collect();
+        format!("<policy explanation {}>", shown(&told.join(", "), 300))
+    }
+}
+
+/// One policy's part in a decision.
+#[pyclass(frozen, module = "answerable", name = "PolicyTold")]
+pub(super) struct PolicyTold(core::PolicyTold);
+
+#[pymethods]
+impl PolicyTold {
+    /// Its `@id`.
+    #[getter]
+    fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// `decided`, `erred` or `nearly`.
+    #[getter]
+    fn role(&self) -> &'static str {
+        self.0.role
+    }
+
+    /// `permit` or `forbid`.
+    #[getter]
+    fn effect(&self) -> &'static str {
+        self.0.effect.word()
+    }
+
+    /// The name of its file.
+    #[getter]
+    fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// Its line there, from 1.
+    #[getter]
+    fn line(&self) -> usize {
+        self.0.line
+    }
+
+    /// The sentence that it has for its caller.
+    #[getter]
+    fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
+    }
+
+    /// What of its head did not admit the call.
+    #[getter]
+    fn scope(&self) -> Vec<String> {
+        self.0.scope.clone()
+    }
+
+    /// The parts of its condition that were looked at: text, line, column, outcome (`holds`,
+    /// `fails` or `errs`) and the values read, by path.
+    #[getter]
+    fn parts(&self) -> Vec<(String, usize, usize, &'static str, HashMap<String, String>)> {
+        let parts = self.0.parts.iter();
+        let told = |part: &core::Part| {
+            let values = part.values.iter().cloned().collect();
+            (part.text.clone(), part.line, part.column, part.outcome, values)
+        };
+        parts.map(told).collect()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<policy {} {}>", self.0.role, shown(&self.0.id, 100))
     }
 }
 

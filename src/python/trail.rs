@@ -285,7 +285,7 @@ impl Trail {
 }
 
 /// An entry's id, by value, id or place in the trail.
-fn entry_id(core: &Core, object: &Bound<'_, PyAny>) -> PyResult<String> {
+pub(super) fn entry_id(core: &Core, object: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok(entry) = object.cast::<Entry>() {
         return Ok(entry.get().0.entry.id().to_owned());
     }

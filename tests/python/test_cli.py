@@ -97,11 +97,11 @@ def policies(folder: Path) -> str:
     if folder != Path():
         made.mkdir(exist_ok=True)
         text = (
-            '@id("a") @reason("%s") permit (principal, action, resource)'
+            '@id("a") @advice("ask") @reason("%s") permit (principal, action, resource)'
             " when { context.chain.depth < 9 };"
         )
         (made / f"p{BIDI}.cedar").write_text(text % BIDI, encoding="utf-8")
-        case = f'[[case]]\nname = "n{BIDI}"\ntool = "pay"\neffect = "allow"\n'
+        case = f'[[case]]\nname = "n{BIDI}"\ntool = "pay"\neffect = "ask"\n'
         (made / "cases.toml").write_text(case, encoding="utf-8")
     return str(made)
 

@@ -116,6 +116,43 @@ def test_loaded_policies_decide_with_the_scope(world: World) -> None:
     assert world.last().leaf["policies"] == ["never-above-1000"]
 
 
+def test_an_explanation_names_policies_parts_and_values(world: World) -> None:
+    world.load(PAY)
+    denied = world.denied("a", 5000.0)
+    assert denied.decision.reasons[0].fix == "give `amount`: at most 1000.0"
+    told = world.engine.explain(denied.decision.entry)
+    (policy,) = told.policies
+    assert (policy.id, policy.role, policy.effect) == ("never-above-1000", "decided", "forbid")
+    assert (policy.source, policy.line) == ("policies.cedar", 12)
+    (part,) = policy.parts
+    assert part[:1] + part[3:] == (
+        'context.arguments.amount.greaterThan(decimal("1000.0"))',
+        "holds",
+        {"context.arguments.amount": 'decimal("5000.0000")'},
+    )
+    assert told.changes == ("`context.arguments.amount` would have to be at most 1000.0",)
+    assert "policies.cedar:12" in str(told)
+    assert "policies.cedar" not in told.for_model
+
+
+def test_an_explanation_names_the_permit_that_came_nearest(world: World) -> None:
+    world.load(PAY.split('@id("ask')[0])
+    denied = world.denied("a", 500.0)
+    assert denied.code == "not_permitted"
+    assert denied.decision.reasons[0].fix == "give `amount`: at most 100.0"
+    (policy,) = world.engine.explain(denied.decision.entry).policies
+    assert (policy.id, policy.role) == ("small", "nearly")
+    assert policy.parts[0][3] == "fails"
+
+
+def test_an_old_decision_is_explained_by_its_own_version(world: World) -> None:
+    world.load(PAY)
+    denied = world.denied("a", 5000.0)
+    world.load(ALL)
+    told = world.engine.explain(denied.decision.entry)
+    assert [policy.id for policy in told.policies] == ["never-above-1000"]
+
+
 def test_what_no_policy_permits_is_denied(world: World) -> None:
     world.load(PAY)
     other = world.tool("read.note", lambda: None)

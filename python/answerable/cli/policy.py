@@ -193,10 +193,27 @@ def replay(run: Run) -> int:
 def explain(run: Run) -> None:
     """Say which policies decided a call, which nearly did, and the smallest change that would."""
     told = run.engine.explain(run.engine.trail.get(entry_of(run.args.entry)))
-    if run.out.json:
-        run.out.document({name: getattr(told, name) for name in told.__slots__})
-    else:
+    if not run.out.json:
         run.out.block(told.for_operator)
+        return
+    parts = ("text", "line", "column", "outcome", "values")
+    run.out.document(
+        {
+            "entry": told.entry,
+            "effect": told.effect,
+            "code": told.code,
+            "changes": list(told.changes),
+            "policies": [
+                {
+                    **{word: getattr(one, word) for word in ("id", "role", "effect", "reason")},
+                    "at": f"{one.source}:{one.line}",
+                    "scope": one.scope,
+                    "parts": [dict(zip(parts, part, strict=True)) for part in one.parts],
+                }
+                for one in told.policies
+            ],
+        }
+    )
 
 
 def import_tools(modules: list[str]) -> None:
