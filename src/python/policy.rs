@@ -520,6 +520,9 @@ impl PolicyExplanation {
     }
 }
 
+/// Text, line, column, outcome, and the values read by path.
+type Part = (String, usize, usize, &'static str, HashMap<String, String>);
+
 /// One policy's part in a decision.
 #[pyclass(frozen, module = "answerable", name = "PolicyTold")]
 pub(super) struct PolicyTold(core::PolicyTold);
@@ -571,7 +574,7 @@ impl PolicyTold {
     /// The parts of its condition that were looked at: text, line, column, outcome (`holds`,
     /// `fails` or `errs`) and the values read, by path.
     #[getter]
-    fn parts(&self) -> Vec<(String, usize, usize, &'static str, HashMap<String, String>)> {
+    fn parts(&self) -> Vec<Part> {
         let parts = self.0.parts.iter();
         let told = |part: &core::Part| {
             let values = part.values.iter().cloned().collect();
