@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: demo test bench fmt lint rust wheel types python faults integrations docs clean
+.PHONY: demo test bench fmt lint rust wheel types python faults removed integrations docs clean
 
 demo: $(VENV)/.langchain ## An agent pays invoices; every cent can be answered for
 	$(call say,demo)
@@ -46,6 +46,7 @@ python: $(VENV)/.test
 	$(BIN)/python benches/guard.py --smoke
 	cargo bench --locked --profile dev --bench engine -- --smoke
 	cargo bench --locked --profile dev --bench policy -- --smoke
+	cargo bench --locked --profile dev --bench scale -- --smoke
 
 docs: $(VENV)/.python
 	$(call say,Rust documentation)
@@ -60,10 +61,15 @@ integrations: $(VENV)/.wheel ## Each adapter against the real package, newest an
 	$(call say,integrations)
 	$(BIN)/python tests/integrations/matrix.py
 
+removed: $(VENV)/.test ## Each check removed in turn: its attempt succeeds
+	$(call say,attempts without their checks)
+	nice -n 15 $(BIN)/python tests/attacks/remove_checks.py
+
 bench: $(VENV)/.test
 	$(call say,benchmarks)
 	cargo bench --locked --bench engine
 	cargo bench --locked --bench policy
+	cargo bench --locked --bench scale
 	$(BIN)/python benches/guard.py
 
 fmt: $(VENV)/.test

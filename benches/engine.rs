@@ -132,6 +132,7 @@ impl Facts for Well {
             status,
             expires_at,
             key,
+            key_made: None,
             overlaps: &[],
             cut: None,
             owner_left: false,
@@ -183,7 +184,8 @@ fn pure(budget: Duration) {
         let chain = chain(hops);
         let standing = Standing::of(&chain, &Well(scope.clone()), None);
         measure(&format!("authorize, standing known, depth {hops}"), budget, || {
-            let judged = authorize(&chain, &standing, black_box(&request), None, &|_| false, START);
+            let judged =
+                authorize(&chain, &standing, black_box(&request), None, &|_: &str| false, START);
             assert!(judged.is_allow());
         });
     }

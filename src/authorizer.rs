@@ -54,10 +54,12 @@ pub struct AgentFacts<'a> {
     pub expires_at: i64,
     /// The key registered for it.
     pub key: PublicKey,
+    /// The place of the entry with which this engine made that key, if it did.
+    pub key_made: Option<u64>,
     /// The keys before it that are still honoured, and until when.
     pub overlaps: &'a [Overlap],
-    /// All that it held until then was revoked.
-    pub cut: Option<i64>,
+    /// All that it held up to this place of the trail was revoked.
+    pub cut: Option<u64>,
     /// Whether its owner has left.
     pub owner_left: bool,
     /// Whether it is halted.
@@ -75,8 +77,27 @@ pub struct HumanFacts<'a> {
     pub name: &'a str,
     /// Whether they have left.
     pub offboarded: bool,
-    /// All that was granted for them until then was revoked.
-    pub cut: Option<i64>,
+    /// All that was granted for them up to this place of the trail was revoked.
+    pub cut: Option<u64>,
+}
+
+/// What a denial must not show of a call.
+pub trait Veil {
+    /// Whether the value of an argument, with dots of a field, must not be shown.
+    fn hides(&self, name: &str) -> bool;
+    /// Whether the keys of an argument, with dots of a field, must not be shown either.
+    fn hides_keys(&self, holder: &str) -> bool;
+}
+
+/// One answer for values and keys.
+impl<F: Fn(&str) -> bool> Veil for F {
+    fn hides(&self, name: &str) -> bool {
+        self(name)
+    }
+
+    fn hides_keys(&self, holder: &str) -> bool {
+        self(holder)
+    }
 }
 
 /// The state as it bears on one chain: good for every call until the state changes.
@@ -159,7 +180,7 @@ impl Standing {
                 Reason::new(code::HUMAN_OFFBOARDED, format!("{} has left", human.name))
                     .fix("ask a human who is here for a grant"),
             ),
-            Some(human) if human.cut.is_some_and(|cut| root.iat <= cut) => faults.push(
+            Some(human) if ended(human.cut, chain.made(0)) => faults.push(
                 Reason::new(
                     code::REVOKED,
                     format!("whatever had been granted for {} was revoked", human.name),
@@ -197,7 +218,7 @@ impl Standing {
                     .faults
                     .push(Reason::new(code::REVOKED, message).at(hop).fix("ask for a new grant"));
             }
-            standing.add_agent(hop, grant, agent);
+            standing.add_agent(hop, grant, chain.made(hop), agent);
         }
         standing
     }
@@ -211,6 +232,7 @@ impl Standing {
         &mut self,
         hop: usize,
         grant: &crate::grant::Grant,
+        made: Option<u64>,
         agent: Option<AgentFacts<'_>>,
     ) {
         let holder = &grant.payload.holder;
@@ -258,17 +280,24 @@ impl Standing {
                 .fix("transfer the agent to an owner who is here"),
             );
         }
-        if agent.cut.is_some_and(|cut| grant.payload.iat <= cut) {
+        let overlap = agent.overlaps.iter().find(|overlap| overlap.key == holder.key);
+        // A grant cannot be older than the key that it names.
+        let key_made = match overlap {
+            Some(overlap) => overlap.made,
+            None => agent.key_made.filter(|_| agent.key == holder.key),
+        };
+        if ended(agent.cut, made.max(key_made)) {
             self.faults.push(
                 Reason::new(
                     code::REVOKED,
-                    format!("whatever the agent `{name}` had been granted was revoked"),
+                    format!(
+                        "whatever the agent `{name}` had been granted was revoked, and nothing shows that this grant is newer"
+                    ),
                 )
                 .at(hop)
-                .fix("ask for a new grant"),
+                .fix("ask for a new grant, made or delegated by this engine"),
             );
         }
-        let overlap = agent.overlaps.iter().find(|overlap| overlap.key == holder.key);
         if let Some(overlap) = overlap {
             self.until = self.until.min(overlap.until);
             self.overlaps.push((hop, overlap.until));
@@ -282,7 +311,7 @@ impl Standing {
                 .fix("grant anew, to the agent's present key"),
             );
         }
-        if let Err(beyond) = grant.payload.scope.within(agent.ceiling) {
+        if let Err(beyond) = grant.payload.scope.within_ceiling(agent.ceiling) {
             self.faults.push(
                 Reason::new(
                     code::BEYOND_CEILING,
@@ -400,7 +429,7 @@ pub fn authorize(
     standing: &Standing,
     request: &Request,
     say: Option<&Say<'_>>,
-    masked: &dyn Fn(&str) -> bool,
+    veil: &dyn Veil,
     now: i64,
 ) -> Judgement {
     let mut reasons = if standing.is_good(now) { Vec::new() } else { standing.faults(chain, now) };
@@ -427,13 +456,13 @@ pub fn authorize(
                     limit,
                 }));
             }
-            Err(refusal) => reasons.push(reason_of(&refusal, hop, chain, standing, masked)),
+            Err(refusal) => reasons.push(reason_of(&refusal, hop, chain, standing, veil)),
         }
     }
     // The hop that narrowed it away is the first from the root that does not cover the request.
     match (&standing.governed, say) {
         (Governed::Free, _) => {}
-        (Governed::By(_), Some(say)) => reasons.extend(say.reasons(masked)),
+        (Governed::By(_), Some(say)) => reasons.extend(say.reasons(&|name| veil.hides(name))),
         // INVARIANT: policies in force that were not asked never allow.
         (Governed::By(_), None) => reasons.push(policies::unreadable("they were not asked")),
         (Governed::Unreadable(_, why), _) => reasons.push(policies::unreadable(why)),
@@ -456,6 +485,13 @@ pub fn authorize(
     judgement
 }
 
+/// Whether something that is known to have been made at a place, or not known when, is ended by a
+/// revocation of all that was made up to another. What a grant says of its own start counts for
+/// nothing here: its signer may state any.
+fn ended(cut: Option<u64>, made: Option<u64>) -> bool {
+    cut.is_some_and(|cut| made.is_none_or(|made| made <= cut))
+}
+
 fn halted(what: &str) -> Reason {
     Reason::new(code::HALTED, what).fix("ask an operator to lift the halt with engine.unhalt")
 }
@@ -465,19 +501,24 @@ fn reason_of(
     hop: usize,
     chain: &Chain,
     standing: &Standing,
-    masked: &dyn Fn(&str) -> bool,
+    veil: &dyn Veil,
 ) -> Reason {
     let mut refusal = refusal.clone();
     let shows_values =
         !matches!(refusal.code, RefusalCode::ArgumentNotNamed | RefusalCode::DottedKey);
     if let Some(name) = refusal.argument.clone()
         && shows_values
-        && masked(&name)
+        && veil.hides(&name)
     {
         // What is allowed for a secret may be the secret itself.
         refusal = refusal.masked();
         refusal.allowed = "(masked)".into();
         refusal.fix = format!("give `{name}` as the grant says").into();
+    }
+    if let Some(holder) = refusal.holder.clone()
+        && veil.hides_keys(&holder)
+    {
+        refusal = refusal.without_key();
     }
     let text = format!("{refusal} (grant of `{}`)", standing.name(hop));
     let reason =

@@ -189,6 +189,8 @@ pub struct Chain {
     hops: Vec<Arc<Grant>>,
     authority_id: String,
     root_key_id: String,
+    /// The places in the trail at which this engine made the hops, as far as that is known.
+    made: Arc<[Option<u64>]>,
 }
 
 impl Chain {
@@ -197,7 +199,9 @@ impl Chain {
     pub fn from_root(root: Grant, authority_id: String) -> Self {
         let root = Arc::new(root);
         let root_key_id = authority_id.clone();
-        Self { root: root.clone(), leaf: root.clone(), hops: vec![root], authority_id, root_key_id }
+        let hops = vec![root.clone()];
+        let made = Arc::new([]);
+        Self { root: root.clone(), leaf: root, hops, authority_id, root_key_id, made }
     }
 
     /// Says which of the authority's keys signed the root grant; its first one otherwise.
@@ -209,7 +213,7 @@ impl Chain {
 
     fn of(hops: Vec<Arc<Grant>>, authority_id: String, root_key_id: String) -> Option<Self> {
         let (root, leaf) = (hops.first()?.clone(), hops.last()?.clone());
-        Some(Self { root, leaf, hops, authority_id, root_key_id })
+        Some(Self { root, leaf, hops, authority_id, root_key_id, made: Arc::new([]) })
     }
 
     /// Signs one more hop with the holder's key.
@@ -237,7 +241,22 @@ impl Chain {
         let mut hops = self.hops.clone();
         hops.push(leaf.clone());
         let (authority_id, root_key_id) = (self.authority_id.clone(), self.root_key_id.clone());
-        Ok(Self { root: self.root.clone(), leaf, hops, authority_id, root_key_id })
+        let made = self.made.clone();
+        Ok(Self { root: self.root.clone(), leaf, hops, authority_id, root_key_id, made })
+    }
+
+    /// Says at which places of the trail this engine made the hops, from the root; `None` for one
+    /// that was made elsewhere. A revocation ends what is not known to be newer.
+    #[must_use]
+    pub fn made_at(mut self, made: Vec<Option<u64>>) -> Self {
+        self.made = made.into();
+        self
+    }
+
+    /// The place of the trail at which this engine made a hop, if it did and that is known.
+    #[must_use]
+    pub fn made(&self, hop: usize) -> Option<u64> {
+        self.made.get(hop).copied().flatten()
     }
 
     /// The hops, from the root grant to the leaf.

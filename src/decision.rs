@@ -78,6 +78,8 @@ pub mod code {
     pub const NO_AUTHORITY: &str = "no_authority";
     /// The block that gave authority has ended.
     pub const AUTHORITY_ENDED: &str = "authority_ended";
+    /// A generator that stands still put the authority in force, and its caller is not its body.
+    pub const AUTHORITY_SUSPENDED: &str = "authority_suspended";
     /// The framework's context and the caller's name unrelated chains.
     pub const AUTHORITY_CONFLICT: &str = "authority_conflict";
     /// A grant of the chain has not started.

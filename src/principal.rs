@@ -167,6 +167,9 @@ pub struct Overlap {
     pub key: PublicKey,
     /// Until when, in microseconds.
     pub until: i64,
+    /// The place of the entry with which this engine made it; absent for a key of the agent's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<u64>,
 }
 
 #[cfg(test)]

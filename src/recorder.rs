@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::canonical::{Map, Value, decode};
+use crate::canonical::{Digest, Map, Value, decode};
 use crate::clock::Clock;
 use crate::keys::KeyRing;
 use crate::registry::Put;
@@ -345,6 +345,12 @@ impl Recorder {
         ran
     }
 
+    /// Whether all entries below `upto` are durable.
+    #[must_use]
+    pub fn is_durable(&self, upto: u64) -> bool {
+        self.durable.load(Ordering::Acquire) >= upto
+    }
+
     /// Calls `waiter` when all entries below `upto` are durable, or cannot become so.
     pub fn notify(&self, upto: u64, waiter: Waiter) {
         let mut sequencer = self.sequencer.lock();
@@ -388,6 +394,11 @@ impl Recorder {
         let upto = self.sequencer.lock().next;
         self.wait(upto)?;
         Ok(self.writer.lock().frontier().clone())
+    }
+
+    /// Lets go of the meters of some grants: nothing is drawn on them any more.
+    pub fn forget(&self, grants: &std::collections::HashSet<Digest>) {
+        self.sequencer.lock().meters.retain(|id, _| !grants.contains(&id.grant));
     }
 
     /// Commits records that go with no entry.
@@ -466,6 +477,12 @@ impl Slot<'_> {
     /// Makes whoever pushes here wait until it is durable, in every mode.
     pub fn insist(&mut self) {
         self.must_wait = true;
+    }
+
+    /// The index that the next entry pushed here gets.
+    #[must_use]
+    pub fn place(&self) -> u64 {
+        self.sequencer.next
     }
 
     /// Whether an entry of this size can be recorded.

@@ -2655,13 +2655,18 @@ class Approvals:
 class Authority:
     """The authority in force in a block: a grant, and whether the block still runs."""
 
-    def __new__(cls, grant: Grant, outer: Authority | None = None) -> Self: ...
+    def __new__(
+        cls,
+        grant: Grant,
+        outer: Authority | None = None,
+        left: Callable[[], bool] | None = None,
+    ) -> Self: ...
     def end(self) -> None:
         """Ends the block: whatever still runs below it is denied from here on."""
 
     @property
     def alive(self) -> bool:
-        """Whether the block and those around it still run."""
+        """Whether the block and those around it still run, and the caller is in it."""
 
     @property
     def grant(self) -> Grant:

@@ -13,10 +13,11 @@ import functools
 import inspect
 import os
 import sys
+import threading
 import weakref
 from contextvars import ContextVar, Token
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from answerable import _core
@@ -190,7 +191,8 @@ class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - us
                 code="authority_conflict",
                 hint="delegate from the grant in force instead of acting under another",
             )
-        authority = _core.Authority(self._grant, outer if nested else None)
+        left = _left_by(sys._getframe(1))
+        authority = _core.Authority(self._grant, outer if nested else None, left)
         self._entered[id(authority)] = authority, _authority.set(authority)
         return self._grant
 
@@ -219,6 +221,45 @@ class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - us
         left = {id(gone): before for gone, before in _left.get()}
         while id(here := _authority.get()) in left:
             _authority.set(left.pop(id(here)))
+
+
+# Whoever drives a generator from here means its block to reach beyond it.
+_BLOCKS = {"contextlib", "_pytest", "pytest_asyncio", "anyio"}
+
+
+def _left_by(frame: FrameType | None) -> Callable[[], bool] | None:
+    """For a block that a generator enters: whether the generator stands still in its caller.
+
+    A context variable that a generator sets is its caller's too. So at each call under the block it
+    is asked whether the generator's body runs; work that it started elsewhere, in a thread or task
+    of its own, goes on.
+    """
+    while frame is not None and frame.f_globals.get("__name__") == "contextlib":
+        frame = frame.f_back  # An ExitStack's own.
+    if frame is None or not frame.f_code.co_flags & _GENERATORS:
+        return None
+    driver = frame.f_back
+    name = driver.f_globals.get("__name__") if driver is not None else None
+    if isinstance(name, str) and name.split(".")[0] in _BLOCKS:
+        return None
+    body, thread, task = frame, threading.get_ident(), _task()
+
+    def left() -> bool:
+        # What stands still has no caller.
+        return body.f_back is None and threading.get_ident() == thread and _task() == task
+
+    return left
+
+
+def _task() -> int | None:
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return None
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    return None if task is None else id(task)
 
 
 def current() -> _core.Grant | None:
@@ -366,6 +407,7 @@ def kind_of(function: Any) -> Kind:
     return "generator" if inspect.isgeneratorfunction(function) else "function"
 
 
+_GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _FLAGS = {
     "coroutine": inspect.CO_COROUTINE,
     "generator": inspect.CO_GENERATOR,

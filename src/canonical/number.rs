@@ -179,6 +179,12 @@ pub struct Decimal {
 }
 
 impl Decimal {
+    /// Zero.
+    #[must_use]
+    pub fn zero() -> Self {
+        Self { negative: false, digits: "0".into(), exponent: 0 }
+    }
+
     /// From sign, decimal digits and exponent.
     ///
     /// # Errors
@@ -190,7 +196,7 @@ impl Decimal {
         let stripped = digits.trim_start_matches('0');
         let significant = stripped.trim_end_matches('0');
         if significant.is_empty() {
-            return Ok(Self { negative: false, digits: "0".into(), exponent: 0 });
+            return Ok(Self::zero());
         }
         let dropped = (stripped.len() - significant.len()) as i64;
         let exponent = exponent.checked_add(dropped).ok_or(NumberError::TooLarge)?;

@@ -287,8 +287,8 @@ impl Engine {
             };
             self.state.write().bind_approval(&known.approval.id, chain);
         }
-        self.transition(|state, at, _| {
-            let ended = self.settle_approvals(state, at)?;
+        self.transition(|state, now, _| {
+            let ended = self.settle_approvals(state, now.at)?;
             Ok(((), ended.into_iter().map(|(_, change)| change).collect()))
         })?;
         let lapsed = {
@@ -301,7 +301,7 @@ impl Engine {
         for put in lapsed {
             match put {
                 Put::Set(key, value) => batch.put(key, value),
-                Put::Index(key) | Put::Drop(key) => batch.delete(key),
+                Put::Index(key) | Put::Placed(key, _) | Put::Drop(key) => batch.delete(key),
             };
         }
         Ok(self.recorder.commit(batch)?)

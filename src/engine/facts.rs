@@ -18,6 +18,7 @@ impl Facts for State {
             status: agent.status,
             expires_at: agent.expires_at,
             key: agent.key,
+            key_made: agent.key_made,
             overlaps: &agent.overlaps,
             cut: self.agent_cut(id),
             owner_left: State::human(self, &agent.owner).is_none_or(|owner| owner.offboarded),

@@ -46,7 +46,10 @@ impl Engine {
             })?
         } else {
             let anchors = self.keys.read().anchors.clone();
-            UnverifiedChain::parse(text, self.max_hops)?.verify(&anchors, &self.cache)?
+            let chain = UnverifiedChain::parse(text, self.max_hops)?;
+            let chain = chain.verify(&anchors, &self.cache)?;
+            let made = self.made(&chain)?;
+            chain.made_at(made)
         };
         let names = self.names();
         let mut hops: Vec<Hop> = Vec::new();

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 
 use super::describe::{MAX_RECORDED, MAX_TEXT, cut};
 use super::draws::{needs, used_up};
-use super::masking::{Masking, Recorded};
+use super::masking::{Masking, Recorded, Veiled};
 use super::vault::{Lease, Lent};
 use super::{Durability, Engine};
 use crate::authorizer::{Governed, Judgement, Standing, authorize, unreadable};
@@ -303,8 +303,8 @@ impl Engine {
             let denied = self.denied_unasked(vec![reason], declared, Some(&request.arguments));
             return Once { epoch: Some(epoch), ..denied };
         }
-        let masked = |name: &str| masking.hides(name, &request.arguments);
-        let judgement = authorize(&bound.chain, &standing, request, say.as_ref(), &masked, now);
+        let veil = Veiled { masking, arguments: &request.arguments };
+        let judgement = authorize(&bound.chain, &standing, request, say.as_ref(), &veil, now);
         #[cfg(test)]
         let judgement = self.asked_by_a_test(judgement, request, approved);
         Once { epoch: Some(epoch), judgement, masking: merged.map(Arc::new) }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use data_encoding::HEXLOWER;
 
+use crate::authorizer::Veil;
 use crate::canonical::{Map, Value, to_json};
 
 /// The shortest text of a masked value that is looked for in results and exceptions.
@@ -12,29 +13,43 @@ const MIN_TEXT: usize = 3;
 const STAND_IN: &str = "(masked)";
 
 /// Words that make a name a secret's.
-const WORDS: [&str; 19] = [
+const WORDS: [&str; 33] = [
     "accesskey",
     "apikey",
     "apikeys",
+    "auth",
     "authorization",
+    "bearer",
+    "cookie",
+    "cookies",
     "credential",
     "credentials",
+    "cvc",
+    "cvv",
+    "jwt",
+    "jwts",
+    "otp",
+    "otps",
     "passcode",
     "passphrase",
     "passphrases",
     "passwd",
     "password",
     "passwords",
+    "pin",
+    "pins",
     "privatekey",
     "pwd",
     "secret",
     "secretkey",
     "secrets",
+    "sessionid",
     "token",
     "tokens",
+    "totp",
 ];
 /// Two words that do so where one follows the other.
-const PAIRS: [(&str, &str); 10] = [
+const PAIRS: [(&str, &str); 11] = [
     ("access", "key"),
     ("access", "keys"),
     ("api", "key"),
@@ -44,6 +59,7 @@ const PAIRS: [(&str, &str); 10] = [
     ("pass", "word"),
     ("private", "key"),
     ("private", "keys"),
+    ("session", "id"),
     ("signing", "key"),
 ];
 
@@ -177,6 +193,31 @@ impl Masking {
         self.veiled(first, value).is_some()
     }
 
+    /// Whether an argument, or with dots a field, is masked or lies in what is.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        self.shows(name.split_once('.').map_or(name, |(first, _)| first), name.split('.').skip(1))
+            .is_some()
+    }
+
+    /// How many of the keys that lead to something in an argument may be shown: up to the first
+    /// that is masked; `None` where all may.
+    #[must_use]
+    pub fn shows<'a>(&self, name: &str, keys: impl Iterator<Item = &'a str>) -> Option<usize> {
+        if self.how(name) != Recorded::Keep {
+            return Some(0);
+        }
+        let mut path = name.to_owned();
+        for (place, key) in keys.enumerate() {
+            path.push('.');
+            path.push_str(key);
+            if self.how_at(&path, key) != Recorded::Keep {
+                return Some(place + 1);
+            }
+        }
+        None
+    }
+
     /// The texts of what is masked, to be kept out of results and exceptions; longest first.
     #[must_use]
     pub fn texts(&self, arguments: &Map) -> Texts {
@@ -208,6 +249,22 @@ impl Masking {
             }
             _ => {}
         }
+    }
+}
+
+/// What is masked in one call.
+pub(super) struct Veiled<'a> {
+    pub(super) masking: &'a Masking,
+    pub(super) arguments: &'a Map,
+}
+
+impl Veil for Veiled<'_> {
+    fn hides(&self, name: &str) -> bool {
+        self.masking.hides(name, self.arguments)
+    }
+
+    fn hides_keys(&self, holder: &str) -> bool {
+        self.masking.covers(holder)
     }
 }
 
@@ -295,7 +352,11 @@ fn collect(value: &Value, texts: &mut Vec<String>) {
         Value::List(items) | Value::Tuple(items) => {
             items.iter().for_each(|item| collect(item, texts));
         }
-        Value::Map(map) => map.iter().for_each(|(_, item)| collect(item, texts)),
+        Value::Map(map) => map.iter().for_each(|(key, item)| {
+            // Keys come with the call, as values do; the fields of a record are the type's own.
+            collect(&Value::str(key), texts);
+            collect(item, texts);
+        }),
         Value::Record(record) => record.fields.iter().for_each(|(_, item)| collect(item, texts)),
     }
 }
@@ -308,9 +369,9 @@ fn uuid_text(bytes: &[u8; 16]) -> String {
 
 /// Whether a name is that of a secret: word by word, in any case and style of writing.
 ///
-/// The words are password, passwd, passphrase, passcode, pwd, secret, token, credential,
-/// authorization, api key, access key, private key, signing key and encryption key, some in the
-/// plural too.
+/// The words are password, passwd, passphrase, passcode, pwd, pin, otp, totp, cvc, cvv, secret, token,
+/// jwt, bearer, cookie, credential, auth, authorization, session id, api key, access key, private
+/// key, signing key and encryption key, some in the plural too.
 #[must_use]
 pub fn is_secret(name: &str) -> bool {
     let mut before = String::new();
@@ -365,6 +426,20 @@ mod tests {
             "pass_word",
             "X-Api-Key",
             "aws.secret",
+            "auth",
+            "x-auth",
+            "basicAuth",
+            "pin",
+            "PIN",
+            "card_pin",
+            "cookie",
+            "Set-Cookie",
+            "cookies",
+            "jwt",
+            "otp",
+            "otpCode",
+            "totp",
+            "sessionId",
         ];
         for name in secrets {
             assert!(is_secret(name), "{name}");
@@ -376,6 +451,16 @@ mod tests {
             "key",
             "monkey",
             "author",
+            "authority",
+            "oauth_scopes",
+            "shipping",
+            "pinned",
+            "opinion",
+            "option",
+            "adopt",
+            "cookiecutter",
+            "session",
+            "id",
             "api",
             "keypad",
             "",

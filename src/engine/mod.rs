@@ -12,6 +12,7 @@ mod draws;
 mod erase;
 mod facts;
 mod handles;
+mod housekeeping;
 mod inspect;
 mod judge;
 mod keys;
@@ -22,6 +23,7 @@ mod read;
 mod receipt;
 mod review;
 mod serve;
+mod shown;
 mod story;
 mod vault;
 mod vault_review;
@@ -29,9 +31,11 @@ mod verbs;
 mod words;
 mod wrapping;
 
+pub use self::shown::MAX_SHOWN;
 pub use approvals::Told;
 pub use erase::{Erase, LEAST_AGE};
 pub use handles::Claim;
+pub use housekeeping::Swept;
 pub use inspect::Inspected;
 pub use judge::{Bound, Call, Judged, Outcome};
 pub use masking::{Masking, Recorded, Texts, is_secret};
@@ -66,7 +70,7 @@ use crate::keys::{KeyError, KeyRing, PublicKey, RandomPool};
 use crate::policy::LoadFault;
 use crate::principal::{GrantId, HumanId};
 use crate::recorder::Recorder;
-use crate::registry::{Change, RegistryError, Sealer, State};
+use crate::registry::{Change, Known, Moment, RegistryError, Sealer, State};
 use crate::request::{DeclaredTool, ToolName};
 use crate::store::{Store, StoreError};
 use crate::trail::block::BlockError;
@@ -179,8 +183,6 @@ pub struct Engine {
     durability: Durability,
     max_hops: usize,
     operator: Mutex<Option<HumanId>>,
-    /// The grants known since the opening.
-    adopted: Mutex<HashMap<GrantId, Digest>>,
     /// Who waits for a human's answer.
     waiting: approvals::Waiting,
     /// How many approvals are open, readable without the state's lock.
@@ -196,6 +198,10 @@ pub struct Engine {
     knows: AtomicBool,
     #[cfg(test)]
     version: Mutex<Option<std::borrow::Cow<'static, str>>>,
+    /// Grants seen lately: all whose entries may not be in the store yet, and below which index
+    /// they are.
+    adopted: Mutex<HashMap<GrantId, (Known, u64)>>,
+    shown: Mutex<shown::Shown>,
     grants: Mutex<HashMap<Digest, Arc<Entry>>>,
     /// What tools declare, by their names; read for a call only where policies are in force that
     /// were not held to its tool.
@@ -210,6 +216,7 @@ pub struct Engine {
     vault: vault::Vault,
     thread: Mutex<Option<JoinHandle<()>>>,
     serving: Mutex<Option<serve::Serving>>,
+    housekeeping: Mutex<Option<(JoinHandle<()>, housekeeping::Stop)>>,
     closed: AtomicBool,
     /// Where the newest checkpoint is kept; set where the store is a folder of this machine.
     kept: std::sync::OnceLock<PathBuf>,
@@ -291,6 +298,15 @@ impl Engine {
             return Ok(());
         }
         self.waiting.tell_all();
+        let keeping = self.housekeeping.lock().take();
+        if let Some((thread, stop)) = keeping {
+            *stop.0.lock() = true;
+            stop.1.notify_all();
+            if join {
+                // A panic in it has changed nothing that is not whole.
+                let _ = thread.join();
+            }
+        }
         let serving = self.serving.lock().take();
         if let Some(serving) = serving {
             serving.end(join);
@@ -317,14 +333,19 @@ impl Engine {
     /// Runs a state transition under the sequencing lock and waits until it is durable.
     fn transition<R>(
         &self,
-        change: impl FnOnce(&mut State, i64, &mut Sealer<'_>) -> Result<(R, Vec<Change>), RegistryError>,
+        change: impl FnOnce(
+            &mut State,
+            Moment,
+            &mut Sealer<'_>,
+        ) -> Result<(R, Vec<Change>), RegistryError>,
     ) -> Result<R, EngineError> {
         self.check()?;
         let ((result, ended), ticket) = self.recorder.sequence(|slot| {
             let mut state = self.state.write();
             let mut sealer = Sealer::new(&self.ring, &*self.store);
             let before = state.epoch();
-            let (result, changes) = change(&mut state, slot.at(), &mut sealer)?;
+            let now = Moment { at: slot.at(), place: slot.place() };
+            let (result, changes) = change(&mut state, now, &mut sealer)?;
             for change in changes {
                 slot.push(change.draft, change.puts);
             }
@@ -351,6 +372,7 @@ impl Drop for Engine {
         if self.here().is_err() {
             // The thread it names does not exist in a forked child.
             std::mem::forget(self.thread.get_mut().take());
+            std::mem::forget(self.housekeeping.get_mut().take());
             std::mem::forget(self.serving.get_mut().take());
             return;
         }

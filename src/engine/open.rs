@@ -10,8 +10,10 @@ use parking_lot::{Mutex, RwLock};
 
 use super::anchor::{kept_file, put_back};
 use super::erase::Rewriter;
+use super::housekeeping;
 use super::keys::{AUTHORITY, CHECKPOINT, Keys, assertion, seal};
 use super::policies::{restore, restore_tools};
+use super::shown::{MAX_SHOWN, Shown};
 use super::wrapping::{Wrapping, wrong_master};
 use super::{Durability, Engine, EngineError};
 use crate::canonical::Value;
@@ -61,6 +63,8 @@ pub struct Options {
     /// Why, and by whom, an older state of the store than the checkpoint kept beside it is taken
     /// up: recorded. `None` refuses such a store.
     pub accept_restore: Option<(String, Option<HumanId>)>,
+    /// How many grants made elsewhere are taken up below one root grant in an hour.
+    pub max_shown: usize,
 }
 
 impl Default for Options {
@@ -74,6 +78,7 @@ impl Default for Options {
             approval_ttl: 3_600 * crate::clock::MICROS,
             approval_wait: None,
             accept_restore: None,
+            max_shown: MAX_SHOWN,
         }
     }
 }
@@ -297,6 +302,7 @@ impl Engine {
             version: Mutex::default(),
             #[cfg(test)]
             knows: AtomicBool::new(false),
+            shown: Mutex::new(Shown::new(options.max_shown)),
             grants: Mutex::default(),
             declared: RwLock::new(declared),
             loading: Mutex::default(),
@@ -306,6 +312,7 @@ impl Engine {
             vault: super::vault::Vault::default(),
             thread: Mutex::new(Some(thread)),
             serving: Mutex::default(),
+            housekeeping: Mutex::default(),
             closed: AtomicBool::new(false),
             kept: std::sync::OnceLock::new(),
             wrapping: Mutex::new(wrapping),
@@ -313,6 +320,9 @@ impl Engine {
         });
         engine.reopen_approvals()?;
         engine.open_vault()?;
+        if engine.store.remote().is_none() {
+            *engine.housekeeping.lock() = Some(housekeeping::start(&engine)?);
+        }
         tracing::info!(authority = %engine.authority_id, fresh, "opened");
         Ok(engine)
     }

@@ -351,7 +351,9 @@ impl Engine {
         tokens.reverse();
         let chain = UnverifiedChain::parse(&tokens.join("~"), self.max_hops)?;
         let anchors = self.keys.read().anchors.clone();
-        Ok(Some(chain.verify(&anchors, &self.cache)?))
+        let chain = chain.verify(&anchors, &self.cache)?;
+        let made = self.made(&chain)?;
+        Ok(Some(chain.made_at(made)))
     }
 
     pub(super) fn index_at(&self, key: &[u8]) -> Result<Option<u64>, EngineError> {

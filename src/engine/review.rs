@@ -134,6 +134,9 @@ struct Seen {
     agent: AgentId,
     issuer: Option<AgentId>,
     delegated: bool,
+    /// The place of its entry, and whether this engine made it.
+    place: u64,
+    made: bool,
     from: i64,
     until: i64,
     last_use: Option<i64>,
@@ -172,6 +175,8 @@ impl Scan {
             agent,
             issuer: leaf.text("issuer").parse().ok(),
             delegated: leaf.fields.get("parent").is_some(),
+            place: leaf.index,
+            made: leaf.fields.get("offline").is_none(),
             from: time("from"),
             until: time("until"),
             last_use: None,
@@ -282,10 +287,12 @@ impl Engine {
     fn settle(&self, scan: &mut Scan, now: i64) {
         let state = self.state.read();
         for (digest, grant) in &mut scan.grants {
-            let cut = state.agent_cut(&grant.agent);
-            grant.ended = now >= grant.until
-                || state.is_revoked(digest)
-                || cut.is_some_and(|cut| grant.from <= cut);
+            let key_made = state.agent(&grant.agent).and_then(|agent| agent.key_made);
+            let cut = state.agent_cut(&grant.agent).is_some_and(|cut| {
+                let newer = grant.made || key_made.is_some_and(|made| made > cut);
+                grant.place <= cut || !newer
+            });
+            grant.ended = now >= grant.until || state.is_revoked(digest) || cut;
             let tally = scan.agents.entry(grant.agent).or_default();
             if !grant.ended {
                 tally.standing += 1;

@@ -118,7 +118,8 @@ impl Engine {
     /// # Errors
     /// As `State::put_credential`, and the store's.
     pub fn put_credential(&self, new: &NewCredential<'_>) -> Result<Arc<Held>, EngineError> {
-        let held = self.transition(|state, at, sealer| {
+        let held = self.transition(|state, now, sealer| {
+            let at = now.at;
             let (held, change) = state.put_credential(new, &self.authority_id, at, sealer)?;
             Ok((held, vec![change]))
         })?;
@@ -140,7 +141,8 @@ impl Engine {
         expires_at: Option<i64>,
         by: HumanId,
     ) -> Result<Arc<Held>, EngineError> {
-        let held = self.transition(|state, at, sealer| {
+        let held = self.transition(|state, now, sealer| {
+            let at = now.at;
             let authority = &self.authority_id;
             let (held, change) = state
                 .rotate_credential(name, secret, overlap, expires_at, authority, at, by, sealer)?;
@@ -160,7 +162,8 @@ impl Engine {
         reason: &str,
         by: HumanId,
     ) -> Result<(), EngineError> {
-        self.transition(|state, at, sealer| {
+        self.transition(|state, now, sealer| {
+            let at = now.at;
             Ok(((), vec![state.remove_credential(name, reason, at, by, sealer)?]))
         })?;
         self.vault.opened.lock().retain(|(known, _), _| **known != *name);

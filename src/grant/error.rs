@@ -95,6 +95,14 @@ pub enum GrantError {
         /// The parent's.
         parent: String,
     },
+    /// Too many that were made elsewhere were shown here for the first time.
+    #[error(
+        "{most} grants below this root grant were first shown here within the hour: delegate fewer and use them longer, or ask for another root grant"
+    )]
+    TooManyShown {
+        /// How many may be.
+        most: usize,
+    },
     /// A key could not be used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -122,6 +130,7 @@ impl GrantError {
             Self::DepthRaised { .. } => "depth_raised",
             Self::ScopeWidened(_) => "scope_widened",
             Self::LimitRaised { .. } => "limit_raised",
+            Self::TooManyShown { .. } => "too_many_shown",
             Self::Key(_) => "key",
         }
     }

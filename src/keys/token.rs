@@ -62,9 +62,10 @@ pub fn verify(key: &PublicKey, token: &str, assertion: &str) -> Result<Statement
     let key = AsymmetricPublicKey::<V4>::from(key.as_bytes())
         .map_err(|_| KeyError::Malformed("a key has 32 bytes"))?;
     let footer = untrusted.untrusted_footer().to_vec();
-    let trusted = PublicToken::verify(&key, &untrusted, None, Some(assertion.as_bytes()))
-        .map_err(|_| KeyError::Signature)?;
-    let payload = trusted.payload().to_owned();
+    let payload = PublicToken::verify(&key, &untrusted, None, Some(assertion.as_bytes()))
+        .map_err(|_| KeyError::Signature)?
+        .payload()
+        .to_owned();
     let digest = statement_digest(&payload, &footer, assertion);
     Ok(Statement { payload, footer, digest })
 }

@@ -126,6 +126,7 @@ impl Engine {
                 .unwrap_or(Options::default().approval_ttl),
             approval_wait: above_zero(py, "approval_wait", approval_wait)?,
             accept_restore: accept_restore.map(|reason| (reason.to_string(), None)),
+            ..Options::default()
         };
         let to = attach.and_then(|to| to.cast::<Self>().ok()).map(|to| to.get().core.clone());
         let attach = match attach {

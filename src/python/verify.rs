@@ -231,12 +231,18 @@ pub(super) fn since_of(since: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>
         return Ok(vec![one]);
     }
     let items = since.try_iter().map_err(|_| expected(since, WHAT))?;
-    items
+    let all: Vec<String> = items
         .map(|item| {
             let item = item?;
             checkpoint_of(&item)?.ok_or_else(|| expected(&item, WHAT))
         })
-        .collect()
+        .collect::<PyResult<_>>()?;
+    if all.is_empty() {
+        // Whoever gives a list means to compare: nothing to compare with must not pass for it.
+        let hint = "give the checkpoints that were kept, or leave since= out";
+        return Err(errors::invalid(since.py(), "there is no checkpoint in since=", hint));
+    }
+    Ok(all)
 }
 
 fn checkpoint_of(given: &Bound<'_, PyAny>) -> PyResult<Option<String>> {

@@ -48,6 +48,7 @@ impl Load {
         let puts = queued.puts.iter().map(|put| match put {
             Put::Set(key, value) => key.len() + value.len(),
             Put::Index(key) | Put::Drop(key) => key.len() + 8,
+            Put::Placed(key, value) => key.len() + value.len() + 8,
         });
         Self {
             records: self.records + queued.puts.len(),
@@ -97,6 +98,10 @@ impl Recorder {
                         match put {
                             Put::Set(key, value) => batch.put(key.clone(), value.clone()),
                             Put::Index(key) => batch.put(key.clone(), index.to_be_bytes()),
+                            Put::Placed(key, value) => {
+                                let value = [value.as_slice(), &index.to_be_bytes()].concat();
+                                batch.put(key.clone(), value)
+                            }
                             Put::Drop(key) => batch.delete(key.clone()),
                         };
                     }

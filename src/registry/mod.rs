@@ -25,7 +25,10 @@ pub use approvals::{
 pub use credentials::{
     Credential, Held, NewCredential, Source, Version, open_secret, secret_at, vault_owner,
 };
-pub use grants::{child_key, children, grant_entry, grant_id_key, grant_index_key};
+pub use grants::{
+    Ended, Known, Origin, child_key, children, end_key, ended_grants, grant_entry, grant_id_key,
+    grant_index_key,
+};
 pub use halts::{Halt, Halted};
 pub use humans::{Human, NewHuman};
 pub use offboarding::{Item, Left, Offboarding, Proof, verify_offboarding};
@@ -34,7 +37,7 @@ pub use policies::{
     read_texts,
 };
 pub use records::{Sealer, data_key_at, load_data_key, scope_value};
-pub use revocations::{Signer, Target, statement_assertion};
+pub use revocations::{Signer, Target, revoked_key, statement_assertion};
 pub use roots::{Root, roots};
 pub use tasks::{ended_at, task_ids, task_index_key};
 
@@ -83,6 +86,8 @@ pub enum Put {
     Set(Vec<u8>, Vec<u8>),
     /// Sets a key to the entry's own index, big-endian.
     Index(Vec<u8>),
+    /// Sets a key to a value followed by the entry's own index, big-endian.
+    Placed(Vec<u8>, Vec<u8>),
     /// Drops a key.
     Drop(Vec<u8>),
 }
@@ -94,6 +99,15 @@ pub struct Change {
     pub draft: Draft,
     /// The records.
     pub puts: Vec<Put>,
+}
+
+/// When and where a transition takes effect: under the sequencing lock, so both only grow.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The time of its entries, in microseconds.
+    pub at: i64,
+    /// The index that its first entry gets.
+    pub place: u64,
 }
 
 /// A draft of an entry with a fresh id and salt.
@@ -118,8 +132,8 @@ pub struct State {
     /// The authority's keys by id, and until when root grants by them hold.
     roots: HashMap<String, i64>,
     revoked_grants: HashSet<Digest>,
-    cut_agents: HashMap<AgentId, i64>,
-    cut_humans: HashMap<HumanId, i64>,
+    cut_agents: HashMap<AgentId, u64>,
+    cut_humans: HashMap<HumanId, u64>,
     halts: halts::Halts,
     credentials: credentials::Credentials,
     ended_tasks: HashSet<TaskId>,

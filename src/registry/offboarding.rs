@@ -6,7 +6,7 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Change, Note, Put, RegistryError, Sealer, Signer, State, Target, check_text, draft,
+    Change, Moment, Note, Put, RegistryError, Sealer, Signer, State, Target, check_text, draft,
     statement_assertion,
 };
 use crate::canonical::{Digest, Map, Value, digest, from_json, to_json};
@@ -179,7 +179,7 @@ impl State {
         &mut self,
         id: HumanId,
         successor: Option<HumanId>,
-        at: i64,
+        now: Moment,
         note: Note<'_>,
         sealer: &mut Sealer<'_>,
         signer: &Signer,
@@ -213,7 +213,7 @@ impl State {
             .beside("reason", Value::str(reason), &Owner::human(note.by));
         let entry = draft.id;
         let mut changes = vec![Change { draft, puts }];
-        let ended = self.revoke(&Target::Human(id), at, note.by, reason, signer)?;
+        let ended = self.revoke(&Target::Human(id), now, note.by, reason, signer)?;
         let revocation = ended.draft.id;
         changes.push(ended);
         // APPROVALS: those that wait for this human's answer are to be refused here, each an item.
@@ -238,6 +238,7 @@ impl State {
             });
             changes.extend(changed.map(|(_, change)| change));
         }
+        let at = now.at;
         let left = Left { human: id, successor, by: note.by, at, entry, revocation, agents: items };
         Ok((left, changes))
     }

@@ -1,11 +1,15 @@
 //! Revocations: a named grant, task, agent or human, and everything below it, ends. Each is signed
 //! by the authority, so that it stands as evidence apart from the trail.
+//!
+//! An agent or a human is revoked up to a place in the trail. A grant states its own start, and
+//! whoever signs it may state any: so it holds after such a revocation only where this engine knows
+//! that it was made later, by the place of its entry.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Change, Put, RegistryError, State, check_text, draft};
+use super::{Change, Moment, Put, RegistryError, State, check_text, draft};
 use crate::canonical::{Digest, Value};
 use crate::clock::render_instant;
 use crate::keys::{self, KeyError, Owner, SecretKey};
@@ -16,6 +20,12 @@ use crate::trail::entry::kind;
 const GRANT: &[u8] = b"r/g/";
 const AGENT: &[u8] = b"r/a/";
 const HUMAN: &[u8] = b"r/h/";
+
+/// Where it stands that a grant was revoked.
+#[must_use]
+pub fn revoked_key(digest: &Digest) -> Vec<u8> {
+    [GRANT, digest.as_slice()].concat()
+}
 
 /// What a revocation names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +114,7 @@ impl Target {
 impl State {
     /// Revokes a target and everything below it.
     ///
-    /// An agent or a human is revoked up to now: grants that start later are not touched.
+    /// An agent or a human is revoked up to here: what this engine grants later is not touched.
     ///
     /// # Errors
     /// `Invalid` for an empty reason, `NotFound` for an unknown agent or human, `Illegal` if a
@@ -112,7 +122,7 @@ impl State {
     pub fn revoke(
         &mut self,
         target: &Target,
-        at: i64,
+        now: Moment,
         by: HumanId,
         reason: &str,
         signer: &Signer,
@@ -144,7 +154,7 @@ impl State {
             id: id.as_deref(),
             digest: digest.map(|digest| data_encoding::BASE64URL_NOPAD.encode(digest)),
             by,
-            at: render_instant(at).ok_or(KeyError::Malformed("its time has no text"))?,
+            at: render_instant(now.at).ok_or(KeyError::Malformed("its time has no text"))?,
         };
         let statement = signer.sign("revocation", &statement)?;
         draft = draft
@@ -157,15 +167,15 @@ impl State {
         let put = match target {
             Target::Grant(digest, _) => {
                 self.revoked_grants.insert(*digest);
-                Put::Set([GRANT, digest.as_slice()].concat(), vec![1])
+                Put::Set(revoked_key(digest), vec![1])
             }
             Target::Agent(id) => {
-                self.cut_agents.insert(*id, at);
-                Put::Set([AGENT, id.as_bytes()].concat(), at.to_be_bytes().to_vec())
+                self.cut_agents.insert(*id, now.place);
+                Put::Set([AGENT, id.as_bytes()].concat(), now.place.to_be_bytes().to_vec())
             }
             Target::Human(id) => {
-                self.cut_humans.insert(*id, at);
-                Put::Set([HUMAN, id.as_bytes()].concat(), at.to_be_bytes().to_vec())
+                self.cut_humans.insert(*id, now.place);
+                Put::Set([HUMAN, id.as_bytes()].concat(), now.place.to_be_bytes().to_vec())
             }
             Target::Task(id) => {
                 self.ended_tasks.insert(*id);
@@ -176,28 +186,21 @@ impl State {
         Ok(Change { draft, puts: vec![put] })
     }
 
-    /// Until when all that an agent held was revoked.
+    /// Forgets that a grant was revoked, once it has ended by itself and for good.
+    pub fn forget_revoked(&mut self, digest: &Digest) {
+        self.revoked_grants.remove(digest);
+    }
+
+    /// Up to which place of the trail all that an agent held was revoked.
     #[must_use]
-    pub fn agent_cut(&self, id: &AgentId) -> Option<i64> {
+    pub fn agent_cut(&self, id: &AgentId) -> Option<u64> {
         self.cut_agents.get(id).copied()
     }
 
-    /// Until when all that was granted for a human was revoked.
+    /// Up to which place of the trail all that was granted for a human was revoked.
     #[must_use]
-    pub fn human_cut(&self, id: &HumanId) -> Option<i64> {
+    pub fn human_cut(&self, id: &HumanId) -> Option<u64> {
         self.cut_humans.get(id).copied()
-    }
-
-    /// From when a new grant must start, so that no revocation so far ends it: grants start in
-    /// whole seconds.
-    #[must_use]
-    pub fn after_cuts(&self, human: &HumanId, agent: &AgentId, now: i64) -> i64 {
-        let second = |at: i64| at - at.rem_euclid(crate::clock::MICROS);
-        let cut = self.human_cut(human).max(self.agent_cut(agent));
-        match cut {
-            Some(cut) if second(now) <= cut => second(cut) + crate::clock::MICROS,
-            _ => now,
-        }
     }
 }
 
@@ -206,17 +209,18 @@ pub(super) fn load(state: &mut State, store: &dyn Store) -> Result<(), RegistryE
         state.revoked_grants.insert(rest.try_into().map_err(|_| super::records::damaged())?);
         Ok(())
     })?;
-    let instant = |value: &[u8]| -> Result<i64, RegistryError> {
-        Ok(i64::from_be_bytes(value.try_into().map_err(|_| super::records::damaged())?))
+    // A time stood here once: read as a place it lies beyond every trail, and ends all for good.
+    let place = |value: &[u8]| -> Result<u64, RegistryError> {
+        Ok(u64::from_be_bytes(value.try_into().map_err(|_| super::records::damaged())?))
     };
     super::records::each(store, AGENT, |rest, value| {
         let id = rest.try_into().map_err(|_| super::records::damaged())?;
-        state.cut_agents.insert(AgentId::from_bytes(id), instant(value)?);
+        state.cut_agents.insert(AgentId::from_bytes(id), place(value)?);
         Ok(())
     })?;
     super::records::each(store, HUMAN, |rest, value| {
         let id = rest.try_into().map_err(|_| super::records::damaged())?;
-        state.cut_humans.insert(HumanId::from_bytes(id), instant(value)?);
+        state.cut_humans.insert(HumanId::from_bytes(id), place(value)?);
         Ok(())
     })
 }

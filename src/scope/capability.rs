@@ -123,8 +123,8 @@ impl Capability {
 pub(super) enum Miss<'a> {
     Tool,
     Resource,
-    /// A key with a dot, where dotted names are used.
-    Dotted(&'a str),
+    /// A key with a dot, where dotted names are used, and the object that holds it.
+    Dotted(&'a str, &'a str),
     /// A key, and the object that holds it (empty for the arguments themselves).
     NotNamed(&'a str, &'a str),
     /// A name below which fields are named, and what it holds instead of fields.
@@ -139,7 +139,7 @@ impl Miss<'_> {
         match self {
             Self::Tool => 0,
             Self::Resource => 1,
-            Self::Dotted(_) | Self::NotNamed(..) | Self::NotObject(..) => 2,
+            Self::Dotted(..) | Self::NotNamed(..) | Self::NotObject(..) => 2,
             Self::Missing(..) => 3,
             Self::Failed(..) => 4,
         }
@@ -218,7 +218,7 @@ impl Where {
     ) -> Result<(), Miss<'a>> {
         for (key, value) in map.iter() {
             if key.contains('.') {
-                return Err(Miss::Dotted(key));
+                return Err(Miss::Dotted(key, prefix));
             }
             let mut named = false;
             let mut closed = None;

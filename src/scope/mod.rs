@@ -92,6 +92,15 @@ impl Scope {
     /// # Errors
     /// The first capability that fits in none, and what the closest one misses.
     pub fn within(&self, parent: &Self) -> Result<(), NotWithin> {
-        within::scope_within(self, parent)
+        within::scope_within(self, parent, false)
+    }
+
+    /// As [`Scope::within`], for the ceiling of an agent. Nothing draws on a ceiling, so a limit that
+    /// one of its capabilities states must stand in what is granted inside it, not above it.
+    ///
+    /// # Errors
+    /// As [`Scope::within`].
+    pub fn within_ceiling(&self, ceiling: &Self) -> Result<(), NotWithin> {
+        within::scope_within(self, ceiling, true)
     }
 }

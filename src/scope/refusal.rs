@@ -55,6 +55,9 @@ pub struct Refusal {
     pub capability: Option<usize>,
     /// The argument, or with dots the field.
     pub argument: Option<Box<str>>,
+    /// For a key that is not named or holds a dot: the object that holds it, in the grant's words;
+    /// `None` for the arguments themselves.
+    pub holder: Option<Box<str>>,
     /// The tool, resource or value that was asked for, shortened and escaped; `None` if there was
     /// none, or if it is masked.
     pub asked: Option<Box<str>>,
@@ -76,6 +79,20 @@ impl Refusal {
         self
     }
 
+    /// The same without the key that the call brought, where it is one within an object: only the
+    /// object is told.
+    #[must_use]
+    pub fn without_key(mut self) -> Self {
+        let Some(holder) = self.holder.clone() else { return self };
+        self.fix = match self.code {
+            RefusalCode::DottedKey => format!("rename the keys of `{holder}` that hold a dot"),
+            _ => format!("leave out of `{holder}` what the grant does not name"),
+        }
+        .into();
+        self.argument = None;
+        self
+    }
+
     /// No capability names the tool.
     pub(super) fn tool(request: &Request, capabilities: &[Capability]) -> Self {
         let allowed = list(capabilities, |c| format!("`{}`", shown(c.tool().as_str())));
@@ -83,6 +100,7 @@ impl Refusal {
             code: RefusalCode::ToolNotCovered,
             capability: None,
             argument: None,
+            holder: None,
             asked: Some(shown(request.tool.as_str()).into()),
             asked_type: None,
             allowed: allowed.into(),
@@ -117,7 +135,8 @@ impl Refusal {
                         .into(),
                 };
             }
-            Miss::Dotted(key) => {
+            Miss::Dotted(key, prefix) => {
+                out.holder = held_by(prefix);
                 let key = shown(key);
                 out.code = RefusalCode::DottedKey;
                 out.asked = None;
@@ -126,6 +145,7 @@ impl Refusal {
                 out.argument = Some(key.into());
             }
             Miss::NotNamed(key, prefix) => {
+                out.holder = held_by(prefix);
                 let dot = if prefix.is_empty() { "" } else { "." };
                 let name = shown(&format!("{prefix}{dot}{key}"));
                 let entries = capability.where_().unwrap_or_default();
@@ -169,6 +189,10 @@ impl Refusal {
     }
 }
 
+fn held_by(prefix: &str) -> Option<Box<str>> {
+    (!prefix.is_empty()).then(|| shown(prefix).into())
+}
+
 /// One sentence: what was asked, what is allowed; the fix stands apart.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -180,6 +204,14 @@ impl fmt::Display for Refusal {
             (None, None) => Ok(()),
         };
         match self.code {
+            RefusalCode::ArgumentNotNamed | RefusalCode::DottedKey if self.argument.is_none() => {
+                let what = match self.code {
+                    RefusalCode::DottedKey => "holds a dot",
+                    _ => "is not named",
+                };
+                let holder = self.holder.as_deref().unwrap_or_default();
+                write!(f, "a key (masked) of the argument `{holder}` {what}")?;
+            }
             RefusalCode::ToolNotCovered => {
                 f.write_str("the tool is not covered")?;
             }

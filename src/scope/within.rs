@@ -32,6 +32,8 @@ pub enum NotWithinCode {
     CaveatBeyond,
     /// A limit above the parent's.
     LimitAbove,
+    /// A limit that a ceiling states and the scope does not.
+    LimitLeftOut,
 }
 
 impl NotWithinCode {
@@ -48,6 +50,7 @@ impl NotWithinCode {
             Self::ArgumentBeyond => "argument_beyond",
             Self::CaveatBeyond => "caveat_beyond",
             Self::LimitAbove => "limit_above",
+            Self::LimitLeftOut => "limit_left_out",
         }
     }
 }
@@ -91,12 +94,13 @@ struct Gap<'a> {
     limits: Option<(&'a Limit, &'a Limit)>,
 }
 
-pub(super) fn scope_within(child: &Scope, parent: &Scope) -> Result<(), NotWithin> {
+/// With `ceiling`, a limit that the parent states must be stated: nothing draws on a ceiling.
+pub(super) fn scope_within(child: &Scope, parent: &Scope, ceiling: bool) -> Result<(), NotWithin> {
     for (at, own) in child.capabilities().iter().enumerate() {
         let mut closest: Option<(usize, &Capability, Gap<'_>)> = None;
         let mut fits = false;
         for (place, outer) in parent.capabilities().iter().enumerate() {
-            match gap(own, outer) {
+            match gap(own, outer).or_else(|| if ceiling { unlimited(own, outer) } else { None }) {
                 None => {
                     fits = true;
                     break;
@@ -153,6 +157,14 @@ fn gap<'a>(child: &'a Capability, parent: &'a Capability) -> Option<Gap<'a>> {
         }
     }
     None
+}
+
+/// The first limit that `parent` states and `child` does not.
+fn unlimited<'a>(child: &'a Capability, parent: &'a Capability) -> Option<Gap<'a>> {
+    let stated = |outer: &Limit| child.limits.iter().any(|own| own.same_meter(outer));
+    let missing = parent.limits.iter().find(|outer| !stated(outer))?;
+    let limits = Some((missing, missing));
+    Some(Gap { code: NotWithinCode::LimitLeftOut, name: "", limits })
 }
 
 /// What keeps the arguments that `child` covers out of those that `parent` covers.
@@ -262,6 +274,12 @@ fn explain(
         Code::CaveatBeyond => {
             (caveat(child), caveat(outer), format!("narrow `{name}` to {}", caveat(outer)))
         }
+        Code::LimitLeftOut => match gap.limits {
+            Some((_, outer)) => {
+                ("no such limit".to_owned(), outer.to_string(), format!("state a limit of {outer}"))
+            }
+            None => (String::new(), String::new(), String::new()),
+        },
         Code::LimitAbove => match gap.limits {
             Some((own, outer)) => {
                 (own.to_string(), outer.to_string(), format!("lower the limit to {outer}"))

@@ -21,3 +21,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     world = World(tmp_path / "store")
     yield world
     world.engine.close()
+
+
+@pytest.fixture
+def clocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The same at eight o'clock of a day, until the clock is set."""
+    monkeypatch.setattr(guard, "_tools", {})
+    world = World(tmp_path / "clocked", clock="2026-11-24T08:00:00Z")
+    yield world
+    world.engine.close()

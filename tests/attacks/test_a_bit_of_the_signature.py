@@ -9,6 +9,17 @@ from __future__ import annotations
 
 from attacking import World, base64url, unbase64
 
+REMOVED = [
+    (
+        "src/keys/token.rs",
+        "PublicToken::verify(&key, &untrusted, None, Some(assertion.as_bytes()))\n"
+        "        .map_err(|_| KeyError::Signature)?\n"
+        "        .payload()\n"
+        "        .to_owned()",
+        "String::from_utf8_lossy(untrusted.untrusted_payload()).into_owned()",
+    )
+]
+
 
 def test_a_bit_of_the_signature(world: World) -> None:
     *above, leaf = world.held.token.split("~")

@@ -11,6 +11,20 @@ from typing import Any
 
 from attacking import World
 
+REMOVED = [
+    ("src/python/convert/mod.rs", "items > self.nodes", "false"),
+    (
+        "src/python/convert/mod.rs",
+        'self.nodes.checked_sub(1).ok_or("it holds more than 100,000 values")?',
+        "self.nodes",
+    ),
+    (
+        "src/python/convert/mod.rs",
+        'self.bytes.checked_sub(bytes).ok_or("it holds more than 1 MiB")?',
+        "self.bytes",
+    ),
+]
+
 
 def test_a_bomb_of_an_argument(world: World) -> None:
     deep: list[Any] = []

@@ -14,6 +14,33 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [
+    ("src/python/guard/mod.rs", "!Arc::ptr_eq(&authority.core, core)", "false"),
+    ("src/engine/judge.rs", "bound.chain.authority_id() != self.authority_id", "false"),
+    ("src/authorizer.rs", "root_until.is_none()", "false"),
+    (
+        "src/authorizer.rs",
+        "None => «faults.push(\n"
+        '                Reason::new(code::UNKNOWN_HUMAN, "the human of the chain is not '
+        'registered here")\n'
+        '                    .fix("register the human and grant anew"),\n'
+        "            )»",
+        "()",
+    ),
+    (
+        "src/authorizer.rs",
+        "self.faults.push(\n"
+        "                Reason::new(\n"
+        "                    code::UNKNOWN_AGENT,\n"
+        '                    format!("the agent {} is not registered here", holder.agent),\n'
+        "                )\n"
+        "                .at(hop)\n"
+        '                .fix("issue the agent with engine.agents.issue and grant to it"),\n'
+        "            )",
+        "()",
+    ),
+]
+
 
 def test_a_grant_of_another_engine(world: World, tmp_path: Path) -> None:
     other = World(tmp_path / "other")

@@ -9,6 +9,16 @@ from __future__ import annotations
 
 from attacking import World
 
+REMOVED = [
+    (
+        "src/registry/halts.rs",
+        "let halt = Halt { target: target.clone(), at: record.at, by: Some(record.by), "
+        "reason };\n"
+        "        «state.halts.all.insert(target, halt)»",
+        "{ let _ = (target, halt); None::<Halt> }",
+    )
+]
+
 
 def test_a_halt_lifted_by_a_restart(world: World) -> None:
     world.engine.halt(reason="incident")

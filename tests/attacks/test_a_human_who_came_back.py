@@ -9,6 +9,17 @@ from __future__ import annotations
 
 from attacking import World
 
+REMOVED = [
+    ("src/authorizer.rs", "Some(human) if «human.offboarded» =>", "false"),
+    ("src/authorizer.rs", "ended(human.cut, chain.made(0))", "false"),
+    ("src/authorizer.rs", "if «agent.owner_left» {", "false"),
+    (
+        "src/authorizer.rs",
+        "agent.status",
+        "if agent.status == Status::Suspended { Status::Active } else { agent.status }",
+    ),
+]
+
 
 def test_a_human_who_came_back(world: World) -> None:
     world.engine.humans.offboard(world.alice, reason="left")

@@ -18,6 +18,14 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [
+    (
+        "src/store/socket.rs",
+        "!kept || !data.file_type().is_socket() || data.uid() != me || data.mode() & 0o177 != 0",
+        "false",
+    )
+]
+
 
 def attach(store: Path) -> str:
     code = (

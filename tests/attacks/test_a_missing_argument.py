@@ -12,6 +12,14 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [
+    (
+        "src/scope/capability.rs",
+        "!«caveat.allows(value, &request.arguments)» {",
+        "(value.is_none() || caveat.allows(value, &request.arguments))",
+    )
+]
+
 
 def test_a_missing_argument(world: World) -> None:
     @ans.tool("pay.open")

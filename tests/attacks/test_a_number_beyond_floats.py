@@ -11,6 +11,21 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [
+    (
+        "src/scope/caveat.rs",
+        "_ => «compare_numbers(a, b)»,",
+        "compare_numbers(&match a { Value::Int(n) => "
+        "Value::float(n.to_string().parse().unwrap_or(0.0)).unwrap_or(Value::Null), other => "
+        "other.clone() }, b)",
+    ),
+    (
+        "src/scope/caveat.rs",
+        "Some(order_integers(a, b))",
+        "a.to_string().parse::<f64>().ok().partial_cmp(&b.to_string().parse::<f64>().ok())",
+    ),
+]
+
 
 def test_a_number_beyond_floats(world: World) -> None:
     bound = ans.at_most(float(2**53))

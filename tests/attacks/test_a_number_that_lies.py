@@ -12,6 +12,14 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [
+    (
+        "src/python/convert/mod.rs",
+        "object.cast_exact::<PyInt>().is_ok()",
+        "object.extract::<i64>().is_ok()",
+    )
+]
+
 
 def test_a_number_that_lies(world: World) -> None:
     class Liar(int):

@@ -11,6 +11,10 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [
+    ("src/scope/form.rs", "self.rest(text).is_some() && is_path(text)", "self.rest(text).is_some()")
+]
+
 
 def test_a_path_out_of_its_folder(world: World) -> None:
     @ans.tool("pay.read")

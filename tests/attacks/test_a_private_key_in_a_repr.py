@@ -14,6 +14,14 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [
+    (
+        "src/keys/mod.rs",
+        'write!(f, "<secret key of {}>", self.public.id())',
+        'write!(f, "{}", self.expose_paserk().as_str())',
+    )
+]
+
 
 def test_a_private_key_in_a_repr(world: World) -> None:
     key = world.mallory_key

@@ -12,6 +12,8 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [("src/registry/agents/mod.rs", "self.names.get(new.name)", "None::<&AgentId>")]
+
 
 def test_a_retired_agents_name(world: World) -> None:
     world.engine.agents.retire(world.planner, reason="done")

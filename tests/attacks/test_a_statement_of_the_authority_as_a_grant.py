@@ -9,6 +9,15 @@ from __future__ import annotations
 
 from attacking import World
 
+REMOVED = [
+    (
+        "src/grant.rs",
+        'format!("answerable/v1/grant/{authority_id}")',
+        'format!("answerable/v1/revocation/{authority_id}")',
+    )
+]
+LEFT = "malformed"
+
 
 def test_a_statement_of_the_authority_as_a_grant(world: World) -> None:
     done = world.engine.revoke(world.grant(), reason="x")

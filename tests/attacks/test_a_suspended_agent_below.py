@@ -9,6 +9,14 @@ from __future__ import annotations
 
 from attacking import World
 
+REMOVED = [
+    (
+        "src/authorizer.rs",
+        "agent.status",
+        "if agent.status == Status::Suspended { Status::Active } else { agent.status }",
+    )
+]
+
 
 def test_a_suspended_agent_below(world: World) -> None:
     world.engine.agents.suspend(world.planner, reason="x")

@@ -9,6 +9,15 @@ from __future__ import annotations
 
 from attacking import World
 
+REMOVED = [
+    (
+        "src/keys/token.rs",
+        "body = «token.strip_prefix(HEADER)»",
+        "token.strip_prefix(HEADER).or(token.get(HEADER.len()..))",
+    )
+]
+LEFT = "malformed"
+
 
 def test_a_token_of_another_kind(world: World) -> None:
     *above, leaf = world.held.token.split("~")

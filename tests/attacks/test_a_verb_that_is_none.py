@@ -15,6 +15,15 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [
+    (
+        "python/answerable/serving.py",
+        "if «name not in VERBS if isinstance(name, str) else True»:",
+        "False",
+    )
+]
+
+
 NAMES: list[Any] = [
     "close",
     "acting",

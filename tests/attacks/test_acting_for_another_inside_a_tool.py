@@ -12,6 +12,8 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [("python/answerable/context.py", "_call.get() is not None and not nested", "False")]
+
 
 def test_acting_for_another_inside_a_tool(world: World) -> None:
     other = world.grant(world.bob)

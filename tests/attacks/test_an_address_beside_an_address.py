@@ -11,6 +11,8 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [("src/scope/form.rs", "local.bytes().all(plain)", "true")]
+
 
 def test_an_address_beside_an_address(world: World) -> None:
     @ans.tool("pay.mail")

@@ -11,6 +11,21 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [
+    (
+        "src/authorizer.rs",
+        "self.faults.push(\n"
+        "                Reason::new(\n"
+        "                    code::UNKNOWN_AGENT,\n"
+        '                    format!("the agent {} is not registered here", holder.agent),\n'
+        "                )\n"
+        "                .at(hop)\n"
+        '                .fix("issue the agent with engine.agents.issue and grant to it"),\n'
+        "            )",
+        "()",
+    )
+]
+
 
 def test_an_agent_nobody_issued(world: World) -> None:
     holder = {"agent": "agt_" + "a" * 26, "key": ans.SecretKey.generate().public}

@@ -12,6 +12,8 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [("src/scope/capability.rs", "self.get(name).is_none() && !exempt(name)", "false")]
+
 
 def test_an_argument_nobody_named(world: World) -> None:
     @ans.tool("pay.open")

@@ -11,6 +11,14 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [
+    (
+        "src/scope/mod.rs",
+        "let mut closest = «None»;",
+        "if self.capabilities.is_empty() { return Ok(0) } else { None }",
+    )
+]
+
 
 def test_an_empty_scope(world: World) -> None:
     world.denies(world.grant(scope=[]), "tool_not_covered")

@@ -12,6 +12,14 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [
+    (
+        "src/registry/agents/life.rs",
+        "self.humans.get(&agent.owner).is_some_and(|owner| !owner.offboarded)",
+        "true",
+    )
+]
+
 
 def test_an_orphaned_agent_is_resumed(world: World) -> None:
     grant = world.grant(world.alice, world.mallory, max_depth=0)

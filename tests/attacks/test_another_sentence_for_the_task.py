@@ -12,6 +12,8 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [("src/engine/verbs/grants.rs", "if «!right» {", "false")]
+
 
 def test_another_sentence_for_the_task(world: World) -> None:
     with pytest.raises(ans.InvalidInput, match="not the one that was signed"):

@@ -17,6 +17,9 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [("src/store/socket.rs", "let same = «peer.uid == rustix::process::geteuid()»", "true")]
+
+
 SCRIPT = """
 import os, socket, struct, sys
 os.setgroups([]), os.setgid(65534), os.setuid(65534)

@@ -12,6 +12,14 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [
+    (
+        "src/authorizer.rs",
+        "grant.payload.scope.within_ceiling(agent.ceiling)",
+        "Ok::<(), crate::scope::NotWithin>(())",
+    )
+]
+
 
 def test_beyond_the_ceiling(world: World) -> None:
     small = world.engine.agents.issue(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from attacking import World
 
+REMOVED = [("src/scope/within.rs", "if «!fits» {\n            return Err(explain(", "false")]
+
 
 def test_one_more_capability(world: World) -> None:
     more = {"tool": "pay.refund"}

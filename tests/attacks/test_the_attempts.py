@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+from remove_checks import attempts, patches, place
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-ATTEMPTS = sorted(set(HERE.glob("test_*.py")) - {Path(__file__)})
+ATTEMPTS = attempts()
 CLASSES = {
     "algorithm confusion",
     "budget splitting by fan-out",
@@ -52,3 +53,17 @@ def test_an_attempt_names_its_class_refusal_and_check(attempt: Path) -> None:
 def test_all_classes_are_attempted() -> None:
     assert {facts(attempt)["Class"] for attempt in ATTEMPTS} == CLASSES
     assert len(ATTEMPTS) >= 40
+
+
+@pytest.mark.parametrize("attempt", [a for a in ATTEMPTS if patches(a)], ids=lambda path: path.stem)
+def test_what_an_attempt_would_remove_stands_where_it_says(attempt: Path) -> None:
+    """The removal itself is `tests/attacks/remove_checks.py`."""
+    for file, source, other in patches(attempt):
+        text = (ROOT / file).read_text("utf-8")
+        start, end = place(text, source)
+        assert text[start:end].strip()
+        assert text[start:end] != other
+
+
+def test_most_attempts_name_what_to_remove() -> None:
+    assert sum(map(bool, map(patches, ATTEMPTS))) > 80

@@ -12,6 +12,8 @@ from attacking import World
 
 import answerable as ans
 
+REMOVED = [("src/registry/agents/mod.rs", "self.reserved.contains(&key)", "false")]
+
 
 def test_the_authoritys_key_for_an_agent(world: World) -> None:
     with pytest.raises(ans.IllegalTransition, match="authority's own"):

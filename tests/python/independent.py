@@ -434,22 +434,29 @@ class Authority:
         self.id = "k4.pid." + b64url_text(hashed)
         self.origin = "answerable/" + self.id
 
-    def statement(self, token: str, signer: Authority) -> tuple[str, NoteKey, int, Authority]:
-        """The authority that a statement by its key in force names, the checkpoint key, its time, and the key
-        in force from there on."""
+    def opened(self, token: str, signer: Authority, purpose: str) -> Object:
+        """The payload of a statement for one purpose, under the authority's key in force."""
         if len(token) > 16384 or not token.startswith("v4.public.") or token.count(".") != 2:
             raise Refused("not a v4.public token without a footer")
         body = b64url(token.removeprefix("v4.public."))
         payload, signature = body[:-64], body[-64:]
-        assertion = b"answerable/v1/authority/" + self.id.encode()
+        assertion = f"answerable/v1/{purpose}/{self.id}".encode()
         if not signed(signer.key, pae(b"v4.public.", payload, b"", assertion), signature):
             raise Refused("the signature does not verify")
         try:
             fields = parse_json(payload.decode())
         except UnicodeDecodeError as error:
             raise Refused("not UTF-8") from error
+        if not isinstance(fields, Object):
+            raise Refused("not an object")
+        return fields
+
+    def statement(self, token: str, signer: Authority) -> tuple[str, NoteKey, int, Authority]:
+        """The authority that a statement by its key in force names, the checkpoint key, its time, and the key
+        in force from there on."""
+        fields = self.opened(token, signer, "authority")
         names = {"v", "origin", "authority", "checkpoint_key", "at"}
-        if not isinstance(fields, dict) or set(fields) - {"until"} != names:
+        if set(fields) - {"until"} != names:
             raise Refused("not a statement's payload")
         if fields["v"] not in ("1", "2") or not isinstance(fields["v"], Number):
             raise Refused("another version")
@@ -747,6 +754,11 @@ class Verifier:
                 self.fault("bad_leaf", place)
             else:
                 state = "allowed" if effect == "allow" else "not"
+        if kind == "revocation" and get("target", "text"):
+            try:
+                self.revocation(get)
+            except Refused:
+                self.fault("revocation_invalid", place)
         if kind == "outcome":
             of = entry_id(fields.get("decision"))
             was = self.ids.get(of or "", "other")
@@ -762,6 +774,30 @@ class Verifier:
             self.fault("duplicate_id", place)
         else:
             self.ids[own] = state
+
+    def revocation(self, get: Any) -> None:
+        """Section 5, "Revocations": the leaf says what the authority signed, and nothing else."""
+        fields = self.authority.opened(get("statement", "text") or "", self.signer, "revocation")
+        if set(fields) - {"id", "digest"} != {"v", "entry", "target", "by", "at"}:
+            raise Refused("not a revocation's payload")
+        if fields["v"] != "1" or not isinstance(fields["v"], Number):
+            raise Refused("another version")
+        target = get("target", "text")
+        if target not in ("grant", "agent", "human", "task"):
+            raise Refused("no target")
+        digest = get("digest", "bytes")
+        if (digest is not None and len(digest) == 32) != (target == "grant"):
+            raise Refused("a digest of a grant only")
+        if target != "grant" and get(target, "text") is None:
+            raise Refused("nothing is named")
+        stated = {"entry": get("id", "text"), "target": target, "by": get("by", "text")}
+        stated["id"], stated["digest"] = get(target, "text"), digest and b64url_text(digest)
+        for name, value in stated.items():
+            held = fields.get(name)
+            if isinstance(held, Number) or held != value:
+                raise Refused("the leaf says something else")
+        if isinstance(fields["at"], Number) or instant(fields["at"]) != get("at", "datetime"):
+            raise Refused("another time")
 
     def commitments(
         self, place: dict[str, Any], held: Any, values: list[tuple[str, bytes, bytes]]

@@ -96,6 +96,69 @@ async def test_one_acting_object_serves_many_tasks_at_once(world: World) -> None
     assert await asyncio.gather(*(work(i % 5) for i in range(50))) == ["ran"] * 50
 
 
+def test_a_generator_that_stands_still_lends_its_caller_nothing(world: World) -> None:
+    def agent() -> Iterator[str]:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(world.acting())
+            yield sync()
+            yield sync()
+
+    items = agent()
+    assert next(items) == "ran"
+    assert code_of(sync) == "authority_suspended"
+    assert ans.current() is None
+    with pytest.raises(ans.AccessDenied), world.engine.delegating(world.agent, scope=[]):
+        pass
+    with world.acting():
+        assert sync() == "ran", "a block of the caller's own stands for itself"
+    assert next(items) == "ran", "and the body goes on under its own"
+    assert list(items) == []
+    assert code_of(sync) == "no_authority"
+
+
+async def test_an_async_generator_that_stands_still_lends_its_caller_nothing(world: World) -> None:
+    started: list[asyncio.Task[str]] = []
+
+    async def agent() -> AsyncIterator[str]:
+        with world.acting():
+            started.append(asyncio.create_task(later()))
+            yield await async_()
+
+    async def later() -> str:
+        await asyncio.sleep(0)
+        return await async_()
+
+    items = agent()
+    assert await anext(items) == "ran"
+    with pytest.raises(ans.AccessDenied) as denied:
+        await async_()
+    assert denied.value.code == "authority_suspended"
+    assert await started[0] == "ran", "what the body started in a task of its own goes on"
+    await items.aclose()  # type: ignore[attr-defined]
+
+
+def test_a_generator_that_is_a_block_reaches_its_with(world: World) -> None:
+    @contextlib.contextmanager
+    def session() -> Iterator[None]:
+        with world.acting():
+            yield
+
+    with session():
+        assert sync() == "ran"
+    assert code_of(sync) == "no_authority"
+
+
+@pytest.fixture
+def in_force(world: World) -> Iterator[None]:
+    with world.acting():
+        yield
+
+
+@pytest.mark.usefixtures("in_force")
+def test_a_fixture_that_is_a_block_reaches_its_test() -> None:
+    assert sync() == "ran"
+
+
 def test_a_block_in_a_generator_may_be_left_in_any_order(world: World) -> None:
     def fixture() -> Iterator[None]:
         with world.acting():
@@ -104,7 +167,7 @@ def test_a_block_in_a_generator_may_be_left_in_any_order(world: World) -> None:
     other = world.grant()
     items = fixture()
     next(items)
-    assert sync() == "ran"
+    assert code_of(sync) == "authority_suspended", "it is the generator's, not its caller's"
     with world.engine.acting(other):
         items.close()
         assert ans.current() is other, "the inner block goes on"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import sys
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,10 @@ from typing import Any
 import pytest
 
 import answerable as ans
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "attacks"))
+
+from attacking import claims, fresh_id, sign
 
 CASES = 10_000 if os.environ.get("ANSWERABLE_CASES") == "full" else 300
 STEPS = 12
@@ -40,8 +46,10 @@ class Model:
         self.agents: dict[str, dict[str, Any]] = {}
         self.grants: dict[str, dict[str, Any]] = {}
         self.ended: set[str] = set()
+        self.task_of: dict[str, str] = {}
         self.halted: set[tuple[str, str]] = set()
         self.keys = 0
+        self.place = 0
         self.root = root
         self.root_until: dict[int, int] = {}
 
@@ -49,9 +57,10 @@ class Model:
         self.keys += 1
         return self.keys
 
-    def after_cuts(self, human: str, agent: str) -> int:
-        cut = max(self.human_cut.get(human, -1), self.agents[agent]["cut"])
-        return max(self.now, cut + 1)
+    def order(self) -> int:
+        """What happens later has a higher number."""
+        self.place += 1
+        return self.place
 
     def codes(self, name: str) -> set[str]:
         """Everything that speaks against a call under a grant."""
@@ -68,7 +77,7 @@ class Model:
             found.add("halted")
         if root["human"] in self.left:
             found.add("human_offboarded")
-        elif root["iat"] <= self.human_cut.get(root["human"], -1):
+        elif root["made"] <= self.human_cut.get(root["human"], -1):
             found.add("revoked")
         if root["task"] in self.ended:
             found.add("task_ended")
@@ -76,7 +85,9 @@ class Model:
             found.add("unknown_authority")
         for hop in chain:
             agent = self.agents[hop["agent"]]
-            if hop["revoked"] or hop["iat"] <= agent["cut"]:
+            # A grant shown from elsewhere is known to be newer by its key alone.
+            newest = max(hop["made"], agent["made"].get(hop["key"], -2))
+            if hop["revoked"] or newest <= agent["cut"] != -1:
                 found.add("revoked")
             if self.now >= hop["exp"]:
                 found.add("expired")
@@ -120,6 +131,8 @@ class Model:
             agent["keys"][agent["key"]] = until
             agent["keys"] = {k: t for k, t in agent["keys"].items() if t > self.now}
         agent["key"] = key
+        if not agent["own"]:
+            agent["made"][key] = self.order()
         agent["keys"][key] = 1 << 60
 
     def transfer(self, name: str, owner: str) -> None:
@@ -136,14 +149,15 @@ class Model:
 
     def grant(self, name: str, human: str, holder: str, task: str, ttl: int) -> None:
         need(human not in self.left and task not in self.ended)
-        agent, iat = self.agents[holder], self.after_cuts(human, holder)
+        need(self.task_of.setdefault(task, human) == human)
+        agent = self.agents[holder]
         self.may_hold(agent, self.now + ttl)
         self.grants[name] = {
             "parent": None,
             "human": human,
             "agent": holder,
             "key": agent["key"],
-            "iat": iat,
+            "made": self.order(),
             "exp": self.now + ttl,
             "task": task,
             "revoked": False,
@@ -151,20 +165,19 @@ class Model:
             "root": self.root,
         }
 
-    def delegate(self, name: str, parent: str, holder: str, ttl: int) -> None:
+    def delegate(self, name: str, parent: str, holder: str, ttl: int, elsewhere: bool) -> None:
         above, agent = self.grants[parent], self.agents[holder]
         issuer = self.agents[above["agent"]]
-        iat = max(self.after_cuts(above["human"], holder), above["iat"])
         self.may_hold(agent, self.now + ttl)
         # A retired agent's secret keys are gone.
-        need(above["key"] in issuer["keys"] and issuer["status"] != "retired")
-        need(above["depth"] < 2 and iat < self.now + ttl <= above["exp"])
+        need(issuer["own"] or (above["key"] in issuer["keys"] and issuer["status"] != "retired"))
+        need(above["depth"] < 2 and self.now + ttl <= above["exp"])
         self.grants[name] = {
             **above,
             "parent": parent,
             "agent": holder,
             "key": agent["key"],
-            "iat": iat,
+            "made": -2 if elsewhere else self.order(),
             "exp": self.now + ttl,
             "revoked": False,
             "depth": above["depth"] + 1,
@@ -175,10 +188,10 @@ class Model:
         self.grants[name]["revoked"] = True
 
     def revoke_agent(self, name: str) -> None:
-        self.agents[name]["cut"] = self.now
+        self.agents[name]["cut"] = self.order()
 
     def revoke_human(self, name: str) -> None:
-        self.human_cut[name] = self.now
+        self.human_cut[name] = self.order()
 
     def end(self, task: str) -> None:
         need(task not in self.ended)
@@ -189,7 +202,7 @@ class Model:
         own = [a for a in self.agents.values() if a["owner"] == human and a["status"] != "retired"]
         need(human not in self.left or any(a["status"] == "active" for a in own))
         self.left.add(human)
-        self.human_cut[human] = self.now
+        self.human_cut[human] = self.order()
         for agent in own:
             if successor is None:
                 agent["status"] = "suspended"
@@ -220,21 +233,42 @@ class Life:
         self.agents: list[str] = []
         self.tasks: list[str] = []
         self.grants: dict[str, ans.Grant] = {}
+        self.secrets: dict[int, ans.SecretKey] = {}
         for name in "pqr":
             owner, ttl = self.random.choice(self.humans), 3_600 * self.random.randint(1, 9)
+            key, secret = self.model.new_key(), self.secret(name == "p")
             agent = engine.agents.issue(
-                f"{name}{seed}", owner=owner, purpose="x", ceiling=ALL, ttl=ttl
+                f"{name}{seed}",
+                owner=owner,
+                purpose="x",
+                ceiling=ALL,
+                ttl=ttl,
+                key=secret and secret.public,
             )
             self.agents.append(agent.id)
-            key = self.model.new_key()
             self.model.agents[agent.id] = {
                 "status": "active",
                 "owner": owner,
                 "expires": now + ttl,
                 "cut": -1,
+                "own": secret is not None,
+                "made": {} if secret else {key: self.model.order()},
                 "key": key,
                 "keys": {key: 1 << 60},
             }
+
+    def secret(self, own: bool) -> ans.SecretKey | None:
+        """The newest key's secret half, where the agent keeps it."""
+        if own:
+            self.secrets[self.model.keys] = ans.SecretKey.generate()
+        return self.secrets.get(self.model.keys)
+
+    def rotate(self, agent: str, overlap: int | None) -> None:
+        own = self.model.agents[agent]["own"]
+        secret = self.secret(own) if self.model.agents[agent]["status"] != "retired" else None
+        self.engine.agents.rotate(
+            agent, overlap=overlap, key=(secret or ans.SecretKey.generate()).public if own else None
+        )
 
     def step(self) -> None:
         pick = self.random.choice
@@ -257,7 +291,7 @@ class Life:
             (lambda: model.retire(agent), lambda: agents.retire(agent, reason="x")),
             (
                 lambda: model.rotate(agent, overlap),
-                lambda: agents.rotate(agent, overlap=overlap),
+                lambda: self.rotate(agent, overlap),
             ),
             (lambda: model.transfer(agent, human), lambda: agents.transfer(agent, owner=human)),
             (lambda: model.renew(agent, ttl), lambda: agents.renew(agent, ttl=ttl)),
@@ -288,23 +322,42 @@ class Life:
         name = f"g{len(self.grants)}-{self.random.random()}"
         task = self.random.choice([*self.tasks, f"task {name}"])
 
+        secret = self.secrets.get(self.model.grants[parent]["key"]) if parent else None
+        elsewhere = secret is not None and self.random.random() < 0.7
+
         def make() -> None:
             if parent:
                 depth = 2 - self.grants[parent].depth - 1
-                self.grants[name] = self.grants[parent].delegate(
-                    agent, scope=ALL, ttl=ttl, max_depth=max(depth, 0)
+                made = self.grants[parent].delegate(
+                    agent, scope=ALL, ttl=ttl, max_depth=max(depth, 0), key=secret
                 )
+                if elsewhere and secret:
+                    made = self.elsewhere(made, secret)
+                self.grants[name] = made
             else:
                 self.grants[name] = self.engine.grant(
                     human, agent, task=task, scope=ALL, ttl=ttl, max_depth=2
                 )
                 self.tasks.append(self.grants[name].task)
                 self.model.grants[name]["task"] = self.grants[name].task
+                self.model.task_of[self.grants[name].task] = human
 
         if parent:
-            self.both(lambda: self.model.delegate(name, parent, agent, ttl), make)
+            self.both(lambda: self.model.delegate(name, parent, agent, ttl, elsewhere), make)
         else:
             self.both(lambda: self.model.grant(name, human, agent, task, ttl), make)
+
+    def elsewhere(self, made: ans.Grant, secret: ans.SecretKey) -> ans.Grant:
+        """The same, signed where the engine does not see it, and dated ahead."""
+        *above, last = made.token.split("~")
+        payload = claims(last) | {"id": fresh_id()}
+        end = datetime.fromisoformat(payload["exp"])
+        ahead = timedelta(seconds=self.random.choice([0, 1, 29, 30]))
+        start = min(START + timedelta(seconds=self.model.now) + ahead, end - timedelta(seconds=1))
+        payload["iat"] = start.strftime("%Y-%m-%dT%H:%M:%SZ")
+        authority = self.engine.agents.get(self.agents[0]).uri.split("/")[2]
+        token = sign(secret, json.dumps(payload), f"answerable/v1/grant/{authority}")
+        return self.engine.accept("~".join([*above, token]))
 
     def both(self, expected: Callable[[], Any], real: Callable[[], Any]) -> None:
         try:

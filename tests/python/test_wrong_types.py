@@ -70,3 +70,13 @@ def test_a_way_to_record_gathered_arguments_names_each() -> None:
     with pytest.raises(ans.InvalidInput, match="name the arguments in it"):
         ans.tool("pay.gathered", record={"kw": "mask"})(pay)
     ans.tool("pay.gathered", record={"memo": "mask"})(pay)
+
+
+def test_a_comparison_with_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    with ans.open(tmp_path / "store") as engine:
+        engine.trail.export(tmp_path / "trail.jsonl")
+        for since in ([], (), iter([])):
+            with pytest.raises(ans.InvalidInput, match="no checkpoint in since="):
+                engine.trail.verify(since=since)
+            with pytest.raises(ans.InvalidInput, match="no checkpoint in since="):
+                ans.verify(tmp_path / "trail.jsonl", engine.authority, since=since)

@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use answerable::canonical::Map;
 use answerable::clock::Source;
-use answerable::engine::{Bound, Claim, Engine, NewGrant, Options, TaskChoice};
+use answerable::engine::{
+    Bound, Call, Claim, Engine, Filter, Masking, NewGrant, Options, TaskChoice,
+};
 use answerable::principal::Assurance;
 use answerable::registry::{Halted, NewHuman};
 use answerable::request::{Request, ToolName};
@@ -162,5 +164,183 @@ fn handles_and_claims_that_have_lapsed_are_swept() {
     }
     assert!(count(b"hd/") < 70, "{}", count(b"hd/"));
     assert!(count(b"cl/") <= 1);
+    engine.close().unwrap();
+}
+
+/// How many records lie under a prefix.
+fn count(store: &dyn Store, prefix: &[u8]) -> usize {
+    let mut count = 0;
+    store
+        .scan(prefix, None, &mut |_, _| {
+            count += 1;
+            true
+        })
+        .unwrap();
+    count
+}
+
+#[test]
+fn what_grants_needed_while_they_lasted_is_swept_and_the_trail_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let start = 1_795_507_200_000_000;
+    let now = Arc::new(std::sync::atomic::AtomicI64::new(start));
+    let clock = Source::Fixed(now.clone());
+    let options = Options { clock, ..Options::default() };
+    let set = |at: i64| now.store(at, std::sync::atomic::Ordering::SeqCst);
+    let engine = Engine::open(&path, options.clone()).unwrap();
+    let first = grant(&engine);
+    let root = &first.chain().root().payload;
+    let make = |ttl| {
+        let scope = serde_json::from_str(r#"[{"tool":"pay.*","limits":[{"calls":3}]}]"#).unwrap();
+        let new = NewGrant {
+            human: root.human,
+            agent: root.holder.agent,
+            task: TaskChoice::Open(root.task.id),
+            scope,
+            limits: vec![],
+            ttl,
+            further_hops: 0,
+            by: None,
+        };
+        engine.grant(new).unwrap()
+    };
+    let short: Vec<_> = (0..200).map(|_| make(HOUR / 2)).collect();
+    let long = make(6 * HOUR);
+    let revoke = |bound: &Bound| {
+        let target = answerable::registry::Target::Grant(bound.chain().root().digest, None);
+        engine.revoke(&target, "x", None).unwrap();
+    };
+    short.iter().take(10).chain([&long]).for_each(|bound| revoke(bound));
+    let used = make(HOUR / 2);
+    assert!(is_allowed(&engine, &used));
+    let kept = make(6 * HOUR);
+    assert!(is_allowed(&engine, &kept));
+
+    // None has ended for good while the newest entry is not beyond what the clock may be set back.
+    set(start + HOUR / 2 + 59_000_000);
+    revoke(&first);
+    assert_eq!(engine.keep_house().unwrap().grants, 0);
+    set(start + HOUR / 2 + 61_000_000);
+    assert_eq!(engine.keep_house().unwrap().grants, 0, "the clock alone says nothing");
+    make(6 * HOUR);
+    let size = engine.entries(&Filter::default()).unwrap().len();
+    let mut grants = 0;
+    loop {
+        let swept = engine.keep_house().unwrap();
+        assert!(swept.grants <= 64, "a turn is bounded");
+        grants += swept.grants;
+        if !swept.more {
+            break;
+        }
+    }
+    assert_eq!(grants, 201);
+    assert_eq!(engine.keep_house().unwrap().grants, 0);
+    assert_eq!(engine.entries(&Filter::default()).unwrap().len(), size);
+    assert_eq!(code(&engine, &used).as_deref(), Some("expired"));
+    assert_eq!(code(&engine, &long).as_deref(), Some("revoked"));
+    let text = used.chain().text();
+    engine.close().unwrap();
+
+    // What still counts is still there: the revoked one, and the counter.
+    let store = SledStore::open(&path, 0).unwrap();
+    assert_eq!(count(&store, b"r/g/"), 2);
+    assert_eq!(count(&store, b"l/"), 1);
+    assert_eq!(count(&store, b"ge/"), 4);
+    store.close().unwrap();
+    // No clock brings an ended one back: not by the second that may be.
+    set(start + HOUR / 2 + 2_000_000);
+    let engine = Engine::open(&path, options.clone()).unwrap();
+    let again = engine.accept(&text, vec![]).unwrap();
+    assert_eq!(code(&engine, &again).as_deref(), Some("expired"));
+    engine.close().unwrap();
+    set(start + HOUR / 2 - 1_000_000);
+    let engine = Engine::open(&path, options).unwrap();
+    let again = engine.accept(&text, vec![]).unwrap();
+    assert_eq!(code(&engine, &again).as_deref(), Some("clock_behind"));
+    engine.close().unwrap();
+}
+
+fn is_allowed(engine: &Engine, bound: &Bound) -> bool {
+    let call = Call {
+        tool: "pay.out",
+        request: Ok(Request::new(ToolName::parse("pay.out").unwrap(), Map::new())),
+        by_type: &[],
+        masking: &Masking::default(),
+        bound: Some(bound),
+        against: None,
+        parent: None,
+        declared: None,
+        credentials: &[],
+    };
+    engine.await_decision(engine.judge(&call)).decision.reasons.is_empty()
+}
+
+#[test]
+fn a_task_is_one_humans() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(&folder.path().join("store"), Options::default()).unwrap();
+    let root = grant(&engine);
+    let payload = &root.chain().root().payload;
+    let new = NewHuman {
+        account: "bob@example.com",
+        issuer: "local",
+        name: None,
+        assurance: Assurance::Asserted,
+        by: None,
+    };
+    let bob = engine.register_human(&new).unwrap();
+    let make = |human| {
+        engine.grant(NewGrant {
+            human,
+            agent: payload.holder.agent,
+            task: TaskChoice::Open(payload.task.id),
+            scope: serde_json::from_str(r#"[{"tool":"pay.*"}]"#).unwrap(),
+            limits: vec![],
+            ttl: HOUR,
+            further_hops: 0,
+            by: None,
+        })
+    };
+    assert!(make(payload.human).is_ok());
+    let refused = make(bob.id).unwrap_err().to_string();
+    assert!(refused.contains("was opened for another human"), "{refused}");
+    engine.close().unwrap();
+}
+
+#[test]
+fn a_limit_of_a_ceiling_stands_in_what_is_granted() {
+    let scope = |limits: &str| {
+        let json = format!(r#"[{{"tool":"pay.*"{limits}}}]"#);
+        serde_json::from_str::<answerable::scope::Scope>(&json).unwrap()
+    };
+    let ceiling = scope(r#","limits":[{"calls":5}]"#);
+    let beyond = |limits| scope(limits).within_ceiling(&ceiling).unwrap_err();
+    assert_eq!(beyond("").code.as_str(), "limit_left_out");
+    assert!(beyond("").to_string().contains("the parent allows"), "{}", beyond(""));
+    assert_eq!(beyond(r#","limits":[{"calls":6}]"#).code.as_str(), "limit_above");
+    assert!(scope(r#","limits":[{"calls":5}]"#).within_ceiling(&ceiling).is_ok());
+    assert!(scope("").within(&ceiling).is_ok(), "below a grant it is drawn on above");
+
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(&folder.path().join("store"), Options::default()).unwrap();
+    let root = grant(&engine);
+    let human = root.chain().root().payload.human;
+    let agent = engine.issue_agent("few", human, "pays", ceiling, 8 * HOUR, None, None).unwrap();
+    let make = |limits: &str| {
+        engine.grant(NewGrant {
+            human,
+            agent: agent.id,
+            task: TaskChoice::New("pay".to_owned()),
+            scope: scope(limits),
+            limits: vec![],
+            ttl: HOUR,
+            further_hops: 0,
+            by: None,
+        })
+    };
+    let refused = make("").unwrap_err().to_string();
+    assert!(refused.contains("beyond the ceiling"), "{refused}");
+    assert!(make(r#","limits":[{"calls":4}]"#).is_ok());
     engine.close().unwrap();
 }

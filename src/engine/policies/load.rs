@@ -145,8 +145,8 @@ impl Engine {
         let puts = keep_texts(&*self.store, self.ring.policies(), &rules.version, &texts)?;
         self.commit_all(puts)?;
         let rules = Arc::new(rules);
-        self.transition(move |state, at, _| {
-            let now = InForce { rules, texts, groups, host: host(), since: at };
+        self.transition(move |state, moment, _| {
+            let now = InForce { rules, texts, groups, host: host(), since: moment.at };
             let now = Arc::new(now);
             let change = state.govern(now.clone(), turn, by)?;
             Ok(((now, change.draft.id), vec![change]))

@@ -99,6 +99,7 @@ impl World {
             against: None,
             parent: None,
             declared: None,
+            credentials: &[],
         };
         self.engine.await_decision(self.engine.judge(&call))
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::engine::{Engine, EngineError};
 use crate::keys::PublicKey;
 use crate::principal::{AgentId, HumanId};
-use crate::registry::{Agent, Change, NewAgent, Note, RegistryError, Rotation, Sealer, State};
+use crate::registry::{
+    Agent, Change, Moment, NewAgent, Note, RegistryError, Rotation, Sealer, State,
+};
 use crate::scope::Scope;
 
 impl Engine {
@@ -35,8 +37,8 @@ impl Engine {
     /// As `State::issue_agent`, and the store's.
     pub fn issue(&self, new: NewAgent<'_>) -> Result<Arc<Agent>, EngineError> {
         self.now()?;
-        self.transition(|state, at, sealer| {
-            let (agent, change) = state.issue_agent(new, at, sealer)?;
+        self.transition(|state, now, sealer| {
+            let (agent, change) = state.issue_agent(new, now, sealer)?;
             Ok((agent, vec![change]))
         })
     }
@@ -92,8 +94,8 @@ impl Engine {
         by: Option<HumanId>,
     ) -> Result<Arc<Agent>, EngineError> {
         self.now()?;
-        self.step(reason, by, |state, at, note, sealer| {
-            state.rotate_agent(id, rotation, at, note, sealer)
+        self.step(reason, by, |state, now, note, sealer| {
+            state.rotate_agent(id, rotation, now, note, sealer)
         })
     }
 
@@ -125,8 +127,8 @@ impl Engine {
         by: Option<HumanId>,
     ) -> Result<Arc<Agent>, EngineError> {
         self.now()?;
-        self.step(reason, by, |state, at, note, sealer| {
-            state.renew_agent(id, ttl, at, note, sealer)
+        self.step(reason, by, |state, now, note, sealer| {
+            state.renew_agent(id, ttl, now.at, note, sealer)
         })
     }
 
@@ -157,14 +159,14 @@ impl Engine {
         by: Option<HumanId>,
         take: impl FnOnce(
             &mut State,
-            i64,
+            Moment,
             Note<'_>,
             &mut Sealer<'_>,
         ) -> Result<(Arc<Agent>, Change), RegistryError>,
     ) -> Result<Arc<Agent>, EngineError> {
         let by = self.who(by)?;
-        self.transition(|state, at, sealer| {
-            let (agent, change) = take(state, at, Note { by, reason }, sealer)?;
+        self.transition(|state, now, sealer| {
+            let (agent, change) = take(state, now, Note { by, reason }, sealer)?;
             Ok((agent, vec![change]))
         })
     }

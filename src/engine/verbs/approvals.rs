@@ -13,8 +13,8 @@ use crate::keys::random;
 use crate::principal::{ApprovalId, EntryId, HumanId};
 use crate::recorder::Slot;
 use crate::registry::{
-    Approval, MAX_OPEN, MAX_OPEN_PER_GRANT, Purpose, RegistryError, Stage, State, answered_key,
-    asked_key, check_text, closed_approval, closed_approvals, grant_entry,
+    Approval, MAX_OPEN, MAX_OPEN_PER_GRANT, Origin, Purpose, RegistryError, Stage, State,
+    answered_key, asked_key, check_text, closed_approval, closed_approvals, grant_entry,
 };
 use crate::scope::{Limit, Scope};
 use crate::trail::entry::Entry;
@@ -120,7 +120,8 @@ impl Engine {
             Some(known) if yes && known.purpose == Purpose::Access => Some(self.access_of(&known)?),
             _ => None,
         };
-        let approval = self.transition(|state, at, _| {
+        let approval = self.transition(|state, now, _| {
+            let at = now.at;
             // Of this moment: policies may have been loaded since.
             let version = self.policy_version_in(state);
             let lost = state.approval(id).filter(|_| yes);
@@ -140,15 +141,12 @@ impl Engine {
                 change.draft = change.draft.with("grant", Value::str(&grant));
                 change.puts.extend(state.use_approval(id, None, Some(made.grant.digest))?);
                 changes.push(change);
-                changes.push(grant_entry(&made.grant, None, None, Some(by))?);
+                changes.push(grant_entry(&made.grant, Origin::Here, None, None, Some(by))?);
             } else {
                 changes.push(change);
             }
             Ok((approval, changes))
         })?;
-        if let Some(made) = access {
-            self.take_up(made);
-        }
         self.waiting.tell(&[*id]);
         self.approval(&approval.id)
     }
@@ -173,7 +171,8 @@ impl Engine {
         let scope = text_of(&new.scope)?;
         let limits = text_of(&new.limits)?;
         let digest = self.access_digest(bound, &scope, &limits, &new);
-        let id = self.transition(|state, at, _| {
+        let id = self.transition(|state, now, _| {
+            let at = now.at;
             if let Some(known) = state.approval_of(&digest)
                 && at < known.expires_at
             {

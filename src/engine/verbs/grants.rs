@@ -9,9 +9,14 @@ use crate::engine::{Bound, Engine, EngineError};
 use crate::grant::{Grant, GrantError, Holder, MAX_STATEMENT_BYTES, Terms};
 use crate::keys::{SecretKey, random};
 use crate::principal::{AgentId, GrantId, HumanId, Status, TaskId};
-use crate::registry::{RegistryError, Sealer, State, grant_entry, grant_id_key, secret_key};
+use crate::registry::{
+    Known, Origin, RegistryError, Sealer, State, grant_entry, grant_id_key, secret_key,
+};
 use crate::scope::{Limit, Scope};
 use crate::store::StoreError;
+
+/// How many grants are remembered so that their ids need not be looked up.
+const MAX_ADOPTED: usize = 16 * 1024;
 
 /// The task of a new grant.
 #[derive(Debug, Clone)]
@@ -80,17 +85,18 @@ impl Engine {
         self.now()?;
         let by = self.who(new.by)?;
         let made = self.prepare(new)?;
-        self.transition(|state, _, _| {
+        let place = self.transition(|state, now, _| {
             self.may_stand(state, &made)?;
             let mut changes = Vec::new();
             if made.opens {
                 let human = made.grant.payload.human;
                 changes.push(state.open_task(made.task, human, &made.sentence, by)?);
             }
-            changes.push(grant_entry(&made.grant, None, None, Some(by))?);
-            Ok(((), changes))
+            let place = now.place + changes.len() as u64;
+            changes.push(grant_entry(&made.grant, Origin::Here, None, None, Some(by))?);
+            Ok((place, changes))
         })?;
-        Ok(self.take_up(made))
+        Ok(self.take_up(made, place))
     }
 
     /// Signs a root grant that is nowhere yet.
@@ -98,19 +104,22 @@ impl Engine {
         let now = self.now()?;
         let (task, sentence, opens) = match &new.task {
             TaskChoice::New(sentence) => (TaskId::from_bytes(random()?), sentence.clone(), true),
-            TaskChoice::Open(id) => (*id, self.task_sentence(id)?, false),
+            TaskChoice::Open(id) => {
+                self.task_is_for(id, &new.human)?;
+                (*id, self.task_sentence(id)?, false)
+            }
         };
-        let (holder, assurance, from) = {
+        let (holder, assurance) = {
             let state = self.state.read();
             let human = state.human(&new.human).ok_or_else(|| not_found("human", &new.human))?;
             let holder = holder(&state, &new.agent, &new.scope, Some(end(now, new.ttl)?), now)?;
-            (holder, human.assurance, state.after_cuts(&new.human, &new.agent, now))
+            (holder, human.assurance)
         };
         let terms = Terms {
             holder,
             scope: new.scope,
             limits: new.limits,
-            from,
+            from: now,
             until: end(now, new.ttl)?,
             further_hops: new.further_hops,
             statement: None,
@@ -143,19 +152,14 @@ impl Engine {
             ));
         }
         holder_now(state, &payload.holder, &payload.scope)?;
-        if state.after_cuts(&payload.human, &payload.holder.agent, payload.iat) != payload.iat {
-            return Err(RegistryError::Illegal(
-                "a revocation came in between, which would end the grant; try again".to_owned(),
-            ));
-        }
         Ok(())
     }
 
-    /// A grant that was recorded, as a chain.
-    pub(in crate::engine) fn take_up(&self, made: Prepared) -> Arc<Bound> {
-        self.adopted.lock().insert(made.grant.payload.id, made.grant.digest);
+    /// A grant that was recorded at a place of the trail, as a chain.
+    fn take_up(&self, made: Prepared, place: u64) -> Arc<Bound> {
         let chain = Chain::from_root(made.grant, self.authority_id.clone())
-            .by_key(made.signer.public().id());
+            .by_key(made.signer.public().id())
+            .made_at(vec![Some(place)]);
         Arc::new(Bound::new(chain, vec![Some(made.sentence)]))
     }
 
@@ -172,7 +176,7 @@ impl Engine {
     ) -> Result<Arc<Bound>, EngineError> {
         let now = self.now()?;
         let leaf = &bound.chain().leaf().payload;
-        let (holder, parent, from, until) = {
+        let (holder, parent, until) = {
             let state = self.state.read();
             let parent = state
                 .agent(&leaf.holder.agent)
@@ -183,8 +187,7 @@ impl Engine {
                 Some(ttl) => end(now, ttl)?,
                 None => leaf.exp.min(known.expires_at),
             };
-            let from = state.after_cuts(&leaf.human, &new.agent, now);
-            (holder(&state, &new.agent, &new.scope, Some(until), now)?, parent, from, until)
+            (holder(&state, &new.agent, &new.scope, Some(until), now)?, parent, until)
         };
         let kept;
         let key = match key {
@@ -214,7 +217,7 @@ impl Engine {
             holder,
             scope: new.scope,
             limits: new.limits,
-            from,
+            from: now,
             until,
             further_hops: new.further_hops,
             statement: new.statement,
@@ -222,9 +225,8 @@ impl Engine {
         let chain = bound.chain().delegate(key, terms, self.max_hops)?;
         let mut statements = bound.statements().to_vec();
         statements.push(statement);
-        let child = Arc::new(Bound::new(chain, statements));
-        self.adopt(&child)?;
-        Ok(child)
+        let made = self.adopt(&chain, &statements, Origin::Here)?;
+        Ok(Arc::new(Bound::new(chain.made_at(made), statements)))
     }
 
     /// Verifies a chain's text and records the grants on it that were not seen before.
@@ -243,7 +245,8 @@ impl Engine {
         let anchors = self.keys.read().anchors.clone();
         let chain = UnverifiedChain::parse(text, self.max_hops)?.verify(&anchors, &self.cache)?;
         let (root, id) = (chain.root(), chain.root_key_id());
-        if id != self.signing_key().id() && self.known_by_id(&root.payload.id)? != Some(root.digest)
+        if id != self.signing_key().id()
+            && self.known_by_id(&root.payload.id)?.map(|known| known.digest) != Some(root.digest)
         {
             // Whoever has an old key may date what they sign as they like: the record counts.
             let error = GrantError::UnknownAuthority(id.to_owned());
@@ -264,52 +267,94 @@ impl Engine {
                 )));
             }
         }
-        let bound = Arc::new(Bound::new(chain, statements));
-        self.adopt(&bound)?;
-        Ok(bound)
+        let made = self.adopt(&chain, &statements, Origin::Elsewhere)?;
+        Ok(Arc::new(Bound::new(chain.made_at(made), statements)))
     }
 
-    /// Records the grants of a chain that were not recorded before: those delegated offline.
-    fn adopt(&self, bound: &Bound) -> Result<(), EngineError> {
-        let mut unseen = false;
-        for grant in bound.chain().hops() {
-            unseen |= self.known_by_id(&grant.payload.id)? != Some(grant.digest);
+    /// Records the grants of a chain that were not recorded before: the last one, where it was
+    /// made here, and those that were delegated elsewhere. Answers the places of the entries with
+    /// which this engine made them.
+    fn adopt(
+        &self,
+        chain: &Chain,
+        statements: &[Option<String>],
+        last: Origin,
+    ) -> Result<Vec<Option<u64>>, EngineError> {
+        let hops = chain.hops();
+        let mut made = Vec::with_capacity(hops.len());
+        for grant in hops {
+            match self.known_by_id(&grant.payload.id)? {
+                Some(known) if known.digest == grant.digest => made.push(known.made),
+                _ => break,
+            }
         }
-        if !unseen {
-            return Ok(());
+        if made.len() == hops.len() {
+            return Ok(made);
         }
-        let hops = bound.chain().hops();
-        self.transition(|_, _, _| {
+        if last == Origin::Elsewhere {
+            let (hop, root) = (made.len(), chain.root().digest);
+            let admitted = self.shown.lock().admit(&root, hops.len() - hop, self.clock.stamp());
+            admitted
+                .map_err(|most| InvalidGrant { hop, error: GrantError::TooManyShown { most } })?;
+        }
+        self.transition(|_, now, _| {
             let mut changes = Vec::new();
             let mut parent: Option<AgentId> = None;
-            for (grant, statement) in hops.iter().zip(bound.statements()) {
+            let mut places = Vec::with_capacity(hops.len());
+            let mut news = Vec::new();
+            for (hop, (grant, statement)) in hops.iter().zip(statements).enumerate() {
                 let id = grant.payload.id;
                 match self.known_by_id(&id)? {
-                    Some(known) if known == grant.digest => {}
+                    Some(known) if known.digest == grant.digest => places.push(known.made),
                     // A revocation may name the id: it must go on to mean the grant it meant.
                     Some(_) => {
                         return Err(RegistryError::Illegal(format!(
                             "the id {id} belongs to another grant"
                         )));
                     }
-                    None => changes.push(grant_entry(grant, parent, statement.as_deref(), None)?),
+                    None => {
+                        let origin = if hop + 1 == hops.len() { last } else { Origin::Elsewhere };
+                        let place = now.place + changes.len() as u64;
+                        let made = (origin == Origin::Here).then_some(place);
+                        news.push((id, Known { digest: grant.digest, made }));
+                        places.push(made);
+                        changes.push(grant_entry(
+                            grant,
+                            origin,
+                            parent,
+                            statement.as_deref(),
+                            None,
+                        )?);
+                    }
                 }
                 parent = Some(grant.payload.holder.agent);
             }
+            let upto = now.place + changes.len() as u64;
             let mut adopted = self.adopted.lock();
-            adopted.extend(hops.iter().map(|grant| (grant.payload.id, grant.digest)));
-            Ok(((), changes))
+            if adopted.len() >= MAX_ADOPTED {
+                // What is durable is found in the store.
+                adopted.retain(|_, (_, upto)| !self.recorder.is_durable(*upto));
+            }
+            adopted.extend(news.into_iter().map(|(id, known)| (id, (known, upto))));
+            Ok((places, changes))
         })
     }
 
-    /// The digest of the grant that an id belongs to.
-    fn known_by_id(&self, id: &GrantId) -> Result<Option<Digest>, StoreError> {
-        if let Some(known) = self.adopted.lock().get(id) {
+    /// What is known of the grant that an id belongs to.
+    fn known_by_id(&self, id: &GrantId) -> Result<Option<Known>, StoreError> {
+        if let Some((known, _)) = self.adopted.lock().get(id) {
             return Ok(Some(*known));
         }
-        let corrupt = |_| StoreError::Corrupt { what: "a grant's id".to_owned() };
-        let stored = self.store.get(&grant_id_key(id))?;
-        stored.map(|digest| digest.try_into().map_err(corrupt)).transpose()
+        self.store.get(&grant_id_key(id))?.map(|record| Known::read(&record)).transpose()
+    }
+
+    /// The places of the entries with which this engine made a chain's hops, where it did.
+    pub(in crate::engine) fn made(&self, chain: &Chain) -> Result<Vec<Option<u64>>, StoreError> {
+        let made = |grant: &Arc<Grant>| {
+            let known = self.known_by_id(&grant.payload.id)?;
+            Ok(known.filter(|known| known.digest == grant.digest).and_then(|known| known.made))
+        };
+        chain.hops().iter().map(made).collect()
     }
 
     /// The digest of a grant known by its id.
@@ -320,8 +365,8 @@ impl Engine {
         let id: crate::principal::GrantId = text
             .parse()
             .map_err(|_| not_found("grant", &text.chars().take(60).collect::<String>()))?;
-        let digest = self.store.get(&grant_id_key(&id))?.ok_or_else(|| not_found("grant", &id))?;
-        digest.try_into().map_err(|_| not_found("grant", &id).into())
+        let known = self.known_by_id(&id)?.ok_or_else(|| not_found("grant", &id))?;
+        Ok(known.digest)
     }
 }
 
@@ -367,7 +412,7 @@ fn holder_now(state: &State, holder: &Holder, scope: &Scope) -> Result<(), Regis
     if agent.key != holder.key {
         return Err(RegistryError::Illegal(format!("the key of `{}` has changed", agent.name)));
     }
-    scope.within(&agent.ceiling).map_err(|beyond| {
+    scope.within_ceiling(&agent.ceiling).map_err(|beyond| {
         RegistryError::Invalid(format!(
             "the scope reaches beyond the ceiling of the agent `{}`: {beyond}",
             agent.name

@@ -19,8 +19,8 @@ impl Engine {
             None => self.operator()?,
         };
         let new = NewHuman { by: Some(by), ..new.clone() };
-        self.transition(|state, at, sealer| {
-            let (human, change) = state.register_human(&new, at, sealer)?;
+        self.transition(|state, now, sealer| {
+            let (human, change) = state.register_human(&new, now.at, sealer)?;
             Ok((human, vec![change]))
         })
     }
@@ -49,8 +49,8 @@ impl Engine {
                     assurance: Assurance::Asserted,
                     by: None,
                 };
-                self.transition(|state, at, sealer| {
-                    let (human, change) = state.register_human(&new, at, sealer)?;
+                self.transition(|state, now, sealer| {
+                    let (human, change) = state.register_human(&new, now.at, sealer)?;
                     Ok((human.id, vec![change]))
                 })?
             }
@@ -91,10 +91,10 @@ impl Engine {
         let by = self.who(by)?;
         // Before anything is transferred: who owns the agents decides whose leases they are.
         let mut leases = Vec::new();
-        let left = self.transition(|state, at, sealer| {
+        let left = self.transition(|state, now, sealer| {
             let note = Note { by, reason: Some(reason) };
             leases = self.leases_of(state, &human);
-            state.offboard(human, successor, at, note, sealer, &self.signer())
+            state.offboard(human, successor, now, note, sealer, &self.signer())
         })?;
         let mut others = self.standing_grants(&left)?;
         // With a successor an agent's lease for another human goes on: only what ended is proved.

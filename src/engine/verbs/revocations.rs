@@ -40,8 +40,8 @@ impl Engine {
         {
             return Err(not_found("task", id).into());
         }
-        let entry = self.transition(|state, at, _| {
-            let change = state.revoke(target, at, by, reason, &self.signer())?;
+        let entry = self.transition(|state, now, _| {
+            let change = state.revoke(target, now, by, reason, &self.signer())?;
             Ok((change.draft.id, vec![change]))
         })?;
         let mut revoked = Revoked {
@@ -95,8 +95,8 @@ impl Engine {
         by: Option<HumanId>,
     ) -> Result<EntryId, EngineError> {
         let by = self.who(by)?;
-        self.transition(|state, at, sealer| {
-            let change = state.halt(target, at, by, reason, sealer)?;
+        self.transition(|state, now, sealer| {
+            let change = state.halt(target, now.at, by, reason, sealer)?;
             Ok((change.draft.id, vec![change]))
         })
     }

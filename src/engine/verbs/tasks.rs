@@ -6,7 +6,7 @@ use super::not_found;
 use crate::canonical::Value;
 use crate::engine::{Engine, EngineError};
 use crate::principal::{EntryId, HumanId, TaskId};
-use crate::registry::{ended_at, task_ids, task_index_key};
+use crate::registry::{RegistryError, ended_at, task_ids, task_index_key};
 use crate::trail::entry::kind;
 
 /// A task, as the trail tells it.
@@ -93,6 +93,22 @@ impl Engine {
         sentence
             .map(str::to_owned)
             .ok_or_else(|| EngineError::Invalid(format!("the task {id} has no sentence here")))
+    }
+
+    /// Refuses a task that was opened for another human.
+    ///
+    /// # Errors
+    /// `NotFound` for a task never opened, `Illegal` for another human's.
+    pub(super) fn task_is_for(&self, id: &TaskId, human: &HumanId) -> Result<(), EngineError> {
+        let index = self.index_at(&task_index_key(id))?.ok_or_else(|| not_found("task", id))?;
+        let opened = self.entry_at(index)?.ok_or_else(|| not_found("task", id))?;
+        if opened.text("human") == human.to_string() {
+            return Ok(());
+        }
+        Err(RegistryError::Illegal(format!(
+            "the task {id} was opened for another human; give this one a task of their own"
+        ))
+        .into())
     }
 
     fn task_told(&self, id: &TaskId) -> Result<Option<Task>, EngineError> {

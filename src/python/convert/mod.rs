@@ -18,6 +18,7 @@ pub(super) use self::given::{Dict, FilePath, Flag, Own, Text, Texts, Whole, expe
 use self::records::{dataclass, model, own, qualified};
 use crate::canonical::{Decimal, EnumMember, Int, MAX_DEPTH, Map, Value};
 use crate::clock::{MICROS, parse_duration};
+use crate::engine::Masking;
 
 /// How many values one argument may hold in all.
 const MAX_NODES: usize = 100_000;
@@ -27,6 +28,66 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// The first and last instant that Python can show in UTC, in microseconds.
 const FIRST: i64 = -62_135_596_800_000_000;
 const LAST: i64 = 253_402_300_799_999_999;
+
+/// Why an object has no canonical form, and where in it that is.
+#[derive(Debug)]
+pub(super) struct Unfit {
+    /// From the outermost in; kept in reverse while it is on its way out.
+    steps: Vec<Step>,
+    why: String,
+}
+
+#[derive(Debug)]
+enum Step {
+    Key(String),
+    Item(usize),
+}
+
+impl<T: Into<String>> From<T> for Unfit {
+    fn from(why: T) -> Self {
+        Self { steps: Vec::new(), why: why.into() }
+    }
+}
+
+impl Unfit {
+    /// The same, seen from what holds it.
+    fn within(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// In words.
+    pub(super) fn told(&self) -> String {
+        self.place(self.steps.len())
+            .map_or_else(|| self.why.clone(), |place| format!("at {place}: {}", self.why))
+    }
+
+    /// In words that show nothing of what lies in a masked argument or field.
+    pub(super) fn told_of(&self, name: &str, masking: &Masking) -> String {
+        let keys = self.steps.iter().rev().filter_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Item(_) => None,
+        });
+        let Some(keys) = masking.shows(name, keys) else { return self.told() };
+        const WHY: &str = "it, or something in it, has no canonical form (masked)";
+        let mut left = keys;
+        let shown = self.steps.iter().rev().take_while(|step| {
+            let goes_on = left > 0;
+            left = left.saturating_sub(usize::from(matches!(step, Step::Key(_))));
+            goes_on
+        });
+        let count = shown.count();
+        self.place(count).map_or_else(|| WHY.to_owned(), |place| format!("at {place}: {WHY}"))
+    }
+
+    fn place(&self, steps: usize) -> Option<String> {
+        let told = self.steps.iter().rev().take(steps).map(|step| match step {
+            Step::Key(key) => format!(".{}", short(key)),
+            Step::Item(place) => format!("[{place}]"),
+        });
+        (steps > 0).then(|| told.collect())
+    }
+}
 
 /// What is left to spend on one call's arguments.
 #[derive(Debug)]
@@ -105,7 +166,7 @@ fn types(py: Python<'_>) -> PyResult<&Types> {
 pub(super) fn snapshot<'py>(
     object: &Bound<'py, PyAny>,
     budget: &mut Budget,
-) -> Result<(Value, Bound<'py, PyAny>), String> {
+) -> Result<(Value, Bound<'py, PyAny>), Unfit> {
     read(object, budget, 0)
 }
 
@@ -114,16 +175,16 @@ pub(super) fn snapshot<'py>(
 /// # Errors
 /// As [`snapshot`].
 pub(super) fn to_value(object: &Bound<'_, PyAny>) -> Result<Value, String> {
-    Ok(read(object, &mut Budget::default(), 0)?.0)
+    Ok(read(object, &mut Budget::default(), 0).map_err(|why| why.told())?.0)
 }
 
 fn read<'py>(
     object: &Bound<'py, PyAny>,
     budget: &mut Budget,
     depth: usize,
-) -> Result<(Value, Bound<'py, PyAny>), String> {
+) -> Result<(Value, Bound<'py, PyAny>), Unfit> {
     if depth > MAX_DEPTH {
-        return Err("it nests too deep, or holds itself".to_owned());
+        return Err("it nests too deep, or holds itself".into());
     }
     let same = object.clone();
     if object.is_none() {
@@ -144,8 +205,11 @@ fn read<'py>(
     }
     if let Ok(number) = object.cast_exact::<PyFloat>() {
         budget.spend(0)?;
-        let value = Value::float(number.value());
-        return Ok((value.ok_or("NaN and infinities cannot be judged")?, same));
+        let value = Value::float(number.value()).ok_or("NaN and infinities cannot be judged")?;
+        // A zero below zero is judged and recorded as zero, so that is what is passed on.
+        let below = number.value() == 0.0 && number.value().is_sign_negative();
+        let copy = if below { PyFloat::new(object.py(), 0.0).into_any() } else { same };
+        return Ok((value, copy));
     }
     if let Ok(list) = object.cast_exact::<PyList>() {
         budget.admit(list.len())?;
@@ -204,13 +268,13 @@ fn read_items<'py>(
     items: &Bound<'py, PyTuple>,
     budget: &mut Budget,
     depth: usize,
-) -> Result<Items<'py>, String> {
+) -> Result<Items<'py>, Unfit> {
     budget.spend(0)?;
     let mut values = Vec::with_capacity(items.len());
     let mut copies = Vec::with_capacity(items.len());
     for (place, item) in items.iter().enumerate() {
         let (value, copy) =
-            read(&item, budget, depth + 1).map_err(|why| within(&format!("[{place}]"), &why))?;
+            read(&item, budget, depth + 1).map_err(|why| why.within(Step::Item(place)))?;
         values.push(value);
         copies.push(copy);
     }
@@ -221,7 +285,7 @@ fn read_dict<'py>(
     dict: &Bound<'py, PyDict>,
     budget: &mut Budget,
     depth: usize,
-) -> Result<(Map, Bound<'py, PyDict>), String> {
+) -> Result<(Map, Bound<'py, PyDict>), Unfit> {
     budget.spend(0)?;
     let copy = PyDict::new(dict.py());
     let mut entries = Vec::with_capacity(dict.len());
@@ -231,8 +295,8 @@ fn read_dict<'py>(
             .map_err(|_| format!("a key is {}, not str", type_name(&key)))?;
         let text = text.to_str().map_err(|_| "a key holds lone surrogates".to_owned())?;
         budget.spend(text.len())?;
-        let (value, item) = read(&item, budget, depth + 1)
-            .map_err(|why| within(&format!(".{}", short(text)), &why))?;
+        let (value, item) =
+            read(&item, budget, depth + 1).map_err(|why| why.within(Step::Key(text.to_owned())))?;
         copy.set_item(&key, item).map_err(|error| error.to_string())?;
         entries.push((text.into(), value));
     }
@@ -246,7 +310,7 @@ fn read_rare<'py>(
     object: &Bound<'py, PyAny>,
     budget: &mut Budget,
     depth: usize,
-) -> Result<(Value, Bound<'py, PyAny>), String> {
+) -> Result<(Value, Bound<'py, PyAny>), Unfit> {
     let py = object.py();
     let types = types(py).map_err(|error| error.to_string())?;
     // The type itself, never `__class__`, which an object may state as it likes.
@@ -254,18 +318,28 @@ fn read_rare<'py>(
     let wrong = |error: PyErr| unreadable(object, &error);
     if kind.is(&types.decimal) {
         budget.spend(0)?;
-        return Ok((decimal(object).map_err(wrong)??, object.clone()));
+        let value = decimal(object).map_err(wrong)??;
+        let below = value == Value::Decimal(Decimal::zero())
+            && object
+                .call_method0(intern!(py, "is_signed"))
+                .and_then(|s| s.extract())
+                .map_err(wrong)?;
+        let copy = match below {
+            true => object.call_method0(intern!(py, "copy_abs")).map_err(wrong)?,
+            false => object.clone(),
+        };
+        return Ok((value, copy));
     }
     if kind.is(&types.datetime) {
         budget.spend(0)?;
         if object.call_method0(intern!(py, "utcoffset")).map_err(wrong)?.is_none() {
-            return Err("a datetime without a zone cannot be judged; give it one".to_owned());
+            return Err("a datetime without a zone cannot be judged; give it one".into());
         }
         let since = object.sub(types.epoch.bind(py)).map_err(wrong)?;
         let micros = since.floor_div(types.microsecond.bind(py)).map_err(wrong)?;
         let micros = micros.extract().map_err(wrong)?;
         if !(FIRST..=LAST).contains(&micros) {
-            return Err("a datetime outside the years 1 to 9999 of UTC cannot be judged".to_owned());
+            return Err("a datetime outside the years 1 to 9999 of UTC cannot be judged".into());
         }
         return Ok((Value::Datetime(micros), object.clone()));
     }
@@ -295,7 +369,8 @@ fn read_rare<'py>(
         let fields = kind.getattr(marker).map_err(wrong)?;
         return model(object, &fields, budget, depth);
     }
-    Err(format!("a value of type {} has no canonical form{}", type_name(object), advice(object)))
+    let (word, advice) = (type_name(object), advice(object));
+    Err(format!("a value of type {word} has no canonical form{advice}").into())
 }
 
 /// What to pass instead of a value whose type only resembles one that can be judged.
@@ -348,13 +423,6 @@ pub(super) fn type_name(object: &Bound<'_, PyAny>) -> String {
             }
         }
         _ => "an unknown type".to_owned(),
-    }
-}
-
-fn within(place: &str, why: &str) -> String {
-    match why.strip_prefix("at ") {
-        Some(rest) => format!("at {place}{rest}"),
-        None => format!("at {place}: {why}"),
     }
 }
 

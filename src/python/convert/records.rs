@@ -4,7 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 
-use super::{Budget, read, read_dict, short, type_name, types, unreadable, within};
+use super::{Budget, Step, Unfit, read, read_dict, short, type_name, types, unreadable};
 use crate::canonical::{Map, Record, Value};
 
 /// A dataclass: its fields, and a new instance made of their copies.
@@ -13,7 +13,7 @@ pub(super) fn dataclass<'py>(
     fields: &Bound<'py, PyAny>,
     budget: &mut Budget,
     depth: usize,
-) -> Result<(Value, Bound<'py, PyAny>), String> {
+) -> Result<(Value, Bound<'py, PyAny>), Unfit> {
     let py = object.py();
     let kind = object.get_type();
     let wrong = |error: PyErr| unreadable(object, &error);
@@ -30,18 +30,20 @@ pub(super) fn dataclass<'py>(
         let name = name.cast_into::<PyString>().map_err(|_| odd(object))?;
         let text = name.to_str().map_err(|_| odd(object))?;
         let item = object.getattr(&name).map_err(wrong)?;
-        let (value, item) = read(&item, budget, depth + 1)
-            .map_err(|why| within(&format!(".{}", short(text)), &why))?;
+        let (value, item) =
+            read(&item, budget, depth + 1).map_err(|why| why.within(Step::Key(text.to_owned())))?;
         base.call_method1(intern!(py, "__setattr__"), (&copy, &name, item)).map_err(wrong)?;
         entries.push((text.into(), value));
     }
     let is_field = |name: &str| entries.iter().any(|(field, _)| **field == *name);
     if let Some(more) = beyond(object, &kind, &is_field)? {
-        return Err(format!("a {} holds `{}`, which is no field of it", type_name(object), more));
+        return Err(
+            format!("a {} holds `{more}`, which is no field of it", type_name(object)).into()
+        );
     }
     let fields = Map::from_entries(entries)
         .map_err(|key| format!("the field `{}` occurs twice", short(&key)))?;
-    record(&kind, fields, copy).map_err(wrong)
+    Ok(record(&kind, fields, copy).map_err(wrong)?)
 }
 
 fn record<'py>(
@@ -103,7 +105,7 @@ pub(super) fn model<'py>(
     declared: &Bound<'py, PyAny>,
     budget: &mut Budget,
     depth: usize,
-) -> Result<(Value, Bound<'py, PyAny>), String> {
+) -> Result<(Value, Bound<'py, PyAny>), Unfit> {
     let py = object.py();
     let kind = object.get_type();
     let wrong = |error: PyErr| unreadable(object, &error);
@@ -124,7 +126,8 @@ pub(super) fn model<'py>(
         return Err(format!(
             "a {} holds the private attribute `{name}`, which cannot be judged; pass its fields",
             type_name(object)
-        ));
+        )
+        .into());
     }
     let fields = PyDict::new(py);
     for (name, item) in held.into_iter().flatten() {
@@ -134,7 +137,9 @@ pub(super) fn model<'py>(
     }
     let is_field = |name: &str| declared.contains(name).unwrap_or(false);
     if let Some(more) = beyond_model(object, &kind, &is_field)? {
-        return Err(format!("a {} holds `{more}`, which is no field of it", type_name(object)));
+        return Err(
+            format!("a {} holds `{more}`, which is no field of it", type_name(object)).into()
+        );
     }
     let (map, fields) = read_dict(&fields, budget, depth)?;
     let mut entries: Vec<(Box<str>, Value)> =
@@ -163,7 +168,7 @@ pub(super) fn model<'py>(
     set("__pydantic_fields_set__", given)?;
     set("__pydantic_extra__", or_none(extra))?;
     set("__pydantic_private__", or_none(private))?;
-    record(&kind, map, copy.clone()).map_err(wrong)
+    Ok(record(&kind, map, copy.clone()).map_err(wrong)?)
 }
 
 /// As [`beyond`], without the slots that pydantic keeps its own state in.

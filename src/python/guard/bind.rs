@@ -1,13 +1,15 @@
 //! Binding: a call's arguments become a request and the snapshot that is passed on.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::super::convert::{Budget, snapshot, type_name};
+use super::super::convert::{Budget, Unfit, snapshot, type_name};
 use super::tool::{Kind, Parameter, Tool};
 use crate::canonical::{Map, Value};
 use crate::decision::{Reason, code};
-use crate::engine::shown;
+use crate::engine::{Masking, shown};
 use crate::request::{Request, Resource, ToolName};
 
 /// What a call passes on, while it is bound.
@@ -18,10 +20,11 @@ pub(super) struct Passed<'py> {
     pub(super) defaulted: Vec<Box<str>>,
     pub(super) by_type: Vec<(Box<str>, String)>,
     budget: Budget,
+    masking: Arc<Masking>,
 }
 
 impl<'py> Passed<'py> {
-    pub(super) fn new(py: Python<'py>) -> Self {
+    pub(super) fn new(py: Python<'py>, masking: Arc<Masking>) -> Self {
         Self {
             entries: Vec::with_capacity(8),
             args: Vec::with_capacity(8),
@@ -29,6 +32,7 @@ impl<'py> Passed<'py> {
             defaulted: Vec::new(),
             by_type: Vec::new(),
             budget: Budget::default(),
+            masking,
         }
     }
 
@@ -43,7 +47,8 @@ impl<'py> Passed<'py> {
             self.by_type.push((name.into(), type_name(given)));
             return Ok(given.clone());
         }
-        let (value, copy) = snapshot(given, &mut self.budget).map_err(|why| bad(name, &why))?;
+        let (value, copy) =
+            snapshot(given, &mut self.budget).map_err(|why| bad(name, &why, &self.masking))?;
         self.entries.push((name.into(), value));
         Ok(copy)
     }
@@ -72,7 +77,8 @@ impl<'py> Passed<'py> {
     }
 }
 
-fn bad(name: &str, why: &str) -> Vec<Reason> {
+fn bad(name: &str, why: &Unfit, masking: &Masking) -> Vec<Reason> {
+    let why = why.told_of(name, masking);
     let name = shown(name, 60);
     vec![
         Reason::new(code::INVALID_ARGUMENT, format!("the argument `{name}` cannot be judged: {why}"))
@@ -115,7 +121,7 @@ impl Tool {
                 }
                 (None, Some(parameter)) => {
                     let (value, copy) = snapshot(&given, &mut pass.budget)
-                        .map_err(|why| bad(&parameter.text, &why))?;
+                        .map_err(|why| bad(&parameter.text, &why, &pass.masking))?;
                     rest.push(value);
                     pass.args.push(copy);
                 }
@@ -260,7 +266,8 @@ pub(in crate::python) fn bind_named(
         let text = name
             .extract::<String>()
             .map_err(|_| misfit("an argument's name is not text".to_owned()))?;
-        let (value, _) = snapshot(&given, &mut budget).map_err(|why| bad(&text, &why))?;
+        let masking = Masking::default();
+        let (value, _) = snapshot(&given, &mut budget).map_err(|why| bad(&text, &why, &masking))?;
         entries.push((text.into(), value));
     }
     let arguments = Map::from_entries(entries)

@@ -24,17 +24,20 @@ pub(super) struct Authority {
     core: Arc<Core>,
     /// This block and those around it: when one has ended, so has this.
     alive: Vec<Arc<AtomicBool>>,
+    /// For a block in a generator: answers whether the generator stands still, so that whoever
+    /// calls here is not its body.
+    left: Option<Py<PyAny>>,
 }
 
 #[pymethods]
 impl Authority {
     #[new]
-    #[pyo3(signature = (grant, outer=None))]
-    fn new(grant: Py<Grant>, outer: Option<&Self>) -> Self {
+    #[pyo3(signature = (grant, outer=None, left=None))]
+    fn new(grant: Py<Grant>, outer: Option<&Self>, left: Option<Py<PyAny>>) -> Self {
         let inner = grant.get();
         let mut alive = outer.map(|outer| outer.alive.clone()).unwrap_or_default();
         alive.push(Arc::new(AtomicBool::new(true)));
-        Self { held: inner.held.clone(), core: inner.engine.clone(), grant, alive }
+        Self { held: inner.held.clone(), core: inner.engine.clone(), grant, alive, left }
     }
 
     /// Ends the block: whatever still runs below it is denied from here on.
@@ -44,10 +47,10 @@ impl Authority {
         }
     }
 
-    /// Whether the block and those around it still run.
+    /// Whether the block and those around it still run, here.
     #[getter]
-    fn alive(&self) -> bool {
-        self.is_alive()
+    fn alive(&self, py: Python<'_>) -> bool {
+        self.is_alive() && !self.is_left(py)
     }
 
     #[getter]
@@ -64,10 +67,18 @@ impl Authority {
     fn is_alive(&self) -> bool {
         self.alive.iter().all(|block| block.load(Ordering::Acquire))
     }
+
+    /// Whether it was put in force by a generator that now stands still. What cannot be asked
+    /// counts as left.
+    fn is_left(&self, py: Python<'_>) -> bool {
+        let Some(left) = &self.left else { return false };
+        left.call0(py).and_then(|answer| answer.extract(py)).unwrap_or(true)
+    }
 }
 
 /// The chain in force at a call, and what speaks against it before anything is looked at.
 fn in_force<'a>(
+    py: Python<'_>,
     authority: Option<&'a Authority>,
     core: &Arc<Core>,
 ) -> (Option<&'a Held>, Option<Reason>) {
@@ -79,9 +90,16 @@ fn in_force<'a>(
         );
         return (None, Some(reason.fix("act under a grant of the tool's engine")));
     }
-    let ended = (!authority.is_alive()).then(|| {
-        Reason::new(code::AUTHORITY_ENDED, "the block that gave this call its authority has ended")
-            .fix("finish what was started inside `with engine.acting(grant):` before it ends")
+    if !authority.is_alive() {
+        let text = "the block that gave this call its authority has ended";
+        let fix = "finish what was started inside `with engine.acting(grant):` before it ends";
+        return (Some(&authority.held), Some(Reason::new(code::AUTHORITY_ENDED, text).fix(fix)));
+    }
+    let ended = authority.is_left(py).then(|| {
+        let text = "the authority belongs to the body of a generator that stands still here";
+        Reason::new(code::AUTHORITY_SUSPENDED, text).fix(
+            "call it in the generator's body, or under `with engine.acting(grant):` of your own",
+        )
     });
     (Some(&authority.held), ended)
 }

@@ -207,11 +207,11 @@ impl Tool {
                 None => return Err(no_engine(py, &self.name)),
             },
         };
-        let mut pass = Passed::new(py);
+        let mut pass = Passed::new(py, self.masking.clone());
         let bound = self.bind(args, kwargs, usize::from(receiver), &mut pass);
         pass.defaulted.extend(defaulted.into_iter().map(String::into_boxed_str));
         let request = bound.and_then(|()| self.request(&mut pass));
-        let (held, mut reason) = in_force(authority, &core);
+        let (held, mut reason) = in_force(py, authority, &core);
         if let Some((code, message)) = against {
             reason = Some(Reason { code: code.into(), ..Reason::new(code::UNKNOWN_TOOL, message) });
         }

@@ -7,7 +7,7 @@ use super::{Agent, encode, key_at, only_secret_at, secret_at, used_at};
 use crate::canonical::Value;
 use crate::keys::{Owner, PublicKey};
 use crate::principal::{AgentId, HumanId, Overlap, Status};
-use crate::registry::{Change, Put, RegistryError, Sealer, State, check_text, draft};
+use crate::registry::{Change, Moment, Put, RegistryError, Sealer, State, check_text, draft};
 use crate::trail::entry::{Draft, kind};
 
 /// How many replaced keys of one agent may be honoured at once.
@@ -105,11 +105,12 @@ impl State {
         &mut self,
         id: &AgentId,
         rotation: Rotation,
-        at: i64,
+        now: Moment,
         note: Note<'_>,
         sealer: &mut Sealer<'_>,
     ) -> Result<(Arc<Agent>, Change), RegistryError> {
         let mut agent = self.living(id, "given another key")?;
+        let at = now.at;
         if rotation.key.is_none() && !agent.managed {
             return Err(RegistryError::Invalid(format!(
                 "the agent `{}` keeps its own key; give its new public key as key=",
@@ -128,11 +129,11 @@ impl State {
         };
         let mut puts = Vec::new();
         let (key, managed) = self.own_key(id, rotation.key, sealer, &mut puts)?;
-        let old = agent.key;
+        let (old, made) = (agent.key, agent.key_made);
         let (kept, ended): (Vec<Overlap>, Vec<Overlap>) = agent
             .overlaps
             .iter()
-            .chain(&until.map(|until| Overlap { key: old, until }))
+            .chain(&until.map(|until| Overlap { key: old, until, made }))
             .copied()
             .partition(|one| until.is_some() && one.until > at);
         if kept.len() > MAX_OVERLAPS {
@@ -147,6 +148,7 @@ impl State {
         }
         puts.push(Put::Set(used_at(&old), id.as_bytes().to_vec()));
         agent.key = key;
+        agent.key_made = managed.then_some(now.place);
         agent.managed = managed;
         agent.overlaps = kept;
         let draft = about(&agent, "rotated", note)?

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 pub use life::{Note, Rotation};
 
-use super::{Change, ERASED, Put, RegistryError, Sealer, State, check_text, draft, scope_value};
+use super::{
+    Change, ERASED, Moment, Put, RegistryError, Sealer, State, check_text, draft, scope_value,
+};
 use crate::canonical::Value;
 use crate::keys::{Owner, PublicKey, SecretKey, random};
 use crate::principal::{AgentId, HumanId, Overlap, Status};
@@ -41,6 +43,8 @@ pub struct Agent {
     pub key: PublicKey,
     /// The keys before it that are still honoured, and until when.
     pub overlaps: Vec<Overlap>,
+    /// The place of the entry with which this engine made the key; absent for one of its own.
+    pub key_made: Option<u64>,
     /// Whether the engine keeps its secret key; otherwise only the agent can sign.
     pub managed: bool,
     /// The model it runs on, in its operator's words.
@@ -84,6 +88,8 @@ struct Clear {
     key: PublicKey,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     overlaps: Vec<Overlap>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_made: Option<u64>,
     managed: bool,
     status: Status,
     issued_at: i64,
@@ -149,9 +155,10 @@ impl State {
     pub fn issue_agent(
         &mut self,
         new: NewAgent<'_>,
-        at: i64,
+        now: Moment,
         sealer: &mut Sealer<'_>,
     ) -> Result<(Arc<Agent>, Change), RegistryError> {
+        let at = now.at;
         check_text("the agent's name", new.name, 128)?;
         check_text("the agent's purpose", new.purpose, 4_096)?;
         new.model.map_or(Ok(()), |model| check_text("the agent's model", model, 256))?;
@@ -186,6 +193,7 @@ impl State {
             ceiling: new.ceiling,
             key,
             overlaps: Vec::new(),
+            key_made: managed.then_some(now.place),
             managed,
             model: new.model.map(str::to_owned),
             version: new.version.map(str::to_owned),
@@ -335,6 +343,7 @@ fn encode(agent: &Agent, sealer: &mut Sealer<'_>) -> Result<Vec<u8>, RegistryErr
         owner: agent.owner,
         key: agent.key,
         overlaps: agent.overlaps.clone(),
+        key_made: agent.key_made,
         managed: agent.managed,
         status: agent.status,
         issued_at: agent.issued_at,
@@ -366,6 +375,7 @@ pub(super) fn load(
             ceiling: personal.ceiling,
             key: clear.key,
             overlaps: clear.overlaps,
+            key_made: clear.key_made,
             managed: clear.managed,
             model: personal.model,
             version: personal.version,

@@ -30,6 +30,8 @@ struct Cited {
     task: String,
     from: i64,
     until: i64,
+    /// The place of its entry, where the engine made it: only that shows when.
+    made: Option<u64>,
     /// What was signed, where the token was shown and verified.
     payload: Option<Arc<Payload>>,
 }
@@ -40,7 +42,9 @@ struct Life {
     active: bool,
     until: i64,
     key: String,
-    overlaps: Vec<(String, i64)>,
+    /// The place of the entry with which the engine made the key, if it did.
+    made: Option<u64>,
+    overlaps: Vec<(String, i64, Option<u64>)>,
 }
 
 /// The state that decisions are judged against, as the entries so far have it.
@@ -50,7 +54,7 @@ pub(super) struct Facts {
     agents: HashMap<String, Life>,
     left: HashSet<String>,
     revoked: HashSet<Digest>,
-    cut: HashMap<String, i64>,
+    cut: HashMap<String, u64>,
     ended: HashSet<String>,
     halted: HashSet<(String, String)>,
 }
@@ -59,6 +63,8 @@ pub(super) struct Facts {
 pub(super) struct Leaf<'a> {
     pub(super) fields: &'a bytes::Fields<'a>,
     pub(super) at: i64,
+    /// Its place in the trail.
+    pub(super) place: u64,
 }
 
 impl Leaf<'_> {
@@ -72,6 +78,12 @@ impl Leaf<'_> {
 
     fn owned(&self, key: &str) -> String {
         self.text(key).unwrap_or_default().to_owned()
+    }
+
+    /// Its place, where it says that the engine made and keeps a key.
+    fn managed(&self) -> Option<u64> {
+        // The canonical form of true.
+        (self.raw("managed") == Some(&[2])).then_some(self.place)
     }
 
     fn digest(&self, key: &str) -> Option<Digest> {
@@ -122,6 +134,7 @@ impl Verifier {
                         task: leaf.owned("task"),
                         from: leaf.time("from").unwrap_or(i64::MAX),
                         until: leaf.time("until").unwrap_or(i64::MIN),
+                        made: leaf.raw("offline").is_none().then_some(leaf.place),
                         payload: None,
                     });
                 }
@@ -184,7 +197,7 @@ impl Verifier {
                 self.facts.ended.insert(leaf.owned("task"));
             }
             _ => {
-                self.facts.cut.insert(leaf.owned(&target), leaf.at);
+                self.facts.cut.insert(leaf.owned(&target), leaf.place);
             }
         }
     }
@@ -245,6 +258,7 @@ impl Facts {
                 active: true,
                 until: leaf.time("until").unwrap_or(i64::MIN),
                 key: leaf.owned("key"),
+                made: leaf.managed(),
                 overlaps: Vec::new(),
             };
             self.agents.insert(agent.to_owned(), life);
@@ -258,8 +272,9 @@ impl Facts {
             "renewed" => life.until = leaf.time("until").unwrap_or(i64::MIN),
             "rotated" => {
                 let before = std::mem::replace(&mut life.key, leaf.owned("key"));
+                let made = std::mem::replace(&mut life.made, leaf.managed());
                 if let Some(until) = leaf.time("overlap") {
-                    life.overlaps.push((before, until));
+                    life.overlaps.push((before, until, made));
                 }
             }
             _ => {}
@@ -311,20 +326,31 @@ impl Facts {
                 return Some("the tool was halted".to_owned());
             }
         }
+        let root = hops.first().and_then(|root| root.made);
         chain.iter().zip(hops).enumerate().find_map(|(hop, (digest, cited))| {
-            self.hop_ended(leaf.at, digest, cited).map(|what| format!("hop {hop}: {what}"))
+            self.hop_ended(leaf.at, digest, cited, root).map(|what| format!("hop {hop}: {what}"))
         })
     }
 
-    fn hop_ended(&self, at: i64, digest: &Digest, cited: &Cited) -> Option<&'static str> {
-        let cut = |id: &str| self.cut.get(id).is_some_and(|cut| cited.from <= *cut);
+    fn hop_ended(
+        &self,
+        at: i64,
+        digest: &Digest,
+        cited: &Cited,
+        root: Option<u64>,
+    ) -> Option<&'static str> {
+        // What a grant says of its own start shows nothing of when it was made.
+        let cut = |id: &str, made: Option<u64>| {
+            self.cut.get(id).is_some_and(|cut| made.is_none_or(|made| made <= *cut))
+        };
+        let made = cited.made.max(self.key_made(cited));
         if at >= cited.until {
             return Some("the grant had expired");
         }
         if at < cited.from.saturating_sub(SKEW) {
             return Some("the grant had not begun");
         }
-        if self.revoked.contains(digest) || cut(&cited.agent) || cut(&cited.human) {
+        if self.revoked.contains(digest) || cut(&cited.agent, made) || cut(&cited.human, root) {
             return Some("it was revoked");
         }
         if self.ended.contains(&cited.task) {
@@ -348,12 +374,22 @@ impl Facts {
         if let Some(payload) = &cited.payload {
             let key = payload.holder.key.paserk();
             let honoured = life.key == key
-                || life.overlaps.iter().any(|(old, until)| *old == key && at < *until);
+                || life.overlaps.iter().any(|(old, until, _)| *old == key && at < *until);
             if !honoured {
                 return Some("the grant names a key that was not the agent's");
             }
         }
         None
+    }
+
+    /// The place of the entry with which the engine made the key that a grant names.
+    fn key_made(&self, cited: &Cited) -> Option<u64> {
+        let key = cited.payload.as_ref()?.holder.key.paserk();
+        let life = self.agents.get(&cited.agent)?;
+        match life.overlaps.iter().find(|(old, _, _)| *old == key) {
+            Some((_, _, made)) => *made,
+            None => life.made.filter(|_| life.key == key),
+        }
     }
 
     fn is_halted(&self, target: &str, name: &str) -> bool {

@@ -206,7 +206,7 @@ impl Verifier {
             _ => {}
         }
         if let Some(kind) = kind {
-            let leaf = follow::Leaf { fields: &fields, at: self.last_at };
+            let leaf = follow::Leaf { fields: &fields, at: self.last_at, place: index };
             self.follow(kind, &place, &leaf, values);
             if kind == "grant" {
                 self.grant_leaf(&place, &|key| get(key).map(<[u8]>::to_vec), values);

@@ -1,8 +1,10 @@
 //! Nothing is allowed after a revocation: by the trail's order, and by the clock of the caller.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use answerable::engine::{Engine, Filter};
+use answerable::engine::{Durability, Engine, EngineError, Filter, Options};
+use answerable::grant::Terms;
 use answerable::registry::Target;
 
 use crate::world::*;
@@ -76,4 +78,35 @@ fn check(engine: &Engine, kind: &str) {
     let allows = entries.iter().filter(|(entry, _)| entry.text("effect") == "allow");
     let last = allows.map(|(entry, _)| entry.index).max().unwrap();
     assert!(last < ended.unwrap(), "an allow at {last} stands after {ended:?}");
+}
+
+#[test]
+fn grants_made_elsewhere_are_taken_up_so_many_an_hour() {
+    let world = World::new(Durability::Before);
+    let options =
+        Options { max_shown: 3, ..options(&world.master, &world.clock, Durability::Before) };
+    let grant = world.grant(PAY);
+    let text = grant.chain().text();
+    let store = Arc::new(world.store.copy());
+    let engine = Engine::on_store(world.folder.path(), store, options).unwrap();
+    let root = engine.accept(&text, vec![]).unwrap();
+    let below = |depth| {
+        let terms = Terms { further_hops: depth, ..world.terms(world.booker, 3, PAY) };
+        root.chain().delegate(&key(2), terms, 8).unwrap()
+    };
+    let size = || engine.entries(&Filter::default()).unwrap().len();
+    let two = below(1).delegate(&key(3), world.terms(world.booker, 3, PAY), 8).unwrap();
+    let first = below(0);
+    for text in [two.text(), first.text(), first.text(), two.text()] {
+        engine.accept(&text, vec![]).unwrap();
+    }
+    let before = size();
+    let refused = engine.accept(&below(0).text(), vec![]).unwrap_err();
+    let EngineError::Grant(refused) = refused else { panic!("{refused}") };
+    assert_eq!((refused.hop, refused.error.code()), (1, "too_many_shown"));
+    assert_eq!(size(), before, "nothing is recorded of it");
+    // What is delegated here is an administrative act, and counts for nothing.
+    assert!(is_allowed(&call(&engine, &root)));
+    world.clock.fetch_add(HOUR, Ordering::SeqCst);
+    engine.accept(&below(0).text(), vec![]).unwrap();
 }

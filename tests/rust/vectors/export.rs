@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 
 use crate::trail::{
     Entry, Keys, START, checkpoint, checkpoint_line, entries, entry, header, id, line, lines,
+    revocation,
 };
 use crate::{committed, committed_json};
 
@@ -219,6 +220,44 @@ fn cases() -> Vec<Case> {
             let mut commitments = Map::new();
             commitments.insert("reason", Value::bytes(&[1; 31]));
             e.leaf.insert("commitments", Value::Map(commitments));
+        })),
+        vec![],
+    );
+    let revoked = |name, key: &answerable::keys::SecretKey, number, changes: &[(&str, &str)]| {
+        let fields = revocation(key, number, changes);
+        let all = change(12, &|e| {
+            for (field, value) in &fields {
+                e.leaf.insert(field, value.clone());
+            }
+        });
+        (name, remade(&all))
+    };
+    let other = BASE64URL_NOPAD.encode(&[8; 32]);
+    for (name, lines) in [
+        revoked("revocation_by_another_key", &stranger.root, 12, &[]),
+        revoked("revocation_of_another_entry", &keys.root, 11, &[]),
+        revoked("revocation_of_another_grant", &keys.root, 12, &[("digest", other.as_str())]),
+        revoked("revocation_with_more", &keys.root, 12, &[("more", "x")]),
+        revoked(
+            "revocation_at_another_time",
+            &keys.root,
+            12,
+            &[("at", "2026-11-24T01:02:03.000000Z")],
+        ),
+    ] {
+        add(name, lines, vec![]);
+    }
+    add(
+        "revocation_unsigned",
+        remade(&change(12, &|e| {
+            e.leaf.remove("statement");
+        })),
+        vec![],
+    );
+    add(
+        "revocation_of_nothing",
+        remade(&change(12, &|e| {
+            e.leaf.remove("digest");
         })),
         vec![],
     );

@@ -1,8 +1,12 @@
 //! A small trail with fixed keys and times, and the lines of its export.
 
+use std::collections::BTreeMap;
+
 use answerable::canonical::{Map, Value, commitment, field_salt, from_json, to_json};
-use answerable::keys::{PublicKey, SecretKey};
-use answerable::principal::EntryId;
+use answerable::clock::render_instant;
+use answerable::keys::{PublicKey, SecretKey, sign};
+use answerable::principal::{EntryId, HumanId};
+use answerable::registry::statement_assertion;
 use answerable::trail::checkpoint::{CheckpointKey, origin_of, sign_authority_statement};
 use answerable::trail::merkle::{Frontier, leaf_hash};
 use data_encoding::BASE64URL_NOPAD;
@@ -114,7 +118,38 @@ pub(crate) fn entries(keys: &Keys) -> Vec<Entry> {
         decision(9, "allow", "travel.search"),
         decision(10, "allow", "travel.book"),
         outcome(11, 9),
-        entry(12, "revocation", &[("names", text("gnt"))], &[("reason", r#""done""#)]),
+        entry(12, "revocation", &revocation(&keys.root, 12, &[]), &[("reason", r#""done""#)]),
+    ]
+}
+
+/// The fields of a revocation of a grant never seen, signed; `changes` are put into what is signed.
+pub(crate) fn revocation(
+    key: &SecretKey,
+    number: u8,
+    changes: &[(&str, &str)],
+) -> Vec<(&'static str, Value)> {
+    let by = HumanId::from_bytes([3; 16]).to_string();
+    let mut signed = json!({
+        "v": 1,
+        "entry": id(number),
+        "target": "grant",
+        "digest": BASE64URL_NOPAD.encode(&[7; 32]),
+        "by": by,
+        "at": render_instant(START + i64::from(number) * 250_000).unwrap(),
+    });
+    for (field, text) in changes {
+        signed[*field] = json!(text);
+    }
+    let assertion = statement_assertion("revocation", &key.public().id());
+    // In one order, whatever order the JSON library keeps.
+    let signed: BTreeMap<String, serde_json::Value> = serde_json::from_value(signed).unwrap();
+    let signed = serde_json::to_string(&signed).unwrap();
+    let (token, _) = sign(key, &signed, b"", &assertion).unwrap();
+    vec![
+        ("target", Value::str("grant")),
+        ("digest", Value::bytes(&[7; 32])),
+        ("by", Value::str(&by)),
+        ("statement", Value::str(&token)),
     ]
 }
 
