@@ -106,6 +106,8 @@ ids! {
     EntryId, "ent_", "entry";
     /// An approval.
     ApprovalId, "apr_", "approval";
+    /// A rule.
+    RuleId, "rul_", "rule";
     /// A credential in the vault.
     CredentialId, "crd_", "credential";
     /// What a framework may write down in place of a chain. It stands nowhere in the trail.

@@ -369,6 +369,23 @@ impl Recorder {
         self.wake.notify_one();
     }
 
+    /// How many entries are durable, and how many were sequenced.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        let next = self.sequencer.lock().next;
+        (self.durable.load(Ordering::Acquire), next)
+    }
+
+    /// Waits until more than `size` entries are durable, or the time is over; answers how many
+    /// are. It makes nobody write sooner.
+    #[must_use]
+    pub fn await_beyond(&self, size: u64, most: Duration) -> u64 {
+        let mut writing = self.writing.lock();
+        let still = |_: &mut bool| self.durable.load(Ordering::Acquire) <= size;
+        self.written.wait_while_for(&mut writing, still, most);
+        self.durable.load(Ordering::Acquire)
+    }
+
     /// Refuses if a write failed: nothing is allowed until the store is opened again.
     ///
     /// # Errors

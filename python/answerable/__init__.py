@@ -10,7 +10,9 @@ the engine; auditors read `engine.trail` and check it with `ans.verify`.
 
 from __future__ import annotations
 
-from answerable import _core
+from typing import TYPE_CHECKING
+
+from answerable import _core, watching
 from answerable._core import (
     Agent,
     Capability,
@@ -79,7 +81,19 @@ from answerable.leasing import Credential, credential
 from answerable.receipts import VerifiedReceipt, verify_receipt
 from answerable.vault import LeaseRequest, Minted, Vault
 
+if TYPE_CHECKING:
+    from answerable.net.rules import Runner
+
 __version__ = _core.__version__
+
+
+def _make_runner(engine: _core.Engine) -> Runner:
+    from answerable.net.rules import Runner
+
+    return Runner(engine)
+
+
+watching.make_runner = _make_runner
 
 __all__ = [
     "AccessDenied",

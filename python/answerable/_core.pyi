@@ -36,6 +36,7 @@ __all__ = [
     "Entry",
     "Fault",
     "Finding",
+    "Follower",
     "Grant",
     "Halt",
     "Hop",
@@ -60,6 +61,8 @@ __all__ = [
     "Report",
     "Review",
     "Revocation",
+    "Rule",
+    "Rules",
     "SecretKey",
     "Story",
     "Task",
@@ -361,6 +364,15 @@ class Engine:
         Raises:
             IllegalTransition: It is not halted.
         """
+
+    def metrics(self) -> str:
+        """What is counted, in the text that Prometheus reads (format 0.0.4).
+
+        Counters begin at zero with the process; names of tools and codes are bounded in number.
+        """
+
+    def samples(self) -> list[dict[str, Any]]:
+        """What is counted, for exporters: name, help, kind, labels, value, sum, buckets."""
 
     def halts(self) -> list[Halt]:
         """The halts in force."""
@@ -2650,6 +2662,99 @@ class Approvals:
         self, approval: Approval | str, *, by: Human | str, note: str | None = None
     ) -> Approval:
         """Records a human's no."""
+
+@final
+class Follower:
+    """Follows the trail as it reaches the disk; what watches and rules are made of."""
+
+    def __new__(cls, engine: Engine) -> Self: ...
+    def size(self) -> int:
+        """How many entries were appended, on the disk or not yet."""
+
+    def wait(self, size: int, seconds: float) -> int:
+        """How many entries are on the disk; waits for more than `size`, at most so many seconds."""
+
+    def read(self, place: int, most: int, kinds: Sequence[str]) -> tuple[list[Entry], int]:
+        """Entries from a place on, and the place to go on from."""
+
+    def review(self) -> Review:
+        """Reviews, reading only what was written since the last time."""
+
+    def run_rules(self) -> list[tuple[Rule, Finding, str | None]]:
+        """Reviews and has the rules act; answers the webhooks to call, each with its secret."""
+
+    def delivered(self, rule: Rule, finding: Finding, told: bool) -> None:
+        """Records whether a webhook was told."""
+
+@final
+class Rule:
+    """What is done by itself when a review finds something."""
+
+    @property
+    def id(self) -> str:
+        """The id, `rul_…`."""
+
+    @property
+    def on(self) -> str | None:
+        """The code of the findings it is for; None for any."""
+
+    @property
+    def severity(self) -> str:
+        """The least severity of the findings it is for."""
+
+    @property
+    def then(self) -> Literal["suspend", "halt", "webhook"]:
+        """What it does."""
+
+    @property
+    def url(self) -> str | None:
+        """The webhook's address."""
+
+    @property
+    def by(self) -> str:
+        """The id of the human who set it."""
+
+    @property
+    def at(self) -> datetime:
+        """When it was set."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why; None once erased."""
+
+@disjoint_base
+class Rules:
+    """The rules of an engine."""
+
+    def __new__(cls, engine: Engine) -> Self: ...
+    def add(
+        self,
+        *,
+        then: str,
+        reason: str,
+        on: str | None = None,
+        severity: str = "info",
+        secret: str | None = None,
+        by: Human | str | None = None,
+    ) -> Rule:
+        """Sets a rule."""
+
+    def get(self, rule: str) -> Rule:
+        """A rule by its id.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
+
+    def list(self) -> list[Rule]:
+        """All rules."""
+
+    def remove(self, rule: Rule | str, *, reason: str, by: Human | str | None = None) -> None:
+        """Removes a rule.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
 
 @final
 class Authority:

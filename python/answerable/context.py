@@ -20,16 +20,19 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-from answerable import _core
+from answerable import _core, watching
 from answerable.approvals import Approvals
 from answerable.errors import AccessDenied, InvalidInput, StoreBusy
 from answerable.explain import Explanation
 from answerable.serving import GROUPS, OWN, THERE_ONLY, Link, answer
 from answerable.vault import Vault
+from answerable.watching import Hub, Rules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Sequence
     from datetime import timedelta
+
+    from answerable.watching import Event, Watch
 
 __all__ = ["Engine", "acting", "cancelled", "carry", "current", "open"]
 
@@ -114,6 +117,54 @@ class Engine(_core.Engine):
     def vault(self) -> Vault:
         """The credentials that tools use and agents never hold."""
         return Vault(self)
+
+    @property
+    def rules(self) -> Rules:
+        """What is done by itself when a review finds something."""
+        return Rules(self, self._hub.run_rules)
+
+    def watch(
+        self,
+        callback: Callable[[Event], object],
+        *,
+        kinds: Sequence[str] = ("decision",),
+        findings: bool = True,
+        since: int | None = None,
+    ) -> Watch:
+        """Tells a callable what happens, from a thread of its own.
+
+        The trail is the queue: a slow callable lags behind and misses nothing, one that raises is
+        counted and logged, and no governed call feels either. Findings are looked for at most once
+        a second, and told when they are new.
+
+        Args:
+            callback: Called with each `Event`, one at a time.
+            kinds: Which kinds of entries to tell, such as `"halt"`; an empty list for all of them.
+            findings: Whether to tell what reviews find.
+            since: The place in the trail to begin at, such as another watch's `position`; without
+                it, from now on.
+
+        Returns:
+            The watch: `close()` ends it, and so does `engine.close()`.
+        """
+        return self._hub.watch(callback, kinds=kinds, findings=findings, since=since)
+
+    def close(self) -> None:
+        """Ends watches and rules, writes all that was appended and lets the store go."""
+        self._hub.close()
+        super().close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @functools.cached_property
+    def _hub(self) -> Hub:
+        return Hub(self)
 
     def explain(self, entry: _core.Entry | str) -> Explanation:
         """Says why a call was allowed or not, for whoever has to act on it.
@@ -497,6 +548,8 @@ def open(
     _folders.add(os.path.realpath(engine.path))
     if serve:
         _core.serve(engine, functools.partial(answer, weakref.ref(engine)))
+    if not engine.attached and engine.rules.list():
+        engine._hub.run_rules()
     return engine
 
 
@@ -544,6 +597,7 @@ _folders: set[str] = set()
 
 def _close_all() -> None:
     """Writes what was appended and lets every store go, before threads and modules end."""
+    watching.close_all()
     failed = _core.close_all()
     if failed is not None:
         import logging

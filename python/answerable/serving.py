@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GROUPS", "OWN", "THERE_ONLY", "VERBS", "Link", "answer"]
 
-# What changes state, by its dotted name on the engine: all that another process may ask for.
+# What changes state, or is in the holder's memory alone, by its dotted name on the engine: all that
+# another process may ask for.
 VERBS = frozenset(
     {
         "agents.issue",
@@ -41,11 +42,15 @@ VERBS = frozenset(
         "humans.offboard",
         "humans.operator",
         "humans.register",
+        "metrics",
         "policies.load",
         "review.attest",
         "revoke",
         "rotate_authority",
         "rotate_checkpoint_key",
+        "rules.add",
+        "rules.remove",
+        "samples",
         "tasks.end",
         "trail.erase",
         "trail.expire",
@@ -56,8 +61,8 @@ VERBS = frozenset(
     }
 )
 
-# What judges or records calls, and so happens where the store is held.
-THERE_ONLY = frozenset({"acting", "check", "delegating", "set_clock"})
+# What judges, records or follows calls, and so happens where the store is held.
+THERE_ONLY = frozenset({"acting", "check", "delegating", "request_access", "set_clock", "watch"})
 # What an attached engine answers itself.
 OWN = frozenset({"attached", "authority", "close", "durability", "path"})
 # Properties whose methods are looked up anew each time.

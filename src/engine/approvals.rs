@@ -219,6 +219,8 @@ impl Engine {
     /// Keeps the number of open approvals where a call can read it without a lock.
     pub(super) fn note_approvals(&self, state: &State) {
         self.open_approvals.store(state.count_approvals(), Ordering::Release);
+        // What another process has read of them is old.
+        self.revision.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The keyed digest of everything that a yes would allow.
@@ -286,6 +288,10 @@ impl Engine {
                 }
             };
             self.state.write().bind_approval(&known.approval.id, chain);
+        }
+        if self.holder().is_some() {
+            // Whoever holds the store ends them.
+            return Ok(());
         }
         self.transition(|state, now, _| {
             let ended = self.settle_approvals(state, now.at)?;

@@ -170,13 +170,12 @@ impl Engine {
     /// [`Engine::await_decision`] waits. Every failure is a deny.
     #[must_use]
     pub fn judge(&self, call: &Call<'_>) -> Judged {
-        if let Err(error) = self.check() {
-            return unrecorded(&error);
-        }
-        match self.judge_recorded(call) {
-            Ok(judged) => judged,
-            Err(error) => unrecorded(&error),
-        }
+        let watch = self.metrics.begin();
+        let recorded = self.check().and_then(|()| self.judge_recorded(call));
+        let judged = recorded.unwrap_or_else(|error| unrecorded(&error));
+        let tool = call.request.as_ref().ok().map(|request| request.tool.as_str());
+        self.metrics.decided(watch, tool, &judged);
+        judged
     }
 
     fn judge_recorded(&self, call: &Call<'_>) -> Result<Judged, StoreError> {
@@ -469,6 +468,7 @@ impl Engine {
         duration_us: i64,
         outcome: &Outcome,
     ) -> Result<Option<u64>, StoreError> {
+        self.metrics.ended(duration_us, outcome);
         let gates = matches!(self.durability, Durability::Strict | Durability::After);
         match self.append_outcome(judged, duration_us, outcome) {
             Ok(upto) => Ok(match self.durability {

@@ -11,23 +11,27 @@ mod describe;
 mod draws;
 mod erase;
 mod facts;
+mod findings;
 mod handles;
 mod housekeeping;
 mod inspect;
 mod judge;
 mod keys;
 mod masking;
+mod metrics;
 mod open;
 mod policies;
 mod read;
 mod receipt;
 mod review;
+mod rules;
 mod serve;
 mod shown;
 mod story;
 mod vault;
 mod vault_review;
 mod verbs;
+mod watch;
 mod words;
 mod wrapping;
 
@@ -39,6 +43,7 @@ pub use housekeeping::Swept;
 pub use inspect::Inspected;
 pub use judge::{Bound, Call, Judged, Outcome};
 pub use masking::{Masking, Recorded, Texts, is_secret};
+pub use metrics::{Sample, SampleKind, prometheus};
 pub use open::{MasterSource, Options};
 pub use policies::{
     Answer, Case, CaseHuman, Folder, Loaded, MAX_POLICY_BYTES, Part, PolicyFinding, PolicyStory,
@@ -46,7 +51,8 @@ pub use policies::{
 };
 pub use read::{Exported, Filter, Names};
 pub use receipt::{About, Receipt};
-pub use review::{Finding, Review, Severity, Spans, Used};
+pub use review::{Finding, Review, Reviewing, Severity, Spans, Used};
+pub use rules::Delivery;
 pub use serve::Verbs;
 pub use story::{Hop, Story};
 pub use vault::{Lease, MAX_LEASES, Withheld};
@@ -187,6 +193,9 @@ pub struct Engine {
     waiting: approvals::Waiting,
     /// How many approvals are open, readable without the state's lock.
     open_approvals: std::sync::atomic::AtomicUsize,
+    /// The number of changes that no judgement depends on.
+    revision: AtomicU64,
+    metrics: metrics::Metrics,
     /// How long an approval waits and holds, in microseconds.
     approval_ttl: i64,
     /// How long a call that asks waits, in microseconds.

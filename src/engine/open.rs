@@ -293,6 +293,8 @@ impl Engine {
             operator: Mutex::new(None),
             adopted: Mutex::default(),
             waiting: super::approvals::Waiting::default(),
+            revision: AtomicU64::new(0),
+            metrics: super::metrics::Metrics::new(),
             open_approvals: std::sync::atomic::AtomicUsize::new(0),
             approval_ttl: options.approval_ttl,
             approval_wait: options.approval_wait,

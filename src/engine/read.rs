@@ -97,6 +97,15 @@ impl Engine {
     ) -> Result<(), EngineError> {
         self.check()?;
         self.recorder.flush()?;
+        self.each_written(from, each)
+    }
+
+    /// As [`Engine::each_entry`], for what is on the disk now.
+    pub(super) fn each_written(
+        &self,
+        from: u64,
+        each: &mut dyn FnMut(Entry) -> Result<bool, EngineError>,
+    ) -> Result<(), EngineError> {
         let mut start = self.block_at(from)?.map_or(0, |(first, _)| first);
         loop {
             let mut blocks: Vec<(u64, Vec<u8>)> = Vec::with_capacity(BLOCKS);
@@ -131,7 +140,16 @@ impl Engine {
     ) -> Result<(), EngineError> {
         self.check()?;
         self.recorder.flush()?;
-        let mut start = 0;
+        self.each_written_leaf(0, each)
+    }
+
+    /// As [`Engine::each_leaf`] from a place on, for what is on the disk now.
+    pub(super) fn each_written_leaf(
+        &self,
+        at: u64,
+        each: &mut dyn FnMut(Entry) -> Result<bool, EngineError>,
+    ) -> Result<(), EngineError> {
+        let mut start = self.block_at(at)?.map_or(0, |(first, _)| first);
         loop {
             let mut blocks: Vec<(u64, Vec<u8>)> = Vec::with_capacity(BLOCKS);
             let from = keyspace::block(start);
@@ -143,7 +161,8 @@ impl Engine {
             start = last + 1;
             for (first, bytes) in &blocks {
                 let block = Block::read(*first, bytes)?;
-                for (leaf, index) in block.leaves().zip(*first..) {
+                for (leaf, index) in block.leaves().zip(*first..).filter(|(_, index)| *index >= at)
+                {
                     let entry =
                         Entry::read(index, leaf, Vec::new()).map_err(BlockError::Damaged)?;
                     if !each(entry)? {

@@ -2,22 +2,25 @@
 //!
 //! Use is counted by reading every leaf of the trail: exact, and as slow as the trail is long.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::findings::{look_at_owner, look_at_use};
 use super::{Engine, EngineError};
 use crate::canonical::{Digest, Value, sha256};
-use crate::clock::{MICROS, render_seconds};
-use crate::keys::Owner;
+use crate::chain::Chain;
+use crate::clock::MICROS;
+use crate::keys::{Owner, PublicKey};
 use crate::principal::{AgentId, EntryId, HumanId, Status};
 use crate::registry::{Agent, RegistryError, draft};
-use crate::request::ToolName;
 use crate::trail::entry::{Entry, kind};
 
-const HOUR: i64 = 3_600 * MICROS;
-const DAY: i64 = 24 * HOUR;
+pub(super) const HOUR: i64 = 3_600 * MICROS;
+pub(super) const DAY: i64 = 24 * HOUR;
 /// How many standing delegations are opened to see what they narrow.
 const MAX_CHAINS: usize = 10_000;
+/// How many recent refusals of one agent are kept by their time.
+const MAX_REFUSED: usize = 10_000;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,20 +116,21 @@ pub struct Review {
 }
 
 #[derive(Default)]
-struct Tally {
-    last_use: Option<i64>,
-    allowed: u64,
-    refused: u64,
-    refused_recently: u64,
-    standing: u64,
-    children: u64,
+pub(super) struct Tally {
+    pub(super) last_use: Option<i64>,
+    pub(super) allowed: u64,
+    pub(super) refused: u64,
+    /// When calls were refused lately, oldest first.
+    pub(super) refused_at: VecDeque<i64>,
+    pub(super) standing: u64,
+    pub(super) children: u64,
     /// When each tool was first used.
-    tools: BTreeMap<String, i64>,
+    pub(super) tools: BTreeMap<String, i64>,
     /// The longest a grant was lent for, and the longest one was in use.
-    lent: i64,
-    in_use: i64,
+    pub(super) lent: i64,
+    pub(super) in_use: i64,
     /// How many grants that have run out were used.
-    measured: u64,
+    pub(super) measured: u64,
 }
 
 struct Seen {
@@ -143,12 +147,24 @@ struct Seen {
     ended: bool,
 }
 
+/// A review that goes on: what it has read of the trail so far.
+#[derive(Default)]
+pub struct Reviewing(Scan);
+
 #[derive(Default)]
 struct Scan {
     size: u64,
     grants: HashMap<Digest, Seen>,
     agents: HashMap<AgentId, Tally>,
     leased: super::vault_review::Leased,
+    /// The standing delegations that were opened before.
+    looked: HashMap<Digest, Look>,
+}
+
+/// What is remembered of a delegation that was opened.
+struct Look {
+    narrows: bool,
+    key: PublicKey,
 }
 
 impl Scan {
@@ -191,7 +207,12 @@ impl Scan {
         if leaf.text("effect") != "allow" {
             let tally = self.agents.entry(acting).or_default();
             tally.refused += 1;
-            tally.refused_recently += u64::from(at >= recent);
+            if at >= recent {
+                if tally.refused_at.len() >= MAX_REFUSED {
+                    tally.refused_at.pop_front();
+                }
+                tally.refused_at.push_back(at);
+            }
             return;
         }
         for digest in leaf.digests("chain") {
@@ -211,24 +232,38 @@ impl Engine {
     /// # Errors
     /// As [`Engine::each_entry`].
     pub fn review(&self, spans: Spans) -> Result<Review, EngineError> {
+        self.check()?;
+        self.recorder.flush()?;
+        self.review_written(&mut Reviewing::default(), spans)
+    }
+
+    /// As [`Engine::review`], going on from what was read before, with what is on the disk now.
+    pub(super) fn review_written(
+        &self,
+        Reviewing(scan): &mut Reviewing,
+        spans: Spans,
+    ) -> Result<Review, EngineError> {
         let now = self.now_or_mark();
         let recent = now.saturating_sub(spans.recent);
-        let mut scan = Scan::default();
-        self.each_leaf(&mut |leaf| {
+        let from = scan.size;
+        self.each_written_leaf(from, &mut |leaf| {
             scan.read(&leaf, recent);
             Ok(true)
         })?;
-        self.settle(&mut scan, now);
+        self.settle(scan, now);
         let mut findings = Vec::new();
-        self.look_at_grants(&scan, now, &mut findings)?;
+        self.look_at_grants(scan, now, &mut findings)?;
         let state = self.state.read();
         let mut agents = Vec::new();
         for agent in state.agents() {
-            let tally = scan.agents.remove(&agent.id).unwrap_or_default();
+            let tally = scan.agents.entry(agent.id).or_default();
+            while tally.refused_at.front().is_some_and(|at| *at < recent) {
+                tally.refused_at.pop_front();
+            }
             if agent.status != Status::Retired {
                 let owner = state.human(&agent.owner).map(|owner| owner.offboarded);
                 look_at_owner(&agent, owner, &mut findings);
-                look_at_use(&agent, &tally, now, spans, &mut findings);
+                look_at_use(&agent, tally, now, spans, &mut findings);
             }
             agents.push(Used {
                 agent,
@@ -286,6 +321,10 @@ impl Engine {
     /// Says of each grant whether it has ended, and counts those that have not.
     fn settle(&self, scan: &mut Scan, now: i64) {
         let state = self.state.read();
+        for tally in scan.agents.values_mut() {
+            (tally.standing, tally.children) = (0, 0);
+            (tally.lent, tally.in_use, tally.measured) = (0, 0, 0);
+        }
         for (digest, grant) in &mut scan.grants {
             let key_made = state.agent(&grant.agent).and_then(|agent| agent.key_made);
             let cut = state.agent_cut(&grant.agent).is_some_and(|cut| {
@@ -310,11 +349,12 @@ impl Engine {
     /// What speaks from the standing delegations themselves.
     fn look_at_grants(
         &self,
-        scan: &Scan,
+        scan: &mut Scan,
         now: i64,
         findings: &mut Vec<Finding>,
     ) -> Result<(), EngineError> {
-        let standing = scan.grants.iter().filter(|(_, grant)| grant.delegated && !grant.ended);
+        let Scan { grants, looked, .. } = scan;
+        let standing = grants.iter().filter(|(_, grant)| grant.delegated && !grant.ended);
         let mut standing: Vec<_> = standing.collect();
         standing.sort_by(|a, b| (a.1.from, &a.1.id).cmp(&(b.1.from, &b.1.id)));
         if standing.len() > MAX_CHAINS {
@@ -330,15 +370,17 @@ impl Engine {
             });
         }
         for (digest, grant) in standing.into_iter().take(MAX_CHAINS) {
-            let Some(chain) = self.chain_of(digest)? else { continue };
-            let leaf = &chain.leaf().payload;
-            let above = chain.hops().iter().rev().nth(1);
             let subjects = vec![grant.id.clone(), grant.agent.to_string()];
-            if let Some(above) = above
-                && leaf.limits.is_empty()
-                && leaf.exp >= above.payload.exp.min(now.saturating_add(HOUR))
-                && above.payload.scope.within(&leaf.scope).is_ok()
-            {
+            let look = match looked.get(digest) {
+                Some(known) => known,
+                None => {
+                    let Some(chain) = self.chain_of(digest)? else { continue };
+                    let narrows = !narrows_nothing(&chain, now);
+                    let key = chain.leaf().payload.holder.key;
+                    looked.entry(*digest).or_insert(Look { narrows, key })
+                }
+            };
+            if !look.narrows {
                 findings.push(Finding {
                     code: "narrows_nothing",
                     severity: Severity::Low,
@@ -348,7 +390,7 @@ impl Engine {
                 });
             }
             let state = self.state.read();
-            if let Some(other) = state.key_of(&leaf.holder.key).filter(|id| *id != grant.agent) {
+            if let Some(other) = state.key_of(&look.key).filter(|id| *id != grant.agent) {
                 let (name, other) = (names(&state, &grant.agent), names(&state, &other));
                 findings.push(Finding {
                     code: "one_key_twice",
@@ -359,129 +401,21 @@ impl Engine {
                 });
             }
         }
+        looked.retain(|digest, _| grants.get(digest).is_some_and(|grant| !grant.ended));
         Ok(())
     }
 }
 
+/// Whether the last hop of a chain passes on all that the hop above allows.
+fn narrows_nothing(chain: &Chain, now: i64) -> bool {
+    let leaf = &chain.leaf().payload;
+    chain.hops().iter().rev().nth(1).is_some_and(|above| {
+        leaf.limits.is_empty()
+            && leaf.exp >= above.payload.exp.min(now.saturating_add(HOUR))
+            && above.payload.scope.within(&leaf.scope).is_ok()
+    })
+}
+
 fn names(state: &crate::registry::State, id: &AgentId) -> String {
     state.agent(id).map_or_else(|| id.to_string(), |agent| agent.name.clone())
-}
-
-fn look_at_owner(agent: &Agent, offboarded: Option<bool>, findings: &mut Vec<Finding>) {
-    let (code, why) = match offboarded {
-        None => ("ownerless", "has no owner that is known"),
-        Some(true) => ("owner_offboarded", "belongs to somebody who has left"),
-        Some(false) => return,
-    };
-    findings.push(Finding {
-        code,
-        severity: if agent.status == Status::Active { Severity::High } else { Severity::Medium },
-        subjects: vec![agent.id.to_string(), agent.owner.to_string()],
-        why: format!("the agent `{}` {why}; it is {}", agent.name, agent.status.word()),
-        suggestion: "transfer it to an owner who is here, or retire it".to_owned(),
-    });
-}
-
-fn look_at_use(agent: &Agent, tally: &Tally, now: i64, spans: Spans, findings: &mut Vec<Finding>) {
-    let name = &agent.name;
-    let mut add = |code, severity, why, suggestion: &str| {
-        let subjects = vec![agent.id.to_string()];
-        findings.push(Finding { code, severity, subjects, why, suggestion: suggestion.to_owned() });
-    };
-    let age = now - agent.issued_at;
-    let date = |at| render_seconds(at).unwrap_or_default();
-    match tally.last_use {
-        None if age >= spans.recent => add(
-            "never_used",
-            Severity::Low,
-            format!("the agent `{name}` was issued {} days ago and never used", age / DAY),
-            "retire it",
-        ),
-        Some(last) if now - last >= spans.dormant => add(
-            "dormant",
-            Severity::Medium,
-            format!(
-                "the agent `{name}` was last used {} days ago, {}",
-                (now - last) / DAY,
-                date(last)
-            ),
-            "suspend or retire it",
-        ),
-        _ => {}
-    }
-    if tally.measured >= 3 && tally.lent >= HOUR && tally.lent >= 4 * tally.in_use.max(MICROS) {
-        add(
-            "ttl_too_wide",
-            Severity::Low,
-            format!(
-                "grants to `{name}` lasted up to {} minutes; of {} used, none was in use longer than {}",
-                tally.lent / (60 * MICROS),
-                tally.measured,
-                tally.in_use / (60 * MICROS) + 1
-            ),
-            "grant for a shorter time",
-        );
-    }
-    look_at_tools(agent, tally, now, spans, &mut add);
-    // Per day before, over the days there were; at least one a day counts as usual.
-    let days = ((age - spans.recent) / spans.recent.max(1)).max(1);
-    let before = tally.refused - tally.refused_recently;
-    let usual = (before / u64::try_from(days).unwrap_or(1)).max(1);
-    if tally.refused_recently >= 10 && tally.refused_recently > 3 * usual {
-        add(
-            "refusals_above_usual",
-            Severity::High,
-            format!(
-                "{} calls of `{name}` were refused lately, where about {usual} are usual",
-                tally.refused_recently
-            ),
-            "read them with engine.trail.entries(agent=…, effect=\"deny\"); suspend the agent if in doubt",
-        );
-    }
-}
-
-fn look_at_tools(
-    agent: &Agent,
-    tally: &Tally,
-    now: i64,
-    spans: Spans,
-    add: &mut impl FnMut(&'static str, Severity, String, &str),
-) {
-    let name = &agent.name;
-    let used: HashSet<ToolName> =
-        tally.tools.keys().filter_map(|tool| ToolName::parse(tool).ok()).collect();
-    let age = now - agent.issued_at;
-    if tally.allowed > 0 && age >= spans.recent {
-        let idle: Vec<&str> = agent
-            .ceiling
-            .capabilities()
-            .iter()
-            .filter(|capability| !used.iter().any(|tool| capability.tool().matches(tool)))
-            .map(|capability| capability.tool().as_str())
-            .collect();
-        if !idle.is_empty() {
-            add(
-                "ceiling_too_wide",
-                Severity::Low,
-                format!(
-                    "of {} capabilities in the ceiling of `{name}`, {} were never used: {}",
-                    agent.ceiling.capabilities().len(),
-                    idle.len(),
-                    super::shown(&idle.join(", "), 200)
-                ),
-                "issue an agent with a narrower ceiling",
-            );
-        }
-    }
-    let recent = now.saturating_sub(spans.recent);
-    for (tool, first) in &tally.tools {
-        if *first >= recent && agent.issued_at < recent {
-            add(
-                "first_use",
-                Severity::Info,
-                format!("the agent `{name}` used `{tool}` for the first time"),
-                "see whether that was meant",
-            );
-        }
-    }
 }

@@ -234,6 +234,7 @@ impl Shared {
             Ask::Epoch => {
                 // In this order: all changes up to it can then be read.
                 let epoch = engine.epoch.load(Ordering::Acquire);
+                let epoch = epoch.wrapping_add(engine.revision.load(Ordering::Acquire));
                 engine.recorder.flush().map_err(failed)?;
                 // An erasure exchanges the key under which all is read.
                 let (_, mark) = Wrapping::mark(&engine.ring.wrapping());

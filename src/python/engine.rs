@@ -20,7 +20,7 @@ use super::review::Review;
 use super::trail::Trail;
 use super::values::{Decision, limits_of, scope_of};
 use super::vault::Vault;
-use super::{convert, enter, errors};
+use super::{convert, enter, errors, watch};
 use crate::clock::Source;
 use crate::engine::{
     Durability, Engine as Core, MasterSource, NewAccess, NewGrant, Options, Spans, TaskChoice,
@@ -391,6 +391,17 @@ impl Engine {
             Spans { dormant: span(dormant, usual.dormant)?, recent: span(recent, usual.recent)? };
         let inner = enter(py, || self.core.review(spans))?;
         Ok(Review { inner, core: self.core.clone() })
+    }
+
+    /// What is counted, in the text that Prometheus reads.
+    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(watch::exposition(&enter(py, || self.core.metrics())?))
+    }
+
+    /// What is counted, as dicts.
+    fn samples<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let samples = enter(py, || self.core.metrics())?;
+        watch::samples(py, &samples)
     }
 
     /// The halts in force.

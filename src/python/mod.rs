@@ -18,6 +18,7 @@ mod trail;
 mod values;
 mod vault;
 mod verify;
+mod watch;
 mod witness;
 
 use pyo3::prelude::*;
@@ -66,6 +67,8 @@ mod _core {
     use super::vault::{CredentialFacts, Lease, Vault};
     #[pymodule_export]
     use super::verify::{Checkpoint, Fault, Report, verify};
+    #[pymodule_export]
+    use super::watch::{Follower, Rule, Rules};
     #[pymodule_export]
     use super::witness::{Witness, consistent, cosigned_at, read_checkpoint, signed_by};
 

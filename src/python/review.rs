@@ -13,7 +13,7 @@ use crate::engine::{self as core, Engine as Core, Severity, shown};
 
 /// Something that somebody should look at.
 #[pyclass(frozen, module = "answerable", name = "Finding")]
-pub(super) struct Finding(core::Finding);
+pub(super) struct Finding(pub(super) core::Finding);
 
 #[pymethods]
 impl Finding {

@@ -15,6 +15,7 @@ mod policies;
 mod records;
 mod revocations;
 mod roots;
+mod rules;
 mod tasks;
 
 pub use agents::{Agent, NewAgent, Note, Rotation, secret_key};
@@ -39,6 +40,7 @@ pub use policies::{
 pub use records::{Sealer, data_key_at, load_data_key, scope_value};
 pub use revocations::{Signer, Target, revoked_key, statement_assertion};
 pub use roots::{Root, roots};
+pub use rules::{NewRule, Rule, Then, finding_digest};
 pub use tasks::{ended_at, task_ids, task_index_key};
 
 use std::collections::{HashMap, HashSet};
@@ -139,6 +141,7 @@ pub struct State {
     ended_tasks: HashSet<TaskId>,
     approvals: approvals::Approvals,
     policies: Policies,
+    rules: rules::Rules,
     epoch: u64,
 }
 
@@ -156,6 +159,7 @@ impl State {
         tasks::load(&mut state, store)?;
         approvals::load(&mut state, store)?;
         credentials::load(&mut state, store)?;
+        rules::load(&mut state, store, sealer)?;
         Ok(state)
     }
 

@@ -29,6 +29,7 @@ PYTHON_ROWS = [
         "explain",
         "receipts",
         "approvals",
+        "watching",
         "serving",
         "vault",
         "context",
