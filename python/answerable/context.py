@@ -491,6 +491,7 @@ def open(
     serve: bool = True,
     attach: bool = True,
     accept_restore: str | None = None,
+    rules: bool = True,
 ) -> Engine:
     """Opens a store, and makes it and its authority the first time.
 
@@ -517,6 +518,7 @@ def open(
             judge calls itself says False, and is told `StoreBusy` at once.
         accept_restore: Why an older state of the store than the checkpoint kept beside it is taken
             up; recorded. Without it such a store is refused.
+        rules: Whether the rules that were set act while this engine is open.
 
     Returns:
         The engine: a context manager that closes itself.
@@ -526,7 +528,7 @@ def open(
         StoreError: The store is damaged or newer than this version.
         InvalidInput: The key is missing or can be read by others.
     """
-    for name, flag in (("serve", serve), ("attach", attach)):
+    for name, flag in (("serve", serve), ("attach", attach), ("rules", rules)):
         if not isinstance(flag, bool):
             raise InvalidInput(f"expected True or False as {name}, not {type(flag).__name__}")
     given: dict[str, Any] = {
@@ -548,7 +550,7 @@ def open(
     _folders.add(os.path.realpath(engine.path))
     if serve:
         _core.serve(engine, functools.partial(answer, weakref.ref(engine)))
-    if not engine.attached and engine.rules.list():
+    if rules and not engine.attached and engine.rules.list():
         engine._hub.run_rules()
     return engine
 

@@ -8,6 +8,26 @@ use crate::principal::Status;
 use crate::registry::Agent;
 use crate::request::ToolName;
 
+/// The codes of all findings.
+pub(super) const FINDINGS: [&str; 16] = [
+    "ceiling_too_wide",
+    "credential_expired",
+    "credential_expiring",
+    "credential_ownerless",
+    "credential_shared",
+    "credential_unused",
+    "dormant",
+    "first_use",
+    "narrows_nothing",
+    "never_used",
+    "not_all_looked_at",
+    "one_key_twice",
+    "owner_offboarded",
+    "ownerless",
+    "refusals_above_usual",
+    "ttl_too_wide",
+];
+
 pub(super) fn look_at_owner(agent: &Agent, offboarded: Option<bool>, findings: &mut Vec<Finding>) {
     let (code, why) = match offboarded {
         None => ("ownerless", "has no owner that is known"),

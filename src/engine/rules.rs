@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::findings::FINDINGS;
 use super::{Engine, EngineError, Finding, Review, Severity};
 use crate::principal::{AgentId, HumanId, RuleId, Status};
 use crate::registry::{Halted, NewRule, RegistryError, Rule, Then, finding_digest};
@@ -21,7 +22,7 @@ impl Engine {
     /// Sets a rule.
     ///
     /// # Errors
-    /// `Invalid` for an unknown severity, and as `State::set_rule`.
+    /// `Invalid` for an unknown severity or finding, and as `State::set_rule`.
     pub fn set_rule(
         &self,
         new: &NewRule<'_>,
@@ -31,6 +32,12 @@ impl Engine {
             return Err(EngineError::Invalid(
                 "there is no such severity; info, low, medium or high".to_owned(),
             ));
+        }
+        if let Some(code) = new.on.filter(|code| !FINDINGS.contains(code)) {
+            let (code, known) = (super::shown(code, 40), FINDINGS.join(", "));
+            return Err(EngineError::Invalid(format!(
+                "there is no finding `{code}`; choose one of {known}"
+            )));
         }
         let by = self.who(by)?;
         self.transition(|state, at, sealer| {

@@ -37,6 +37,7 @@ class Shop:
     token: str
     task: str
     approval: str
+    rule: str
 
 
 @dataclass
@@ -97,6 +98,9 @@ def make(path: Path) -> Shop:
             grant, scope=ans.allow("mail.send"), reason=HOSTILE_SENTENCE, ttl="1h"
         )
         engine.vault.put("bank-api", "a secret of the shop", for_tools="pay.*", by=alice)
+        rule = engine.rules.add(
+            then="https://example.com/hook", on="ownerless", reason=HOSTILE_SENTENCE
+        )
         return Shop(
             path=path,
             grant=grant.id,
@@ -104,5 +108,6 @@ def make(path: Path) -> Shop:
             token=child.token,
             task=grant.task,
             approval=asked.id,
+            rule=rule.id,
             **{name: str(id_) for name, id_ in entries.items()},
         )

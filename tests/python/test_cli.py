@@ -67,6 +67,11 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
         ],
         "vault rotate": ["vault", "rotate", "bank-api", "--from-env", "PATH"],
         "vault remove": ["vault", "remove", "bank-api", "--reason", HOSTILE_SENTENCE],
+        "review": ["review"],
+        "rules list": ["rules", "list"],
+        "rules add": ["rules", "add", "halt", "--reason", HOSTILE_SENTENCE],
+        "rules remove": ["rules", "remove", shop.rule, "--reason", HOSTILE_SENTENCE],
+        "metrics": ["metrics"],
         "trail show": ["trail", "show", "--all"],
         "trail story": ["trail", "story", shop.raised],
         "trail explain": ["trail", "explain", shop.refused],
@@ -106,7 +111,7 @@ def policies(folder: Path) -> str:
     return str(made)
 
 
-NAMES = list(every_command(Shop(Path(), *[""] * 9), Path()))
+NAMES = list(every_command(Shop(Path(), *[""] * 10), Path()))
 
 
 # What ends when it is interrupted only.
@@ -395,3 +400,45 @@ def test_demo_leaves_nothing_behind(
     assert "was not allowed" in done.out
     assert "one edited byte was found" in done.out
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_review_fails_from_a_chosen_severity_on(cli: Cli, shop: Shop) -> None:
+    with ans.open(shop.path) as engine:
+        grant = engine.accept(shop.token)
+        for _ in range(10):
+            with pytest.raises(ans.AccessDenied), engine.acting(grant):  # noqa: SIM117
+                with ans.guard.governed("no.such", {}):
+                    pytest.fail("the body ran")
+    found = cli("review", "--json")
+    codes = {one["code"]: one["severity"] for one in found.json["findings"]}
+    assert codes["refusals_above_usual"] == "high"
+    assert found.code == 1
+    with ans.open(shop.path) as engine:
+        engine.agents.retire(engine.accept(shop.token).agent, reason="x")
+    low = cli("review", "--json")
+    assert low.code == 0
+    assert all(one["severity"] != "high" for one in low.json["findings"])
+    assert cli("review", "--fail-on", "info").code == (1 if low.json["findings"] else 0)
+    attested = cli("review", "--attest", "looked through")
+    assert "attested as ent_" in attested.out
+    with ans.open(shop.path) as engine:
+        (entry,) = (e for e in engine.trail.entries(kind="review") if "action" not in e.leaf)
+    assert entry.leaf["by"]
+
+
+def test_a_rule_can_be_set_and_removed(cli: Cli, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\n")
+    url = "https://example.com/hook"
+    made = cli(
+        "rules", "add", url, "--on", "dormant", "--secret-file", str(secret), "--reason", "x",
+        "--json",
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    assert (made.json["url"], made.json["then"], made.json["on"]) == (url, "webhook", "dormant")
+    listed = [one["id"] for one in cli("rules", "list", "--json").lines]
+    assert made.json["id"] in listed
+    assert "s3cret" not in cli("rules", "list").out + made.out
+    assert cli("rules", "remove", made.json["id"], "--reason", "x").code == 0
+    assert cli("rules", "remove", made.json["id"], "--reason", "x").code == 2
+    assert cli("rules", "add", "http://example.com", "--reason", "x").code == 2

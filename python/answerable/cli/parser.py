@@ -23,6 +23,7 @@ GROUPS = {
     "policy": "the organisation's rules beside the grants",
     "witness": "an outside co-signer of checkpoints",
     "vault": "the credentials that tools use",
+    "rules": "what is done by itself when a review finds something",
     "trail": "the record: show, tell, verify, export",
 }
 
@@ -34,6 +35,7 @@ MODULES = (
     "approvals",
     "policy",
     "vault",
+    "watching",
     "trail",
     "evidence",
     "doctor",

@@ -109,7 +109,7 @@ class Run:
         from answerable.context import open as open_engine
 
         try:
-            opened = open_engine(self.store, accept_restore=accept_restore)
+            opened = open_engine(self.store, accept_restore=accept_restore, rules=False)
             return self._stack.enter_context(opened)
         except StoreBusy as busy:
             hint = "one process holds a store: stop it, or ask it; an export can be read meanwhile"

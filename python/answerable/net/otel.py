@@ -5,6 +5,7 @@ Needs `opentelemetry-api` where it runs, and an SDK that exports; neither is imp
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def instrument(engine: _core.Engine, *, meter: Any = None) -> None:
     from answerable.errors import InvalidInput
 
     try:
-        from opentelemetry import metrics
+        metrics: Any = importlib.import_module("opentelemetry.metrics")
     except ImportError as error:
         raise InvalidInput(
             "OpenTelemetry is not installed", hint="pip install 'answerable[otel]'"
