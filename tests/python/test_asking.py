@@ -23,7 +23,8 @@ ASKS = """
 @id("small") permit (principal, action == Action::"pay.transfer", resource)
 when { context.arguments has amount && context.arguments.amount < 10 };
 @id("large") @advice("ask") @reason("payments of 10 and more need a human")
-permit (principal, action == Action::"pay.transfer", resource);
+permit (principal, action == Action::"pay.transfer", resource)
+when { context.arguments has amount && context.arguments.amount >= 10 };
 """
 FORBIDS = (
     ASKS
@@ -89,7 +90,7 @@ def test_a_call_asks_is_approved_and_runs_once(world: Asking) -> None:
         "pay.transfer",
         {"amount": "80"},
     )
-    assert approval.reasons[0].message == "payments of 10 and more need a human"
+    assert approval.reasons[0].message.startswith("payments of 10 and more need a human")
     with pytest.raises(ans.ApprovalRequired, match="payments of 10 and more") as again:
         world.pay(80)
     assert again.value.approval == approval
@@ -114,9 +115,6 @@ def test_a_no_is_told_as_one(world: Asking) -> None:
 
 
 def test_a_call_waits_for_its_answer(world: Asking) -> None:
-    @ans.tool("pay.transfer2")
-    def unused() -> None: ...
-
     waiting = Waiting(world, "30s")
     approval = waiting.started()
     world.engine.approvals.approve(approval, by=world.bob)

@@ -116,6 +116,11 @@ impl Engine {
         self.now()?;
         let by = self.who(Some(by))?;
         let known = self.state.read().approval(id).map(|open| open.approval.clone());
+        if known.is_none()
+            && let Some(closed) = closed_approval(&*self.store, id)?
+        {
+            return Err(already(id, closed.stage).into());
+        }
         let access = match known {
             Some(known) if yes && known.purpose == Purpose::Access => Some(self.access_of(&known)?),
             _ => None,
@@ -327,6 +332,13 @@ impl Engine {
             approval,
         })
     }
+}
+
+fn already(id: &ApprovalId, stage: Stage) -> RegistryError {
+    RegistryError::Illegal(format!(
+        "the approval {id} is {} and cannot be answered any more; have the call made again",
+        stage.word()
+    ))
 }
 
 fn is_full(state: &State, root: &Digest) -> bool {
