@@ -77,6 +77,7 @@ impl Engine {
         let open = self.state.read().approvals();
         let mut all: Vec<Arc<Approval>> = open.into_iter().map(|open| open.approval).collect();
         if !matches!(stage, Some(Stage::Pending | Stage::Approved)) {
+            self.recorder.flush()?;
             all.extend(closed_approvals(&*self.store)?.into_iter().map(Arc::new));
         }
         all.retain(|approval| stage.is_none_or(|stage| approval.stage_at(now) == stage));
@@ -94,9 +95,12 @@ impl Engine {
         let open = self.state.read().approval(id).map(|open| open.approval.clone());
         let approval = match open {
             Some(approval) => approval,
-            None => Arc::new(
-                closed_approval(&*self.store, id)?.ok_or_else(|| not_found("approval", id))?,
-            ),
+            None => {
+                // One that was closed this moment is on its way to the store.
+                self.recorder.flush()?;
+                let closed = closed_approval(&*self.store, id)?;
+                Arc::new(closed.ok_or_else(|| not_found("approval", id))?)
+            }
         };
         self.told_approval(approval)
     }
@@ -116,10 +120,11 @@ impl Engine {
         self.now()?;
         let by = self.who(Some(by))?;
         let known = self.state.read().approval(id).map(|open| open.approval.clone());
-        if known.is_none()
-            && let Some(closed) = closed_approval(&*self.store, id)?
-        {
-            return Err(already(id, closed.stage).into());
+        if known.is_none() {
+            self.recorder.flush()?;
+            if let Some(closed) = closed_approval(&*self.store, id)? {
+                return Err(already(id, closed.stage).into());
+            }
         }
         let access = match known {
             Some(known) if yes && known.purpose == Purpose::Access => Some(self.access_of(&known)?),
