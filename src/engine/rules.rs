@@ -40,8 +40,8 @@ impl Engine {
             )));
         }
         let by = self.who(by)?;
-        self.transition(|state, at, sealer| {
-            let (rule, change) = state.set_rule(new, by, at, sealer)?;
+        self.transition(|state, now, sealer| {
+            let (rule, change) = state.set_rule(new, by, now.at, sealer)?;
             Ok((rule, vec![change]))
         })
     }
