@@ -24,6 +24,7 @@ REMOVED = [
         "self.bytes",
     ),
 ]
+LEFT = "caveat_failed"
 
 
 def test_a_bomb_of_an_argument(world: World) -> None:

@@ -15,6 +15,7 @@ import answerable as ans
 REMOVED = [
     ("src/grant.rs", "child.depth > above.max_depth", "false"),
     ("src/grant.rs", "payload.depth > payload.max_depth", "false"),
+    ("src/grant.rs", "child.max_depth > above.max_depth", "false"),
 ]
 
 

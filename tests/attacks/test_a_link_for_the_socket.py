@@ -25,6 +25,7 @@ REMOVED = [
         "false",
     )
 ]
+LEFT = "store_busy"
 
 
 def attach(store: Path) -> str:

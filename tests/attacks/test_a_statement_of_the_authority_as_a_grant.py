@@ -16,7 +16,7 @@ REMOVED = [
         'format!("answerable/v1/revocation/{authority_id}")',
     )
 ]
-LEFT = "malformed"
+LEFT = "held"
 
 
 def test_a_statement_of_the_authority_as_a_grant(world: World) -> None:

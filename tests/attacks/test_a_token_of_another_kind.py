@@ -16,7 +16,7 @@ REMOVED = [
         "token.strip_prefix(HEADER).or(token.get(HEADER.len()..))",
     )
 ]
-LEFT = "malformed"
+LEFT = "held"
 
 
 def test_a_token_of_another_kind(world: World) -> None:

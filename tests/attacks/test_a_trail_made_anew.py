@@ -23,6 +23,7 @@ REMOVED = [
     ("src/trail/verify/mod.rs", "root != one.root", "false"),
     ("src/trail/verify/mod.rs", "one.size > size", "false"),
 ]
+LEFT = "held"
 
 
 def test_a_trail_made_anew(world: World, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from attacking import World
 
 REMOVED = [("src/clock.rs", "now < mark.saturating_sub(MAX_BEHIND_MICROS)", "false")]
+LEFT = "expired"
 
 
 def test_the_clock_is_set_back(world: World, tmp_path: Path) -> None:
