@@ -44,6 +44,7 @@ python: $(VENV)/.test
 	$(call say,Python tests)
 	$(BIN)/python -m pytest
 	$(BIN)/python benches/guard.py --smoke
+	$(BIN)/python benches/policies.py --smoke
 	cargo bench --locked --profile dev --bench engine -- --smoke
 	cargo bench --locked --profile dev --bench policy -- --smoke
 	cargo bench --locked --profile dev --bench scale -- --smoke
@@ -71,6 +72,7 @@ bench: $(VENV)/.test
 	cargo bench --locked --bench policy
 	cargo bench --locked --bench scale
 	$(BIN)/python benches/guard.py
+	$(BIN)/python benches/policies.py
 
 fmt: $(VENV)/.test
 	cargo fmt
