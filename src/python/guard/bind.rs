@@ -53,6 +53,23 @@ impl<'py> Passed<'py> {
         Ok(copy)
     }
 
+    /// Notes that the argument read last was given as its own default: a framework fills in what
+    /// the model left out, and that is as if nobody had given it.
+    fn note_default(&mut self, parameter: &Parameter, given: &Bound<'py, PyAny>) {
+        let Some(default) = &parameter.default else { return };
+        let default = default.bind(given.py());
+        if parameter.by_reference || !given.get_type().is(default.get_type()) {
+            return;
+        }
+        let same = match (snapshot(default, &mut self.budget), self.entries.last()) {
+            (Ok((value, _)), Some((_, read))) => value == *read,
+            _ => false,
+        };
+        if same {
+            self.defaulted.push(parameter.text.clone());
+        }
+    }
+
     /// Reads a default at the time of the call. Answers what to pass on where that is not the
     /// default itself: what can change is passed on as it was judged.
     fn take_default(
@@ -111,6 +128,7 @@ impl Tool {
             match (parameter, var_positional) {
                 (Some(parameter), _) => {
                     let copy = pass.take(&parameter.text, parameter.by_reference, &given)?;
+                    pass.note_default(parameter, &given);
                     pass.args.push(copy);
                 }
                 (None, Some(parameter)) if parameter.by_reference => {
@@ -147,6 +165,7 @@ impl Tool {
                 (Some(given), _) => {
                     used += 1;
                     let copy = pass.take(&parameter.text, parameter.by_reference, &given)?;
+                    pass.note_default(parameter, &given);
                     set(&pass.kwargs, parameter.name.bind(py), copy)?;
                 }
                 (None, Some(default)) => {
