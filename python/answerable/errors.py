@@ -13,7 +13,10 @@ Example:
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 __all__ = [
@@ -32,6 +35,20 @@ __all__ = [
     "TrailCorrupted",
     "VaultError",
 ]
+
+
+_heard: ContextVar[list[AccessDenied] | None] = ContextVar("answerable_heard", default=None)
+
+
+@contextlib.contextmanager
+def hearing() -> Iterator[list[AccessDenied]]:
+    """Lists the denials of a block, for adapters to frameworks that hide what a tool raised."""
+    heard: list[AccessDenied] = []
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
 
 
 class Error(Exception):
@@ -79,6 +96,12 @@ class AccessDenied(Error, PermissionError):
     _details: ClassVar[tuple[str, ...]] = ("decision",)
     decision: Any = None
 
+    def __init__(self, *args: Any, **facts: Any) -> None:
+        super().__init__(*args, **facts)
+        heard = _heard.get()
+        if heard is not None:
+            heard.append(self)
+
 
 class ApprovalRequired(AccessDenied):
     """A call waits for a human's answer and its tool did not run.
@@ -87,6 +110,8 @@ class ApprovalRequired(AccessDenied):
         approval: The pending approval, bound to this one request.
     """
 
+    answered: bool = False
+    """Whether somebody waited for the answer and went on from there."""
     code = "approval_required"
     _details = ("decision", "approval")
     approval: Any = None

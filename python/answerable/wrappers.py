@@ -257,6 +257,7 @@ def _begin_answered(
         left, until = _left(spec, asked, until)
         if left is None or not asked.approval.wait(left):
             raise asked
+        asked.answered = True
         try:
             return spec.begin(authority, parent, args, kwargs, **facts)
         except ApprovalRequired as again:
@@ -280,6 +281,7 @@ async def begin_async(
             left, until = _left(spec, asked, until)
             if left is None or not await _answered(asked.approval, left):
                 raise
+            asked.answered = True
 
 
 def _left(
