@@ -10,16 +10,29 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from answerable import _core
 from answerable.context import Engine, acting, current
-from answerable.errors import Error, InvalidInput
+from answerable.errors import AccessDenied, Error, InvalidInput
 from answerable.guard import _spec, governed
 
-__all__ = ["OnDenied", "Rules", "Turn", "Turns", "decorated", "standing"]
+__all__ = [
+    "Narrowed",
+    "OnDenied",
+    "Rules",
+    "Turn",
+    "Turns",
+    "decorated",
+    "grant_of",
+    "joined",
+    "standing",
+    "visible",
+    "without_defaults",
+]
 
 OnDenied = Literal["message", "raise"]
 logger = logging.getLogger("answerable")
@@ -55,7 +68,7 @@ class Rules:
             raise InvalidInput(f'on_denied is "message" or "raise", not `{on_denied}`')
         if engine is not None and not isinstance(engine, Engine):
             raise InvalidInput(f"expected an engine, not {type(engine).__name__}")
-        self.engine = engine
+        self.engine: Engine | None = engine
         self.on_denied: OnDenied = on_denied
         self._names = dict(names or {})
         self._resources = dict(resources or {})
@@ -84,13 +97,14 @@ class Rules:
         """What the guard goes by for a tool by the framework's name, and its function."""
         if function is None:
             return _core.Tool(self.name(tool), engine=self.engine, strict=False)
-        known = inspect.signature(function).parameters
-        passed = [name for name in facts.pop("pass_through", ()) if name in known]
+        injected = facts.pop("pass_through", ())
+        passed = [name for name in inspect.signature(function).parameters if name in injected]
         facts = {"dangerous": False, "pass_through": passed, **facts}
         resource, record = self._resources.get(tool), self._record.get(tool)
-        return _spec(
-            self.name(tool), function, resource=resource, record=record, engine=self.engine, **facts
-        )
+        name = self.name(tool)
+        spec = _spec(name, function, resource=resource, record=record, engine=self.engine, **facts)
+        _core.declare(spec)  # So that policies can name it.
+        return spec
 
     def against(
         self, tool: str, arguments: Mapping[str, Any], code: str, sentence: str
@@ -161,21 +175,82 @@ class standing(  # noqa: N801 - used as a verb.
         if given is None:
             return None
         try:
-            grant = _grant(rules, given, kept)
+            grant = grant_of(rules, given, kept=kept)
         except Error as error:
             return rules.against(tool, arguments, "no_authority", str(error))
         here = current()
-        if here is not None and here.extends(grant):
-            return None
-        if here is not None and not grant.extends(here):
-            sentence = "the framework's context and the code around it name unrelated chains"
-            return rules.against(tool, arguments, "authority_conflict", sentence)
-        self._acting = acting(grant)
-        self._acting.__enter__()
+        longer, refusal = joined(here, grant)
+        if refusal is not None:
+            return rules.against(tool, arguments, *refusal)
+        if longer is not None and longer is not here:
+            self._acting = acting(longer)
+            self._acting.__enter__()
         return None
 
 
-def _grant(rules: Rules, given: object, kept: bool) -> _core.Grant:
+def joined(
+    here: _core.Grant | None, grant: _core.Grant
+) -> tuple[_core.Grant | None, tuple[str, str] | None]:
+    """The longer of two grants of one chain, or what speaks against the call."""
+    if here is not None and here.extends(grant):
+        return here, None
+    if here is None or grant.extends(here):
+        return grant, None
+    return None, ("authority_conflict", "two unrelated chains claim this call")
+
+
+def visible(rules: Rules, grant: _core.Grant | None, name: str) -> bool:
+    """Whether some call of a tool, by its name in grants, could be allowed."""
+    try:
+        if grant is None or rules.engine is None or not grant.scope_for(name):
+            return False
+        decision = rules.engine.check(name, arguments={}, grant=grant)
+    except Error:
+        return False  # It is no tool's name, or nothing can be judged now.
+    return decision.effect != "deny" or decision.reasons[0].code in _OF_ARGUMENTS
+
+
+# Why a call without arguments is denied where one with them could be allowed.
+_OF_ARGUMENTS = frozenset(
+    {
+        "argument_missing",
+        "caveat_failed",
+        "invalid_resource",
+        "limit_uncountable",
+        "not_an_object",
+        "resource_missing",
+        "resource_not_covered",
+    }
+)
+
+
+def without_defaults(function: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Without what a framework filled in with the function's own default: nobody gave it."""
+    parameters = inspect.signature(function).parameters
+    return {
+        name: value
+        for name, value in kwargs.items()
+        if not (name in parameters and _same(value, parameters[name].default))
+    }
+
+
+def _same(value: Any, default: Any) -> bool:
+    # By exact type and only what compares as it is: a value's own `__eq__` is not asked.
+    if value is None or default is None:
+        return value is default
+    return type(value) is type(default) and type(value) in _PLAIN and value == default
+
+
+_PLAIN = (str, int, float, bool, bytes)
+
+
+def grant_of(rules: Rules, given: object, *, kept: bool = False) -> _core.Grant:
+    """The grant that is given, itself or by its handle.
+
+    Raises:
+        InvalidInput: It is neither, or not what may be written down.
+        NotFound: The handle has lapsed.
+    """
     if isinstance(given, _core.Grant):
         if kept:
             raise InvalidInput("what a framework may write down is a handle: grant.handle()")
@@ -185,6 +260,62 @@ def _grant(rules: Rules, given: object, kept: bool) -> _core.Grant:
     if rules.engine is None:
         raise InvalidInput("a handle is taken back by the engine: give the adapter engine=")
     return rules.engine.by_handle(given)
+
+
+class Narrowed:
+    """An agent of a framework that acts under a grant of its own, made from the one in force.
+
+    Args:
+        rules: Whose engine knows the agent.
+        identity: The agent, as issued by the engine.
+        max_depth: How many further hops may follow.
+    """
+
+    def __init__(self, rules: Rules, identity: Any, max_depth: int = 0) -> None:
+        self._identity = identity
+        self._max_depth = max_depth
+        known = rules.engine.agents.get(identity) if rules.engine is not None else identity
+        self._id = getattr(known, "id", None)
+        self._name = str(getattr(known, "name", identity))
+        self._made: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    async def grant(self, names: Iterable[str]) -> Any:
+        """Its grant under the one in force, for these tools: made once and kept.
+
+        Raises:
+            AccessDenied: Nothing is in force, or it allows none of the tools, or no further hop.
+        """
+        parent = current()
+        if parent is None:
+            raise AccessDenied("nothing is in force here to delegate from", code="no_authority")
+        if parent.agent == self._id:
+            return parent
+        key = parent.digest, *sorted(names)
+        made = self._made.get(key)
+        return made if made is not None else await asyncio.to_thread(self._delegated, parent, key)
+
+    def _delegated(self, parent: _core.Grant, key: tuple[str, ...]) -> Any:
+        with self._lock:
+            if (made := self._made.get(key)) is not None:
+                return made
+            try:
+                scope = parent.scope_for(*key[1:])
+                if not scope:
+                    raise InvalidInput("the grant in force allows none of its tools")
+                made = parent.delegate(
+                    self._identity, scope=scope, task=self._name, max_depth=self._max_depth
+                )
+            except Error as error:
+                raise AccessDenied(
+                    f"`{self._name}` cannot act: {error}",
+                    code="delegation_refused",
+                    hint=error.hint,
+                ) from error
+            self._made[key] = made
+            if len(self._made) > 256:
+                self._made.popitem(last=False)
+            return made
 
 
 class Turns:
