@@ -47,8 +47,10 @@ class World:
     """One engine, one human, two agents, and a list of what really ran."""
 
     def __init__(self, folder: Path) -> None:
-        self.engine = ans.open(folder / "governance")
+        self.path = folder / "governance"
+        self.engine = ans.open(self.path)
         self.alice = self.engine.humans.register("alice@example.com", name="Alice")
+        self.bob = self.engine.humans.register("bob@example.com", name="Bob")
         ceiling = [ans.allow("pay.*"), ans.allow("files.*"), ans.allow("ask_payer")]
         self.planner, self.payer = (
             self.engine.agents.issue(
@@ -84,7 +86,8 @@ class World:
         return create_agent(script, its_tools, middleware=[middleware], checkpointer=saver)
 
     def effects(self, **filters: Any) -> list[str]:
-        return [entry.effect for entry in self.engine.trail.entries(**filters)]
+        entries = self.engine.trail.entries(kind="decision", **filters)
+        return [entry.effect for entry in entries]
 
 
 def decorated(world: World) -> BaseTool:

@@ -43,6 +43,21 @@ ROWS = {
         ["test_langchain.py", "test_langchain_tools.py", "test_langgraph_runs.py"],
         r"langchain|langchain-core|langgraph|langgraph-prebuilt",
     ),
+    "mcp": Row("mcp", ["mcp==1.23.0"], ["test_mcp.py"], "mcp", ("uvicorn",)),
+    "mcp-1": Row("mcp", [], ["test_mcp.py"], "mcp", ("uvicorn", "mcp<2")),
+    "fastmcp": Row("fastmcp", ["fastmcp==3.4.11"], ["test_fastmcp.py"], "fastmcp|mcp"),
+    "openai-agents": Row(
+        "openai-agents",
+        ["openai-agents==0.22.0"],
+        ["test_openai_agents.py"],
+        "openai-agents|openai|mcp",
+    ),
+    "pydantic-ai": Row(
+        "pydantic-ai",
+        ["pydantic-ai-slim==2.60.0"],
+        ["test_pydantic_ai.py"],
+        "pydantic-ai-slim|pydantic",
+    ),
 }
 
 
@@ -53,7 +68,7 @@ def main() -> int:
     given = parser.parse_args()
     failed = []
     for name in given.rows or ROWS:
-        for age in ("newest", "oldest"):
+        for age in ("newest", "oldest")[: 1 + bool(ROWS[name].oldest)]:
             if not run(name, age, from_source=given.source):
                 failed.append(f"{name} {age}")
     print(f"\n==> {'failed: ' + ', '.join(failed) if failed else 'every row passed'}")
@@ -76,13 +91,16 @@ def run(name: str, age: str, *, from_source: bool) -> bool:
     environment = {**os.environ, "ANSWERABLE_CASES": "full"}
     if from_source:
         environment["PYTHONPATH"] = str(ROOT / "python")
-    here = [*row.tests, "test_examples.py"]
-    tests = [str(ROOT / "tests" / "integrations" / test) for test in here]
+    tests = [str(ROOT / "tests" / "integrations" / test) for test in row.tests]
+    tests.append(str(ROOT / "tests" / "integrations" / "test_examples.py"))
+    tests.append(str(ROOT / "tests" / "python" / "test_guard_schemas.py"))
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests], cwd=ROOT, env=environment
     )
+    bench = [python, str(ROOT / "benches" / "frameworks.py"), "--smoke"]
+    measured = subprocess.run(bench, cwd=ROOT, env=environment)
     print(f"    {time.monotonic() - started:.0f} s", flush=True)
-    return done.returncode == 0
+    return done.returncode == 0 == measured.returncode
 
 
 def requirements(row: Row, age: str) -> list[str]:

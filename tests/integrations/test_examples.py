@@ -10,13 +10,24 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NEEDED = {
+    "fastmcp_server": "fastmcp",
     "langchain_agent": "langchain",
+    "mcp_server": "mcp.server.mcpserver",
+    "openai_agent": "agents",
+    "pydantic_ai_agent": "pydantic_ai",
 }
+
+
+def installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # What holds it is not there.
+        return False
 
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_an_example_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if importlib.util.find_spec(NEEDED[name]) is None:
+    if not installed(NEEDED[name]):
         pytest.skip(f"{NEEDED[name]} is not installed here")
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     printed = capsys.readouterr().out

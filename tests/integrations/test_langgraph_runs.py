@@ -20,6 +20,7 @@ from langchain_core.tracers.context import collect_runs
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
+from payments import approve, asking
 
 import answerable as ans
 from answerable.integrations.langchain import (
@@ -332,6 +333,53 @@ def test_a_run_from_an_earlier_checkpoint_is_a_new_call_judged_and_recorded_anew
     ran = len(world.ran)
     agent.invoke(None, before[0].config)
     assert len(world.ran) == ran, "and nothing without authority"
+
+
+# ------------------------------------------------------------------------ calls that ask
+
+
+@both_modes
+@pytest.mark.parametrize("make", [decorated, undecorated])
+def test_a_call_that_asks_is_told_to_the_model(world: World, make: Any, use_async: bool) -> None:
+    agent = world.agent([make(world)], [pay(80)], engine=world.engine)
+    asking(world)
+    held = {"answerable": world.grant()}
+    assert "needs a human's approval" in str(told(run(agent, use_async, context=held))[0].content)
+    assert world.ran == []
+    approve(world)
+    assert told(run(agent, use_async, context=held))[0].status == "success"
+    assert world.ran == [("a-1", 80)]
+    assert world.effects(tool="pay.transfer") == ["ask", "allow"]
+
+
+@both_modes
+@pytest.mark.parametrize("make", [decorated, undecorated])
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_call_that_asks_can_pause_the_graph(
+    world: World, make: Any, answered: bool, use_async: bool
+) -> None:
+    agent = world.agent(
+        [make(world)], [pay(80)], engine=world.engine, on_ask="pause", saver=InMemorySaver()
+    )
+    asking(world)
+    held = {"answerable": world.grant().handle()}
+    paused = run(agent, use_async, config=THREAD, context=held)
+    (pending,) = world.engine.approvals.pending()
+    (asked,) = paused["__interrupt__"]
+    assert asked.value["answerable"]["approval"] == pending.id
+    assert world.ran == []
+    if answered:
+        approve(world)
+    state = run(agent, use_async, Command(resume="go on"), config=THREAD, context=held)
+    (answer,) = told(state)
+    if answered:
+        assert answer.content == "paid 80"
+        assert world.ran == [("a-1", 80)]
+        assert world.effects(tool="pay.transfer") == ["ask", "allow"]
+    else:
+        assert "needs a human's approval" in str(answer.content)
+        assert world.ran == []
+        assert world.effects(tool="pay.transfer") == ["ask", "ask"]
 
 
 # ------------------------------------------------------------------- what is written down

@@ -7,7 +7,6 @@ import importlib
 from typing import Annotated, Any, Literal
 
 import pytest
-from langchain_core.tools import StructuredTool, tool
 from pydantic import BaseModel, Field
 
 import answerable as ans
@@ -53,6 +52,8 @@ BARE = [plain, coroutine, rich]
 
 @pytest.mark.parametrize("bare", BARE)
 def test_langchain_sees_the_same_tool(bare: Any) -> None:
+    tools = pytest.importorskip("langchain_core.tools", reason="run by `make integrations`")
+    StructuredTool, tool = tools.StructuredTool, tools.tool  # noqa: N806 - a class.
     decorated = ans.tool("t.schema")(bare)
 
     def described(function: Any) -> Any:
@@ -96,4 +97,12 @@ def test_mcp_sees_the_same_tool(bare: Any) -> None:
         tools.Tool.from_function(function) for function in (ans.tool("t.schema")(bare), bare)
     )
     for fact in ("name", "description", "parameters", "is_async", "output_schema"):
+        assert getattr(one, fact) == getattr(other, fact)
+
+
+@pytest.mark.parametrize("bare", BARE)
+def test_fastmcp_sees_the_same_tool(bare: Any) -> None:
+    tools = pytest.importorskip("fastmcp.tools", reason="run by `make integrations`")
+    one, other = (tools.Tool.from_function(f) for f in (ans.tool("t.schema")(bare), bare))
+    for fact in ("name", "description", "parameters", "output_schema"):
         assert getattr(one, fact) == getattr(other, fact)
