@@ -150,7 +150,7 @@ def _spec(name: str, function: Callable[..., Any], **facts: Any) -> _core.Tool:
             if what == "record" and (first, inspect.Parameter.VAR_KEYWORD) in gathering:
                 # Its arguments go by their own names: a way for the gathering name masks nothing.
                 raise InvalidInput(f"record names `**{first}`: name the arguments in it instead")
-    facts["credentials"] = _names(facts.pop("credential"))
+    facts["credentials"] = _names(facts.pop("credential", ()))
     engine = facts["engine"]
     if engine is not None and not isinstance(engine, _core.Engine):
         raise InvalidInput(f"expected an engine, not {type(engine).__name__}")
