@@ -289,7 +289,7 @@ pub enum StoreError {
     },
     /// It is older than the checkpoint kept beside it, or another.
     #[error(
-        "the store was put back: it has {found} entries and does not agree with the checkpoint over {kept} that is kept beside it; if that was meant, say so with `answerable doctor --accept-restore`"
+        "the store was put back, or its files are damaged: it has {found} entries and does not agree with the checkpoint over {kept} that is kept beside it; keep a copy of the folder; if it was restored on purpose, say so with `answerable doctor --accept-restore`"
     )]
     PutBack {
         /// How many entries the kept checkpoint covers.
