@@ -1877,7 +1877,7 @@ class Trail:
         Args:
             human: Everything recorded under their keys: their account and name, their agents'
                 names, their tasks, what was done for them, the reasons they gave.
-            entry: The values of one entry and, for a decision, of its outcome.
+            entry: The values of one entry and, for a decision, of its outcome and its approval.
             reason: Why; recorded.
             by: Who erases.
 
@@ -1915,8 +1915,8 @@ class Trail:
         """Drops the values of old entries, as `erase` does, and answers its own entry's id.
 
         Args:
-            kinds: Of `decision`, `outcome`, `grant`, `task` and `revocation`; the first two
-                unless others are named.
+            kinds: Of `decision`, `outcome`, `grant`, `task`, `revocation` and `approval`; the first
+                two unless others are named.
             older_than: The age; 180 days, which is also the least.
             reason: Why; recorded.
             by: Who drops them.

@@ -17,7 +17,7 @@ use crate::canonical::Value;
 use crate::keys::{KeyRing, Owner, SealKey, unwrap_key, wrap_key};
 use crate::principal::{EntryId, HumanId};
 use crate::recorder::{Recorder, keyspace};
-use crate::registry::{Put, check_text, data_key_at, draft};
+use crate::registry::{Put, answered_key, asked_key, check_text, data_key_at, draft};
 use crate::store::{Batch, Store, StoreError};
 use crate::trail::amend::{amend, offsets, owners};
 use crate::trail::block::Block;
@@ -32,8 +32,8 @@ const DATA_KEYS: &[u8] = b"k/data/";
 
 /// The kinds whose entries can lose their values one by one, or by age. What is said of humans and
 /// agents goes with the human.
-pub(super) const ERASABLE: [&str; 5] =
-    [kind::DECISION, kind::OUTCOME, kind::GRANT, kind::TASK, kind::REVOCATION];
+pub(super) const ERASABLE: [&str; 6] =
+    [kind::DECISION, kind::OUTCOME, kind::GRANT, kind::TASK, kind::REVOCATION, kind::APPROVAL];
 
 /// The youngest age that values may be dropped at, in microseconds: 180 days. Records of this kind
 /// have to be kept for six months at least (Regulation (EU) 2024/1689, articles 19 and 26).
@@ -44,7 +44,8 @@ pub const LEAST_AGE: i64 = 180 * 86_400 * 1_000_000;
 pub enum Erase {
     /// Everything under a human's keys.
     Human(HumanId),
-    /// The values of one entry and, for a decision, of its outcome: by the entry's id.
+    /// The values of one entry and, for a decision, of its outcome and of the approval that was
+    /// asked for it: by the entry's id.
     Entry(String),
     /// The values of entries of some kinds before a time, in microseconds.
     Older(Vec<String>, i64),
@@ -164,6 +165,12 @@ impl Engine {
                     ));
                 }
                 let mut entries = vec![entry.index];
+                // What was asked of a human holds the request once more.
+                if let Ok(approval) = entry.text("approval").parse() {
+                    for key in [asked_key(&approval), answered_key(&approval)] {
+                        entries.extend(self.index_at(&key)?);
+                    }
+                }
                 if entry.kind() == kind::DECISION
                     && let Some(outcome) = self.outcome_of(&entry)?
                 {

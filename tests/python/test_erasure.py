@@ -300,6 +300,23 @@ def test_calls_go_on_meanwhile(tmp_path: Path) -> None:
     assert hunt(shop.path, HERS) == []
 
 
+def test_an_approval_goes_with_its_call(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "governance")
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "ask.cedar").write_text(
+        '@id("ask") @advice("ask") permit(principal, action, resource);', encoding="utf-8"
+    )
+    shop.engine.policies.load(tmp_path / "policies")
+    hers, _ = shop.grants()
+    with pytest.raises(ans.ApprovalRequired) as asked:
+        shop.pay(hers, "zinnober-7", "memo zinnober")
+    assert "memo zinnober" in sound(shop.engine, tmp_path)
+    shop.engine.trail.erase(entry=str(asked.value.decision.entry), reason="a customer asked")
+    assert "memo zinnober" not in sound(shop.engine, tmp_path)
+    assert hunt(shop.path, ["memo zinnober"]) == []
+    assert len(shop.engine.approvals.pending()) == 1
+
+
 CHILD = """
 import sys, answerable as ans
 engine = ans.open(sys.argv[1])

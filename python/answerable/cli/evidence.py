@@ -35,7 +35,7 @@ def erase(run: Run) -> None:
     Argument(
         "--kind",
         action="append",
-        choices=["decision", "outcome", "grant", "task", "revocation"],
+        choices=["decision", "outcome", "grant", "task", "revocation", "approval"],
         help="the kind of entry, decision and outcome without it; may be repeated",
     ),
     Argument("--older-than", default="180d", metavar="AGE", help="180d, which is also the least"),
