@@ -350,7 +350,12 @@ impl Facts {
         if at < cited.from.saturating_sub(SKEW) {
             return Some("the grant had not begun");
         }
-        if self.revoked.contains(digest) || cut(&cited.agent, made) || cut(&cited.human, root) {
+        // Where the token is not shown, nor the key it names: whether it is newer cannot be told.
+        let told = cited.payload.is_some() || cited.made.is_some();
+        if self.revoked.contains(digest)
+            || (told && cut(&cited.agent, made))
+            || cut(&cited.human, root)
+        {
             return Some("it was revoked");
         }
         if self.ended.contains(&cited.task) {
