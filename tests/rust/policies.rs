@@ -2,8 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 
-#[path = "policies/corpus.rs"]
-mod corpus;
 #[path = "policies/generate.rs"]
 mod generate;
 #[path = "policies/nasty.rs"]

@@ -144,7 +144,7 @@ fn compiled_and_stock_agree() {
         assert!(share(seen.erred) > 0.15, "{seen:?}");
         assert!(share(seen.reached) > 0.5, "{seen:?}");
         assert!(f64::from(seen.compiled) >= 0.9 * f64::from(seen.conditions), "{seen:?}");
-        if full {
+        if full && depth > 1 {
             for operator in OPERATORS {
                 assert!(seen.operators.contains_key(operator), "{operator} never came up");
             }
