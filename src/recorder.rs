@@ -20,7 +20,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::canonical::{Digest, Map, Value, decode};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::keys::KeyRing;
 use crate::registry::Put;
 use crate::store::{Batch, RemoteStore, Store, StoreError};
@@ -34,6 +34,8 @@ use write::{MAX_DRAWS, MAX_RECORDS, Writer};
 pub const MAX_ENTRY_BYTES: usize = 48 * 1024;
 /// How many entries may wait in memory before their callers write them.
 const MAX_QUEUED: usize = 8 * 1024;
+/// From how long on a write is told as slow.
+const SLOW_MILLIS: i64 = 1000;
 /// How many meters are kept in memory.
 const MAX_METERS: usize = 64 * 1024;
 
@@ -306,7 +308,12 @@ impl Recorder {
             let mut sequencer = self.sequencer.lock();
             (std::mem::take(&mut sequencer.queue), self.durable.load(Ordering::Acquire))
         };
+        let (watch, entries) = (Stopwatch::start(), queue.len());
         let written = self.write(&mut writer, first, queue);
+        let millis = watch.micros() / 1000;
+        if millis >= SLOW_MILLIS {
+            tracing::warn!(millis, entries, "the disk was slow to take the trail");
+        }
         if let Err(error) = &written {
             self.fail(error);
         }

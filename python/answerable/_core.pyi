@@ -96,6 +96,9 @@ __all__ = [
     "in_network",
     "length",
     "limits_from_wire",
+    "log_flush",
+    "log_level",
+    "log_to",
     "matches",
     "one_of",
     "present",
@@ -2458,6 +2461,27 @@ def shown(text: str, most: int = 200) -> str:
 
 def close_all() -> str | None:
     """Closes every engine of this process, at its exit; answers what could not be written."""
+
+# ------------------------------------------------------------------------- logging
+
+def log_to(
+    emit: Callable[[list[tuple[int, float, str, str, str, list[tuple[str, str]]]], int], object],
+) -> None:
+    """Hands what the binary says on, from a thread of its own; `answerable.logs` calls it once.
+
+    Each message is a level of `logging`, a time in seconds since 1970, the thread's name, the place
+    in the code, the text and its fields; the number says how many were dropped before them.
+    """
+
+def log_level(level: int) -> None:
+    """From which level of `logging` on somebody listens, 0 to 60."""
+
+def log_flush(*, end: bool = False) -> None:
+    """Waits until all that was said is handed on, 2 seconds at most.
+
+    Args:
+        end: Whether nothing is taken up after it.
+    """
 
 # ------------------------------------------------------------------------- the holder's socket
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-from answerable import _core, watching
+from answerable import _core, logs, watching
 from answerable.approvals import Approvals
 from answerable.errors import AccessDenied, InvalidInput, StoreBusy
 from answerable.explain import Explanation
@@ -528,6 +528,7 @@ def open(
         StoreError: The store is damaged or newer than this version.
         InvalidInput: The key is missing or can be read by others.
     """
+    logs.start()
     for name, flag in (("serve", serve), ("attach", attach), ("rules", rules)):
         if not isinstance(flag, bool):
             raise InvalidInput(f"expected True or False as {name}, not {type(flag).__name__}")
@@ -601,6 +602,7 @@ def _close_all() -> None:
     """Writes what was appended and lets every store go, before threads and modules end."""
     watching.close_all()
     failed = _core.close_all()
+    _core.log_flush(end=True)
     if failed is not None:
         import logging
 

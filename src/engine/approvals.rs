@@ -289,8 +289,9 @@ impl Engine {
             };
             self.state.write().bind_approval(&known.approval.id, chain);
         }
-        if self.holder().is_some() {
-            // Whoever holds the store ends them.
+        if self.store.remote().is_some() {
+            // What has lost its ground there, its holder ends.
+            self.note_approvals(&self.state.read());
             return Ok(());
         }
         self.transition(|state, now, _| {

@@ -175,6 +175,15 @@ impl Engine {
         let judged = recorded.unwrap_or_else(|error| unrecorded(&error));
         let tool = call.request.as_ref().ok().map(|request| request.tool.as_str());
         self.metrics.decided(watch, tool, &judged);
+        let code = || judged.decision.reasons.first().map_or("", |reason| &*reason.code);
+        let entry = || judged.entry.map(|id| id.to_string()).unwrap_or_default();
+        match judged.decision.effect {
+            Effect::Allow => tracing::debug!(tool = call.tool, entry = entry(), "allowed"),
+            Effect::Deny => {
+                tracing::info!(tool = call.tool, code = code(), entry = entry(), "denied");
+            }
+            Effect::Ask => tracing::info!(tool = call.tool, entry = entry(), "asked a human"),
+        }
         judged
     }
 

@@ -335,6 +335,9 @@ impl Engine {
         let closed =
             if join || self.store.remote().is_none() { self.store.close() } else { Ok(()) };
         self.vault.close();
+        if self.store.remote().is_none() {
+            tracing::info!(authority = %self.authority_id, "closed");
+        }
         last?;
         Ok(closed?)
     }
@@ -356,6 +359,12 @@ impl Engine {
             let now = Moment { at: slot.at(), place: slot.place() };
             let (result, changes) = change(&mut state, now, &mut sealer)?;
             for change in changes {
+                tracing::info!(
+                    kind = &*change.draft.kind,
+                    action = change.draft.word("action"),
+                    entry = %change.draft.id,
+                    "changed"
+                );
                 slot.push(change.draft, change.puts);
             }
             self.epoch.store(state.epoch(), Ordering::Release);

@@ -325,7 +325,11 @@ impl Engine {
         if engine.store.remote().is_none() {
             *engine.housekeeping.lock() = Some(housekeeping::start(&engine)?);
         }
-        tracing::info!(authority = %engine.authority_id, fresh, "opened");
+        if engine.store.remote().is_some() {
+            tracing::debug!(authority = %engine.authority_id, "attached");
+        } else {
+            tracing::info!(authority = %engine.authority_id, fresh, "opened");
+        }
         Ok(engine)
     }
 }

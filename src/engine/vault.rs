@@ -310,7 +310,11 @@ impl Engine {
                 }
             }
         }
-        if lapsed.is_empty() { Ok(()) } else { self.store.commit(lapsed) }
+        // Where another process holds the store, what has lapsed goes there.
+        if lapsed.is_empty() || self.store.remote().is_some() {
+            return Ok(());
+        }
+        self.store.commit(lapsed)
     }
 
     /// What a call that is allowed so far is to be lent; a deny if it may not be.

@@ -8,6 +8,7 @@ mod entries;
 mod errors;
 mod guard;
 mod lifecycle;
+mod logging;
 mod people;
 mod policy;
 mod receipt;
@@ -40,6 +41,8 @@ mod _core {
     use super::guard::{Authority, Call, Tool};
     #[pymodule_export]
     use super::lifecycle::{Agents, Humans, Task, Tasks};
+    #[pymodule_export]
+    use super::logging::{log_flush, log_level, log_to};
     #[pymodule_export]
     use super::people::{Agent, Grant, Human, SecretKey};
     #[pymodule_export]

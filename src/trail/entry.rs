@@ -121,6 +121,17 @@ impl Draft {
         self
     }
 
+    /// A key of the leaf that is text; empty where it is not.
+    #[must_use]
+    pub fn word(&self, key: &str) -> &str {
+        let mut fields = self.fields.iter();
+        match fields.find_map(|(name, part)| (*name == key).then_some(part)) {
+            Some(Part::Word(word)) => word,
+            Some(Part::Value(value)) => value.as_str().unwrap_or_default(),
+            _ => "",
+        }
+    }
+
     /// Sets a key of the leaf, if there is a value.
     #[must_use]
     pub fn with_some(self, key: &'static str, value: Option<impl Into<Part>>) -> Self {

@@ -38,6 +38,7 @@ class Shop:
     task: str
     approval: str
     rule: str
+    proof: str
 
 
 @dataclass
@@ -101,8 +102,19 @@ def make(path: Path) -> Shop:
         rule = engine.rules.add(
             then="https://example.com/hook", on="ownerless", reason=HOSTILE_SENTENCE
         )
+        engine.humans.register("bob@example.com")
+        # Something to resume, to unhalt, and a departure with its proof.
+        engine.agents.issue(
+            "idle", owner=alice, purpose="waits", ceiling=ans.allow("mail.send"), ttl="8h"
+        )
+        engine.agents.suspend("idle", reason=HOSTILE_SENTENCE)
+        engine.halt(reason=HOSTILE_SENTENCE, tool="never.**")
+        gone = engine.humans.register("gone@example.com", name=HOSTILE_NAME)
+        proof = path.with_name("proof.json")
+        proof.write_text(engine.humans.offboard(gone, reason=HOSTILE_SENTENCE).text)
         return Shop(
             path=path,
+            proof=str(proof),
             grant=grant.id,
             child=child.id,
             token=child.token,

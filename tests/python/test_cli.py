@@ -45,6 +45,28 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
             "--allow", "pay.* on account/a or account/b", "--ttl", "1h",
         ],
         "agents retire": ["agents", "retire", f"plan{BIDI}ner", "--reason", HOSTILE_SENTENCE],
+        "humans show": ["humans", "show", "alice@example.com"],
+        "humans offboard": [
+            "humans", "offboard", "alice@example.com", "--reason", HOSTILE_SENTENCE,
+            "--out", str(folder / f"o{BIDI}"),
+        ],
+        "humans proof": ["humans", "proof", shop.proof],
+        "agents suspend": ["agents", "suspend", f"plan{BIDI}ner", "--reason", HOSTILE_SENTENCE],
+        "agents resume": ["agents", "resume", "idle"],
+        "agents rotate": ["agents", "rotate", f"plan{BIDI}ner", "--reason", HOSTILE_SENTENCE],
+        "agents transfer": ["agents", "transfer", f"plan{BIDI}ner", "--owner", "bob@example.com"],
+        "agents renew": ["agents", "renew", f"plan{BIDI}ner", "--ttl", "40d"],
+        "grants make": [
+            "grants", "make", "alice@example.com", f"plan{BIDI}ner", "--task", BIDI,
+            "--allow", "pay.*", "--ttl", "1m", "--calls", "3",
+        ],
+        "halt": ["halt", "--reason", HOSTILE_SENTENCE],
+        "unhalt": ["unhalt", "--tool", "never.**", "--reason", HOSTILE_SENTENCE],
+        "halts": ["halts"],
+        "review": ["review", "--attest", HOSTILE_SENTENCE],
+        "keys show": ["keys", "show"],
+        "keys rotate-authority": ["keys", "rotate-authority", "--reason", HOSTILE_SENTENCE],
+        "keys rotate-checkpoint": ["keys", "rotate-checkpoint", "--reason", HOSTILE_SENTENCE],
         "grants list": ["grants", "list"],
         "grants show": ["grants", "show", shop.child],
         "tasks list": ["tasks", "list"],
@@ -205,7 +227,11 @@ def test_an_error_never_shows_a_traceback(
         cli("agents", "list")
 
 
-def test_a_store_in_use_names_its_holder(cli: Cli, shop: Shop) -> None:
+def test_a_store_in_use_names_its_holder(
+    cli: Cli, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("answerable.cli.run.PAUSE", 0)
+    monkeypatch.setattr("answerable.cli.run.ATTEMPTS", 2)
     with ans.open(shop.path):
         for argv in (["agents", "list"], ["revoke", shop.grant, "--reason", "x"]):
             done = cli(*argv)

@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shop import Shop
+from shop import make as make_shop
+from test_cli import every_command
 
 import answerable as ans
-from answerable import _core, serving
+from answerable import _core, cli, serving
 
 HOLDER = """
 import os, signal, sys, threading, time
@@ -435,6 +438,49 @@ def test_many_clients_at_once_and_no_more_than_there_is_room_for(
             ans.open(store).close()
             break
         assert time.monotonic() < deadline
+
+
+# ---------------------------------------------------------------- the command line
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Iterator[tuple[Shop, Holder]]:
+    shop = make_shop(tmp_path / "governance")
+    with holding(shop.path) as holder:
+        yield shop, holder
+
+
+def test_every_command_works_beside_a_running_application(
+    beside: tuple[Shop, Holder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop, holder = beside
+    commands = every_command(shop, tmp_path)
+    # What ends the most comes last, or the others would find nothing to do.
+    last = ["agents retire", "tasks end", "revoke", "humans offboard"]
+    order = [name for name in commands if name not in ["demo", *last]] + last
+    codes = {}
+    for name in order:
+        codes[name] = cli.main([*commands[name], "--store", str(shop.path)])
+        said = capsys.readouterr().err
+        assert "process" not in said, f"{name}: {said}"
+    # Once answered, an approval is not answered again.
+    assert codes.pop("approvals refuse") == 1
+    assert set(codes.values()) == {0}, codes
+    assert holder("call('x')") == "human_left"
+    assert cli.main(["trail", "verify", "--store", str(shop.path)]) == 0
+
+
+def test_an_approval_is_the_accounts(beside: tuple[Shop, Holder]) -> None:
+    shop, _ = beside
+    with ans.open(shop.path) as engine:
+        (asked,) = engine.approvals.pending()
+        engine.approvals.approve(asked, by=engine.humans.operator(), note="ok")
+        answered = engine.approvals.get(asked)
+        assert (answered.status, answered.note) == ("approved", "ok")
+        (account,) = [h.id for h in engine.humans.list() if h.issuer == "os"]
+        assert answered.by == account
+        with pytest.raises(ans.InvalidInput):
+            engine.approvals.refuse(asked, by="alice@example.com")
 
 
 # ---------------------------------------------------------------- who only knows the bytes

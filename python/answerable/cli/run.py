@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["BY", "COMMANDS", "REASON", "Argument", "Command", "Run", "UsageError", "command"]
 
 DEFAULT_STORE = "governance"
+# How often, and how long between, a store in use is tried again: two seconds in all.
+ATTEMPTS, PAUSE = 9, 0.25
 
 
 class UsageError(Exception):
@@ -108,12 +111,24 @@ class Run:
         """Opens the store, and makes it if there is none."""
         from answerable.context import open as open_engine
 
-        try:
-            opened = open_engine(self.store, accept_restore=accept_restore, rules=False)
-            return self._stack.enter_context(opened)
-        except StoreBusy as busy:
-            hint = "one process holds a store: stop it, or ask it; an export can be read meanwhile"
-            raise StoreBusy(str(busy), code=busy.code, hint=hint) from busy
+        for attempt in range(ATTEMPTS):
+            try:
+                # A command is over before anybody else could make use of being served.
+                opened = open_engine(
+                    self.store, serve=False, accept_restore=accept_restore, rules=False
+                )
+                return self._stack.enter_context(opened)
+            except StoreBusy as busy:
+                # Another command, which is as short, or an application that is just starting.
+                if attempt < ATTEMPTS - 1:
+                    time.sleep(PAUSE)
+                    continue
+                hint = (
+                    "it does not serve this account: stop it, or ask it; an export can be read "
+                    "meanwhile"
+                )
+                raise StoreBusy(str(busy), code=busy.code, hint=hint) from busy
+        raise AssertionError("the last attempt answers")
 
     def done(self, sentence: str, record: Mapping[str, Any]) -> None:
         """Says what a verb has done."""
