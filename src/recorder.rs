@@ -24,7 +24,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::keys::KeyRing;
 use crate::registry::Put;
 use crate::store::{Batch, RemoteStore, Store, StoreError};
-use crate::trail::entry::Draft;
+use crate::trail::entry::{Draft, kind};
 use crate::trail::merkle::Frontier;
 use meter::Meter;
 use size::size_of_draft;
@@ -132,6 +132,8 @@ pub struct Recorder {
     written: Condvar,
     writer: Mutex<Writer>,
     durable: AtomicU64,
+    /// How many entries were appended that tell of something else than calls.
+    changes: AtomicU64,
     healthy: AtomicBool,
     failure: Mutex<Option<String>>,
     /// How much of a limit is made durable at once where calls do not wait; 1 where they do.
@@ -199,6 +201,7 @@ impl Recorder {
             written: Condvar::new(),
             writer: Mutex::new(Writer::new(head.frontier)),
             durable: AtomicU64::new(size),
+            changes: AtomicU64::new(0),
             healthy: AtomicBool::new(true),
             failure: Mutex::new(None),
             portion: portion.max(1),
@@ -393,6 +396,13 @@ impl Recorder {
         self.durable.load(Ordering::Acquire)
     }
 
+    /// How many entries were appended here that tell of something else than calls: while it stays,
+    /// so does all that is known of humans, agents, grants and approvals.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// Refuses if a write failed: nothing is allowed until the store is opened again.
     ///
     /// # Errors
@@ -519,6 +529,9 @@ impl Slot<'_> {
     pub fn push(&mut self, draft: Draft, puts: Vec<Put>) -> u64 {
         let index = self.sequencer.next;
         let bytes = size_of_draft(&draft);
+        if !matches!(&*draft.kind, kind::DECISION | kind::OUTCOME) {
+            self.recorder.changes.fetch_add(1, Ordering::AcqRel);
+        }
         self.sequencer.queue.push(Queued { at: self.at, bytes, draft, puts });
         self.sequencer.next += 1;
         self.pushed = true;

@@ -419,6 +419,13 @@ def carry(function: Callable[P, R]) -> Callable[P, R]:
         raise InvalidInput(f"expected a function, not {type(function).__name__}")
     authority, call = _authority.get(), _call.get()
     body: Any = function
+    try:
+        kind = kind_of(function)
+        functools.wraps(function)(lambda: None)
+    except Exception as error:
+        raise InvalidInput(
+            f"a {type(function).__name__} cannot be carried: it cannot be read"
+        ) from error
 
     @functools.wraps(function)
     def carried(*args: Any, **kwargs: Any) -> Any:
@@ -436,7 +443,6 @@ def carry(function: Callable[P, R]) -> Callable[P, R]:
             generator = body(*args, **kwargs)
         return run(generator, authority, call)
 
-    kind = kind_of(function)
     if kind == "function":
         return carried
     if kind == "coroutine":

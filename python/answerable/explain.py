@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from answerable import _core
 from answerable._core import shown
-
-if TYPE_CHECKING:
-    from answerable import _core
+from answerable.errors import InvalidInput
 
 __all__ = ["Explanation"]
 
@@ -54,6 +52,8 @@ class Explanation:
     @classmethod
     def of(cls, story: _core.Story, policies: _core.PolicyExplanation | None = None) -> Explanation:
         """Explains the decision that a story tells."""
+        if not isinstance(story, _core.Story):
+            raise InvalidInput(f"expected a story, not {type(story).__name__}")
         first = story.reasons[0] if story.reasons else None
         hop = _hop(story, first)
         if story.effect == "allow":

@@ -48,16 +48,20 @@ def verify_receipt(
 def _text(receipt: Any) -> str:
     if isinstance(receipt, _core.Receipt):
         return receipt.text
-    if isinstance(receipt, str) and receipt.lstrip()[:1] == "{":
+    if isinstance(receipt, str) and str.lstrip(receipt)[:1] == "{":
         return receipt
     if not isinstance(receipt, str | os.PathLike):
         raise InvalidInput(
             f"expected a receipt, its text or a file of it, not {type(receipt).__name__}"
         )
     try:
-        return Path(receipt).read_text("utf-8")
+        path = str.__str__(receipt) if isinstance(receipt, str) else os.fspath(receipt)
+        return Path(path).read_text("utf-8")
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"cannot read the receipt {str(receipt)[:200]!r}: {error}") from error
+        said = f"cannot read the receipt {path[:200]!r}: {str(error)[:300]}"
+        raise InvalidInput(said) from error
+    except Exception as error:
+        raise InvalidInput("cannot read the receipt: its path cannot be read") from error
 
 
 class VerifiedReceipt:

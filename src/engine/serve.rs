@@ -231,15 +231,15 @@ impl Shared {
             }
             Ask::Scan | Ask::ScanBack => page(&engine, ask, body),
             Ask::Flush => engine.recorder.flush().map(|_| Vec::new()).map_err(failed),
-            Ask::Epoch => {
+            Ask::Changes => {
                 // In this order: all changes up to it can then be read.
-                let epoch = engine.epoch.load(Ordering::Acquire);
-                let epoch = epoch.wrapping_add(engine.revision.load(Ordering::Acquire));
+                let changes = engine.recorder.changes();
+                let changes = changes.wrapping_add(engine.revision.load(Ordering::Acquire));
                 engine.recorder.flush().map_err(failed)?;
                 // An erasure exchanges the key under which all is read.
                 let (_, mark) = Wrapping::mark(&engine.ring.wrapping());
                 let keyed = mark.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-                Ok([(self.run ^ keyed).to_be_bytes(), epoch.to_be_bytes()].concat())
+                Ok([(self.run ^ keyed).to_be_bytes(), changes.to_be_bytes()].concat())
             }
             Ask::Checkpoint => match engine.checkpoint() {
                 Ok(signed) => Ok(signed.text().as_bytes().to_vec()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use super::convert::Text;
+use super::convert::{Text, Whole};
 use super::people::{Grant, human_id, text_of};
 use super::values::Reason;
 use super::{convert, enter, errors};
@@ -257,8 +257,8 @@ impl Approval {
     }
 
     /// Takes back what `when_answered` left.
-    fn forget(&self, py: Python<'_>, token: u64) {
-        py.detach(|| self.core.forget_approval(&self.told.approval.id, token));
+    fn forget(&self, py: Python<'_>, token: Whole<0, { u64::MAX }>) {
+        py.detach(|| self.core.forget_approval(&self.told.approval.id, token.0));
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {

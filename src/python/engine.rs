@@ -251,12 +251,13 @@ impl Engine {
     fn request_access(
         &self,
         py: Python<'_>,
-        grant: &Grant,
+        grant: Own<'_, Grant>,
         scope: &Bound<'_, PyAny>,
         reason: Text<'_>,
         ttl: &Bound<'_, PyAny>,
         limits: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Approval> {
+        let grant = grant.0.get();
         if !Arc::ptr_eq(&grant.engine, &self.core) {
             return Err(errors::invalid(py, "the grant belongs to another engine", ""));
         }
@@ -516,16 +517,9 @@ fn master(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<MasterKey> {
 /// What each hop stated: a list of texts, `None` where it is not known.
 fn statements_of(given: &Bound<'_, PyAny>) -> PyResult<Vec<Option<String>>> {
     const WHAT: &str = "a list of statements, each text or None";
-    let items = given.try_iter().map_err(|_| convert::expected(given, WHAT));
-    if given.cast::<PyString>().is_ok() {
-        return Err(convert::expected(given, WHAT));
-    }
-    items?
-        .take(MAX_STATEMENTS)
-        .map(|item| {
-            let item = item?;
-            if item.is_none() { Ok(None) } else { text_of(&item, WHAT).map(Some) }
-        })
+    convert::gone_through(given, MAX_STATEMENTS, WHAT)?
+        .into_iter()
+        .map(|item| if item.is_none() { Ok(None) } else { text_of(&item, WHAT).map(Some) })
         .collect()
 }
 

@@ -12,6 +12,9 @@ use crate::registry::RegistryError;
 use crate::scope::ScopeError;
 use crate::store::StoreError;
 
+/// The longest message of an error, in characters.
+const LONGEST: usize = 4000;
+
 static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
 /// A class of `answerable.errors`.
@@ -30,6 +33,11 @@ pub(super) fn make(
     hint: &str,
     details: &[(&str, Py<PyAny>)],
 ) -> PyErr {
+    // What was given may be of any length; what is said of it is to be read.
+    let message = &*match message.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", message.get(..at).unwrap_or_default()).into(),
+        None => std::borrow::Cow::Borrowed(message),
+    };
     let built = class(py, name).and_then(|class| {
         let kwargs = PyDict::new(py);
         kwargs.set_item("code", code)?;

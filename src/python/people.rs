@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use super::convert::{Own, Text, Whole};
+use super::convert::{Flag, Octets, Own, Text, Whole};
 use super::values::{Capability, capabilities, limits_of, scope_of};
 use super::{convert, enter, errors};
 use crate::engine::{Bound as Held, Claim, Delegation, Engine as Core, shown};
@@ -294,14 +294,14 @@ impl Grant {
     }
 
     /// Claims a call that a framework may start again after a pause.
-    fn claim(&self, py: Python<'_>, call: &[u8]) -> PyResult<&'static str> {
-        enter(py, || self.engine.claim(&self.held, call)).map(Claim::word)
+    fn claim(&self, py: Python<'_>, call: Octets<'_>) -> PyResult<&'static str> {
+        enter(py, || self.engine.claim(&self.held, call.0)).map(Claim::word)
     }
 
     /// Ends a claim.
     #[pyo3(signature = (call, *, returned))]
-    fn settle(&self, py: Python<'_>, call: &[u8], returned: bool) -> PyResult<()> {
-        enter(py, || self.engine.settle_claim(&self.held, call, returned))
+    fn settle(&self, py: Python<'_>, call: Octets<'_>, returned: Flag) -> PyResult<()> {
+        enter(py, || self.engine.settle_claim(&self.held, call.0, returned.0))
     }
 
     /// The chain's text: evidence, not a bearer secret.

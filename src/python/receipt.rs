@@ -1,9 +1,8 @@
 //! Receipts for Python: made from the trail, verified without it.
 
-use std::path::PathBuf;
-
 use pyo3::prelude::*;
 
+use super::convert::{FilePath, Text};
 use super::people::public_key;
 use super::verify::judge_faults;
 use super::{enter, errors};
@@ -29,7 +28,8 @@ impl Receipt {
     }
 
     /// Writes the JSON text to a file.
-    fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+    fn save(&self, py: Python<'_>, path: FilePath) -> PyResult<()> {
+        let path = path.0;
         enter(py, || {
             std::fs::write(&path, &self.0.text).map_err(|error| {
                 EngineError::Invalid(format!("cannot write {}: {error}", path.display()))
@@ -52,8 +52,13 @@ impl Receipt {
 
 /// Verifies a receipt's text and answers what was verified, as JSON.
 #[pyfunction]
-pub(super) fn check_receipt(py: Python<'_>, text: &str, authority: &str) -> PyResult<String> {
-    let key = public_key(py, authority)?;
+pub(super) fn check_receipt(
+    py: Python<'_>,
+    text: Text<'_>,
+    authority: Text<'_>,
+) -> PyResult<String> {
+    let text = &*text;
+    let key = public_key(py, &authority)?;
     if text.len() > MAX_RECEIPT_BYTES {
         return Err(errors::invalid(py, "the receipt is larger than 64 MiB", ""));
     }

@@ -1,7 +1,7 @@
 //! What may be allowed, as Python values: capabilities, caveats, limits; and decisions.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::people::text_of;
 use super::{convert, errors};
@@ -219,9 +219,11 @@ pub(super) fn allow(
             Some(vec![scope::ResourcePattern::parse(&text).map_err(wrong)?])
         }
         Some(many) => {
-            let texts: Vec<String> = many
-                .extract()
-                .map_err(|_| expected(many, "a resource pattern or a list of them"))?;
+            const WHAT: &str = "a resource pattern or a list of them";
+            let items = convert::listed(many).ok_or_else(|| expected(many, WHAT))?;
+            let texts: PyResult<Vec<String>> =
+                items.iter().map(|item| text_of(item, "a resource pattern")).collect();
+            let texts = texts?;
             let parsed: Result<_, _> =
                 texts.iter().map(|text| scope::ResourcePattern::parse(text)).collect();
             Some(parsed.map_err(wrong)?)
@@ -285,16 +287,8 @@ fn items<T>(
     if let Some(one) = read(object) {
         return Ok(vec![one]);
     }
-    if object.cast::<PyList>().is_err() && object.cast::<PyTuple>().is_err() {
-        return Err(expected(object, what));
-    }
-    object
-        .try_iter()?
-        .map(|item| {
-            let item = item?;
-            read(&item).ok_or_else(|| expected(&item, what))
-        })
-        .collect()
+    let items = convert::listed(object).ok_or_else(|| expected(object, what))?;
+    items.into_iter().map(|item| read(&item).ok_or_else(|| expected(&item, what))).collect()
 }
 
 /// A scope's capabilities as Python values.

@@ -6,7 +6,7 @@ use std::io::{BufReader, Read};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::convert::{FilePath, Text, expected};
+use super::convert::{FilePath, Text, expected, gone_through};
 use super::errors;
 use super::people::public_key;
 use crate::engine::shown;
@@ -14,6 +14,8 @@ use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::verify::{self as verifier, VerifyError};
 use crate::trail::witness::WitnessVerifier;
 
+/// More than anybody compares with.
+const MAX_CHECKPOINTS: usize = 100_000;
 /// More bytes than any checkpoint has.
 const MAX_CHECKPOINT: u64 = 1024 * 1024;
 
@@ -230,12 +232,9 @@ pub(super) fn since_of(since: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>
     if let Some(one) = checkpoint_of(since)? {
         return Ok(vec![one]);
     }
-    let items = since.try_iter().map_err(|_| expected(since, WHAT))?;
-    let all: Vec<String> = items
-        .map(|item| {
-            let item = item?;
-            checkpoint_of(&item)?.ok_or_else(|| expected(&item, WHAT))
-        })
+    let all: Vec<String> = gone_through(since, MAX_CHECKPOINTS, WHAT)?
+        .into_iter()
+        .map(|item| checkpoint_of(&item)?.ok_or_else(|| expected(&item, WHAT)))
         .collect::<PyResult<_>>()?;
     if all.is_empty() {
         // Whoever gives a list means to compare: nothing to compare with must not pass for it.

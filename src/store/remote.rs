@@ -68,7 +68,7 @@ impl RemoteStore {
     /// # Errors
     /// `Unavailable` if the holder is gone.
     pub fn version(&self) -> Result<(u64, u64), StoreError> {
-        let answer = self.ask(Ask::Epoch, &[])?;
+        let answer = self.ask(Ask::Changes, &[])?;
         let (run, epoch) = answer.split_first_chunk().ok_or_else(garbled)?;
         let epoch = epoch.try_into().map_err(|_| garbled())?;
         Ok((u64::from_be_bytes(*run), u64::from_be_bytes(epoch)))

@@ -47,8 +47,8 @@ pub(crate) enum Ask {
     ScanBack = 4,
     /// To write all that was appended.
     Flush = 5,
-    /// Two numbers that stand for the state.
-    Epoch = 6,
+    /// Two numbers that stand for the state of all but the calls.
+    Changes = 6,
     /// A checkpoint, signed now.
     Checkpoint = 7,
     /// A change of state, by name.
@@ -64,7 +64,7 @@ impl Ask {
             Self::Scan,
             Self::ScanBack,
             Self::Flush,
-            Self::Epoch,
+            Self::Changes,
             Self::Checkpoint,
             Self::Verb,
         ]

@@ -458,13 +458,13 @@ def test_every_command_works_beside_a_running_application(
     # What ends the most comes last, or the others would find nothing to do.
     last = ["agents retire", "tasks end", "revoke", "humans offboard"]
     order = [name for name in commands if name not in ["demo", *last]] + last
-    codes = {}
+    codes, said_of = {}, {}
     for name in order:
         codes[name] = cli.main([*commands[name], "--store", str(shop.path)])
-        said = capsys.readouterr().err
+        said = said_of[name] = capsys.readouterr().err
         assert "process" not in said, f"{name}: {said}"
     # Once answered, an approval is not answered again.
-    assert codes.pop("approvals refuse") == 1
+    assert codes.pop("approvals refuse") in (1, 2), said_of["approvals refuse"]
     assert set(codes.values()) == {0}, codes
     assert holder("call('x')") == "human_left"
     assert cli.main(["trail", "verify", "--store", str(shop.path)]) == 0
@@ -476,7 +476,7 @@ def test_an_approval_is_the_accounts(beside: tuple[Shop, Holder]) -> None:
         (asked,) = engine.approvals.pending()
         engine.approvals.approve(asked, by=engine.humans.operator(), note="ok")
         answered = engine.approvals.get(asked)
-        assert (answered.status, answered.note) == ("approved", "ok")
+        assert (answered.status, answered.note) == ("used", "ok")
         (account,) = [h.id for h in engine.humans.list() if h.issuer == "os"]
         assert answered.by == account
         with pytest.raises(ans.InvalidInput):

@@ -42,14 +42,10 @@ impl FromPyObject<'_, '_> for Texts {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
-        const WHAT: &str = "a list of texts";
-        if object.cast::<PyList>().is_err() && object.cast::<PyTuple>().is_err() {
-            return Err(expected(&object, WHAT));
-        }
-        let texts: PyResult<Vec<String>> = object
-            .try_iter()?
+        let items = listed(&object).ok_or_else(|| expected(&object, "a list of texts"))?;
+        let texts: PyResult<Vec<String>> = items
+            .into_iter()
             .map(|item| {
-                let item = item?;
                 let text = item.cast::<PyString>().map_err(|_| expected(&item, "text"))?;
                 Ok(text
                     .to_str()
@@ -125,6 +121,19 @@ impl FromPyObject<'_, '_> for FilePath {
     }
 }
 
+/// Bytes.
+#[derive(Clone, Copy)]
+pub(in crate::python) struct Octets<'a>(pub(in crate::python) &'a [u8]);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Octets<'a> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        object.cast::<PyBytes>().map_err(|_| expected(&object, "bytes"))?;
+        object.extract().map(Self).map_err(Into::into)
+    }
+}
+
 /// A dictionary.
 pub(in crate::python) struct Dict<'py>(pub(in crate::python) Bound<'py, PyDict>);
 
@@ -148,6 +157,42 @@ impl<'py, T: PyClass> FromPyObject<'_, 'py> for Own<'py, T> {
         let own = object.cast::<T>().map_err(|_| expected(&object, &format!("a {name}")))?;
         Ok(Self(own.to_owned()))
     }
+}
+
+/// The items of a list or tuple as they lie there: no code of a subclass is asked.
+pub(in crate::python) fn listed<'py>(object: &Bound<'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
+    if let Ok(list) = object.cast::<PyList>() {
+        return Some(list.iter().collect());
+    }
+    object.cast::<PyTuple>().ok().map(|tuple| tuple.iter().collect())
+}
+
+/// The items of anything that can be gone through; what its code raises is `InvalidInput`, and so
+/// is more than `most`.
+pub(in crate::python) fn gone_through<'py>(
+    object: &Bound<'py, PyAny>,
+    most: usize,
+    what: &str,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    if let Some(items) = listed(object) {
+        return Ok(items);
+    }
+    let wrong = |error: PyErr| match error.is_instance_of::<PyException>(object.py()) {
+        true => expected(object, what),
+        false => error, // An interrupt goes on.
+    };
+    if object.cast::<PyString>().is_ok() || object.cast::<PyBytes>().is_ok() {
+        return Err(expected(object, what));
+    }
+    let mut items = Vec::new();
+    for item in object.try_iter().map_err(wrong)? {
+        if items.len() >= most {
+            let message = format!("expected {what}, of at most {most}");
+            return Err(errors::invalid(object.py(), &message, ""));
+        }
+        items.push(item.map_err(wrong)?);
+    }
+    Ok(items)
 }
 
 /// `InvalidInput` for an object of another type.

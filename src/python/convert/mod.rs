@@ -14,7 +14,9 @@ use pyo3::types::{
     PyBool, PyBytes, PyDelta, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType,
 };
 
-pub(super) use self::given::{Dict, FilePath, Flag, Own, Text, Texts, Whole, expected};
+pub(super) use self::given::{
+    Dict, FilePath, Flag, Octets, Own, Text, Texts, Whole, expected, gone_through, listed,
+};
 use self::records::{dataclass, model, own, qualified};
 use crate::canonical::{Decimal, EnumMember, Int, MAX_DEPTH, Map, Value};
 use crate::clock::{MICROS, parse_duration};
