@@ -104,7 +104,11 @@ def answer(own: Callable[[], Any], text: str, native: _core.Engine) -> str:
                 "message": str(error),
                 "code": error.code,
                 "hint": error.hint,
-                "hop": getattr(error, "hop", None),
+                "details": {
+                    name: getattr(error, name, None)
+                    for name in ("hop", "line", "column")
+                    if hasattr(type(error), name)
+                },
             }
         )
     except (TypeError, RecursionError):
@@ -433,5 +437,6 @@ def _error(told: Mapping[str, Any]) -> Error:
     kind = getattr(errors, str(told.get("error")), None)
     known = isinstance(kind, type) and issubclass(kind, Error)
     made: type[Error] = kind if known else Error  # type: ignore[assignment]
-    details = {"hop": told.get("hop")} if made is errors.InvalidGrant else {}
+    known_details = {name for name in told.get("details", {}) if hasattr(made, name)}
+    details = {name: told["details"][name] for name in known_details}
     return made(str(told["message"]), code=told["code"], hint=told["hint"], **details)

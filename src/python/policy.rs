@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyString};
 use super::convert::{Dict, FilePath, Flag, Text};
 use super::engine::{by_of, opened};
 use super::guard::Tool;
+use super::people::text_of;
 use super::trail::entry_id;
 use super::values::Reason;
 use super::{convert, enter, errors};
@@ -681,8 +682,8 @@ impl Stated {
 
 fn human_of(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<CaseHuman> {
     let usual = CaseHuman::default();
-    if let Ok(account) = given.cast::<PyString>() {
-        return Ok(CaseHuman { account: account.to_str()?.to_owned(), ..usual });
+    if given.cast::<PyString>().is_ok() {
+        return Ok(CaseHuman { account: text_of(given, "an account")?, ..usual });
     }
     let words = ["id", "account", "issuer", "assurance", "groups"];
     let stated = Stated::of(py, given, "human", &words)?;
@@ -703,8 +704,8 @@ fn human_of(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<CaseHuman> {
 }
 
 fn agent_into(py: Python<'_>, given: &Bound<'_, PyAny>, case: &mut Case) -> PyResult<()> {
-    if let Ok(name) = given.cast::<PyString>() {
-        case.agent = name.to_str()?.to_owned();
+    if given.cast::<PyString>().is_ok() {
+        case.agent = text_of(given, "an agent's name")?;
         return Ok(());
     }
     let stated = Stated::of(py, given, "agent", &["name", "purpose", "groups", "owner"])?;

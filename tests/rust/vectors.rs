@@ -9,6 +9,8 @@
 mod export;
 #[path = "vectors/formats.rs"]
 mod formats;
+#[path = "vectors/fuzz.rs"]
+mod fuzz;
 #[path = "vectors/trail.rs"]
 mod trail;
 

@@ -108,7 +108,11 @@ impl Engine {
                 declared.insert(name.clone(), tool.clone());
             }
         }
-        if batch.is_empty() { Ok(()) } else { Ok(self.recorder.commit(batch)?) }
+        // Where another process holds the store, the tools are those that run there.
+        if batch.is_empty() || self.store.remote().is_some() {
+            return Ok(());
+        }
+        Ok(self.recorder.commit(batch)?)
     }
 
     /// What the tools that this engine has seen declare.
