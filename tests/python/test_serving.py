@@ -458,7 +458,9 @@ def test_every_command_works_beside_a_running_application(
     # What ends the most comes last, or the others would find nothing to do.
     last = ["agents suspend", "agents retire", "tasks end", "revoke", "humans offboard"]
     first = ["approvals list", "approvals show", "approvals approve", "grants show", "grants make"]
-    rest = [name for name in commands if name not in ["demo", *first, *last]]
+    # A witness is a file of its own, made by one command for the next; not the store's matter.
+    apart = ["demo", *(name for name in commands if name.startswith("witness"))]
+    rest = [name for name in commands if name not in [*apart, *first, *last]]
     order = [*first, *rest, *last]
     codes, said_of = {}, {}
     for name in order:

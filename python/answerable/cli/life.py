@@ -225,43 +225,6 @@ def halts(run: Run) -> None:
     run.out.table(rows, ["target", "name", "at", "by", "reason"])
 
 
-# ---------------------------------------------------------------------------------------- review
-
-
-@command(
-    "review",
-    Argument("--dormant", metavar="DURATION", help="unused for how long is dormant; 30d"),
-    Argument("--recent", metavar="DURATION", help="what is recent; 1d"),
-    Argument("--above", choices=["info", "low", "medium", "high"], help="only from here up"),
-    Argument("--attest", metavar="NOTE", help="record that you looked and stand for what is there"),
-    BY,
-)
-def review(run: Run) -> int:
-    """Look through all agents and grants; 1 if something of medium or high severity is found."""
-    args = run.args
-    spans = {"dormant": args.dormant, "recent": args.recent}
-    made = run.engine.review(**{name: span for name, span in spans.items() if span is not None})
-    found = made.above(args.above) if args.above else made.findings
-    entry = made.attest(note=args.attest, by=args.by) if args.attest is not None else None
-    rows = [
-        {
-            "severity": one.severity,
-            "code": one.code,
-            "why": one.why,
-            "suggestion": one.suggestion,
-            "subjects": one.subjects,
-        }
-        for one in found
-    ]
-    if run.out.json:
-        run.out.document({"at": made.at, "size": made.size, "findings": rows, "attested": entry})
-    else:
-        run.out.table(rows, ["severity", "code", "why", "suggestion"])
-        if entry is not None:
-            run.out.text(f"attested in {entry}")
-    return int(any(one.severity in ("medium", "high") for one in found))
-
-
 # ---------------------------------------------------------------------------------------- keys
 
 
