@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: demo test bench fmt lint rust wheel types python faults removed fuzz integrations docs clean
+.PHONY: demo test bench fmt lint rust wheel types python faults removed integrations docs clean
 
 demo: $(VENV)/.langchain ## An agent pays invoices; every cent can be answered for
 	$(call say,demo)
@@ -65,10 +65,6 @@ integrations: $(VENV)/.wheel ## Each adapter against the real package, newest an
 removed: $(VENV)/.test ## Each check removed in turn: its attempt succeeds
 	$(call say,attempts without their checks)
 	nice -n 15 $(BIN)/python tests/attacks/remove_checks.py
-
-fuzz: ## The strict parsers against a million changed inputs each
-	$(call say,fuzz)
-	ANSWERABLE_FUZZ=$(or $(CASES),1000000) cargo test --locked --release --test vectors fuzz
 
 bench: $(VENV)/.test
 	$(call say,benchmarks)

@@ -89,7 +89,6 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
         ],
         "vault rotate": ["vault", "rotate", "bank-api", "--from-env", "PATH"],
         "vault remove": ["vault", "remove", "bank-api", "--reason", HOSTILE_SENTENCE],
-        "review": ["review"],
         "rules list": ["rules", "list"],
         "rules add": ["rules", "add", "halt", "--reason", HOSTILE_SENTENCE],
         "rules remove": ["rules", "remove", shop.rule, "--reason", HOSTILE_SENTENCE],
@@ -133,7 +132,7 @@ def policies(folder: Path) -> str:
     return str(made)
 
 
-NAMES = list(every_command(Shop(Path(), *[""] * 10), Path()))
+NAMES = list(every_command(Shop(Path(), *[""] * 11), Path()))
 
 
 # What ends when it is interrupted only.

@@ -29,6 +29,7 @@ PYTHON_ROWS = [
         "explain",
         "receipts",
         "approvals",
+        "logs",
         "watching",
         "serving",
         "vault",

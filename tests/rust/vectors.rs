@@ -9,8 +9,6 @@
 mod export;
 #[path = "vectors/formats.rs"]
 mod formats;
-#[path = "vectors/fuzz.rs"]
-mod fuzz;
 #[path = "vectors/trail.rs"]
 mod trail;
 

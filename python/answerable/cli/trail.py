@@ -113,13 +113,13 @@ def verify(run: Run) -> int:
         raise UsageError("--authority goes with a file: the live trail is under the store's own")
     try:
         if args.file is None:
-            report = run.engine.trail.verify(since=since, witnesses=args.witness or None)
+            report = run.engine.trail.verify(since=since or None, witnesses=args.witness or None)
         else:
             authority = args.authority or run.engine.authority
             report = verify_file(
                 Path(args.file),
                 authority,
-                since=since,
+                since=since or None,
                 witnesses=args.witness or None,
                 progress=progress(),
             )
