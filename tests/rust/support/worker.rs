@@ -484,6 +484,10 @@ pub fn rolled_back(root: &Path) {
 
     fs::remove_dir_all(&store).unwrap();
     copy(&aside, &store);
+    let refused = open(root, "before").err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refused.contains("was put back"), "{refused}");
+    // Whoever put it back can put back, or remove, what is kept beside it too.
+    fs::remove_file(store.with_extension("checkpoint")).unwrap();
     let (size, seen) = (before.claimed().size, kept.claimed().size);
     let found = |since: &str, goes_on: bool| {
         let engine = open(root, "before").unwrap();
