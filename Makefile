@@ -45,6 +45,7 @@ python: $(VENV)/.test
 	$(BIN)/python -m pytest
 	$(BIN)/python benches/guard.py --smoke
 	$(BIN)/python benches/policies.py --smoke
+	$(BIN)/python benches/trail.py --smoke
 	cargo bench --locked --profile dev --bench engine -- --smoke
 	cargo bench --locked --profile dev --bench policy -- --smoke
 	cargo bench --locked --profile dev --bench scale -- --smoke
@@ -73,6 +74,7 @@ bench: $(VENV)/.test
 	cargo bench --locked --bench scale
 	$(BIN)/python benches/guard.py
 	$(BIN)/python benches/policies.py
+	$(BIN)/python benches/trail.py
 
 fmt: $(VENV)/.test
 	cargo fmt

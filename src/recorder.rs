@@ -36,6 +36,8 @@ pub const MAX_ENTRY_BYTES: usize = 48 * 1024;
 const MAX_QUEUED: usize = 8 * 1024;
 /// From how long on a write is told as slow.
 const SLOW_MILLIS: i64 = 1000;
+/// How often is looked for what another process wrote.
+const LOOK: Duration = Duration::from_millis(50);
 /// How many meters are kept in memory.
 const MAX_METERS: usize = 64 * 1024;
 
@@ -43,6 +45,8 @@ const MAX_METERS: usize = 64 * 1024;
 pub mod keyspace {
     /// The head: size, frontier, newest time.
     pub const HEAD: &[u8] = b"m/head";
+    /// Up to which entry blocks were merged.
+    pub const MERGED: &[u8] = b"m/merged";
     /// Blocks, by the index of their first leaf, big-endian.
     pub const BLOCK: &[u8] = b"b/";
     /// Counters of limits, by grant digest, capability and limit.
@@ -52,6 +56,13 @@ pub mod keyspace {
     #[must_use]
     pub fn block(first: u64) -> Vec<u8> {
         [BLOCK, &first.to_be_bytes()].concat()
+    }
+
+    /// The index of a block's first leaf, by its key.
+    #[must_use]
+    pub fn first_of(key: &[u8]) -> u64 {
+        let bytes = key.get(BLOCK.len()..).and_then(|rest| rest.try_into().ok());
+        bytes.map_or(0, u64::from_be_bytes)
     }
 }
 
@@ -359,6 +370,33 @@ impl Recorder {
     #[must_use]
     pub fn is_durable(&self, upto: u64) -> bool {
         self.durable.load(Ordering::Acquire) >= upto
+    }
+
+    /// How many entries are durable. Where another process holds the store, as many as it says.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        let known = self.durable.load(Ordering::Acquire);
+        if self.elsewhere.is_none() {
+            return known;
+        }
+        // What cannot be asked now is not more than it was.
+        Head::load(&*self.store).map_or(known, |head| head.frontier.size().max(known))
+    }
+
+    /// Waits until more than `count` entries are durable, but no longer than `patience`; answers
+    /// how many are. Nothing is written for it.
+    #[must_use]
+    pub fn wait_beyond(&self, count: u64, patience: Duration) -> u64 {
+        let mut writing = self.writing.lock();
+        let durable = self.durable();
+        if durable > count || self.check_health().is_err() {
+            return durable;
+        }
+        // Nobody tells of what another process writes.
+        let patience = if self.elsewhere.is_some() { patience.min(LOOK) } else { patience };
+        self.written.wait_for(&mut writing, patience);
+        drop(writing);
+        self.durable()
     }
 
     /// Calls `waiter` when all entries below `upto` are durable, or cannot become so.

@@ -6,16 +6,20 @@ is taken too; a human's account and an agent's name where they are unique. Every
 `answerable.errors`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeAlias, final, overload
 
+import pandas
+import polars
+import pyarrow
 from typing_extensions import disjoint_base
 
 from answerable.errors import AccessDenied
+from answerable.following import Follow
 
 __all__ = [
     "Agent",
@@ -29,10 +33,12 @@ __all__ = [
     "Caveat",
     "Chain",
     "Checkpoint",
+    "Could",
     "CredentialFacts",
     "Decision",
     "Engine",
     "Entries",
+    "EntriesIterator",
     "Entry",
     "Fault",
     "Finding",
@@ -56,6 +62,7 @@ __all__ = [
     "PolicyTold",
     "Reason",
     "Receipt",
+    "Reconstruction",
     "Replay",
     "ReplayedDecision",
     "Report",
@@ -1790,37 +1797,139 @@ class Trail:
         human: Human | str | None = None,
         agent: Agent | str | None = None,
         via: Agent | str | None = None,
+        grant: Grant | str | None = None,
         tool: str | None = None,
         resource: str | None = None,
-        task: str | None = None,
+        task: Task | str | None = None,
         effect: str | None = None,
         reason: str | None = None,
         kind: str | None = None,
+        action: str | None = None,
+        by: Human | str | None = None,
+        parent: Entry | str | int | None = None,
         since: _Moment | None = None,
         until: _Moment | None = None,
+        after: Entry | str | int | None = None,
+        before: Entry | str | int | None = None,
+        order: str | None = None,
     ) -> Entries:
-        """The entries that a filter asks for, oldest first.
+        """The entries that a filter asks for, of those there are now; read as they are looked at.
 
         Args:
             human: Who is accountable; `"none"` for calls that nobody answers for.
             agent: Who acted.
             via: Any agent on the chain.
-            tool: A tool pattern.
+            grant: A grant anywhere on the chain, or that the entry is about: by value, id or
+                digest in hexadecimal.
+            tool: A pattern of the tools that were called.
             resource: A resource pattern.
-            task: A task's id.
+            task: A task, or its id.
             effect: `"allow"`, `"deny"` or `"ask"`.
             reason: The code of a reason.
             kind: The kind of entry. Outcomes are answered only when asked for by kind; elsewhere
                 they belong to their decision.
+            action: What an administrative entry did, such as `"issued"` or `"suspended"`.
+            by: The human who did it.
+            parent: The call that this one was made in.
             since: Not before.
             until: Before.
+            after: Only entries that come after this one in the trail: where a page ended.
+            before: Only entries that come before this one.
+            order: `"oldest"` first, which is the default, or `"newest"`.
 
         Raises:
-            NotFound: No such human or agent.
-            InvalidInput: A pattern, effect or moment that cannot be.
+            NotFound: No such human, agent, grant or entry.
+            InvalidInput: A pattern, effect, moment or order that cannot be.
 
         Example:
-            engine.trail.entries(tool="pay.*", effect="deny", since="24h")
+            page = engine.trail.entries(tool="pay.*", effect="deny", order="newest")[:50]
+            older = engine.trail.entries(tool="pay.*", effect="deny", order="newest",
+                                         before=page[-1])[:50]
+        """
+
+    def wait(self, size: int, timeout: float) -> int:
+        """Waits until more than `size` entries are durable, and answers how many are.
+
+        Args:
+            size: How many there were.
+            timeout: For how many seconds at most.
+
+        Raises:
+            EngineClosed: The engine was closed.
+        """
+
+    def follow(
+        self,
+        *,
+        after: Entry | str | int | None = None,
+        human: Human | str | None = None,
+        agent: Agent | str | None = None,
+        via: Agent | str | None = None,
+        grant: Grant | str | None = None,
+        tool: str | None = None,
+        resource: str | None = None,
+        task: Task | str | None = None,
+        effect: str | None = None,
+        reason: str | None = None,
+        kind: str | None = None,
+        action: str | None = None,
+        by: Human | str | None = None,
+        parent: Entry | str | int | None = None,
+    ) -> Follow:
+        """Entries as they become durable, in their order: to iterate over, or `async for`.
+
+        Args:
+            after: Where to begin: after this entry; without it, with what comes from now on.
+            human: This and the others: as `entries`.
+            agent: As `entries`.
+            via: As `entries`.
+            grant: As `entries`.
+            tool: As `entries`.
+            resource: As `entries`.
+            task: As `entries`.
+            effect: As `entries`.
+            reason: As `entries`.
+            kind: As `entries`.
+            action: As `entries`.
+            by: As `entries`.
+            parent: As `entries`.
+
+        Returns:
+            An iterator that waits for the next entry and ends when the engine is closed.
+
+        Example:
+            for entry in engine.trail.follow(effect="deny"):
+                print(engine.trail.story(entry))
+        """
+
+    def reconstruct(self, what: Entry | Task | Human | str | int) -> Reconstruction:
+        """What happened, as a tree: human, task, hops of authority, calls, calls within calls.
+
+        Args:
+            what: A call's entry (its outermost call with all that was made within it), a task, or
+                a human, or the id of one.
+
+        Raises:
+            NotFound: There is no such entry or human.
+            InvalidInput: The entry records no call.
+        """
+
+    def who_could(
+        self, tool: str, resource: str | None = None, *, at: _Moment | None = None
+    ) -> list[Could]:
+        """Who held authority over a tool, and a resource, at a moment: from the trail alone.
+
+        The grants of that moment are judged with the state of humans, agents, tasks, revocations
+        and halts as the trail has it for then. Arguments, limits and policies are not looked at:
+        they may have narrowed it further. Warns of grants whose content was erased.
+
+        Args:
+            tool: A tool's name.
+            resource: A resource; without it, any.
+            at: The moment; now without it.
+
+        Raises:
+            InvalidInput: A name, resource or moment that cannot be.
         """
 
     def get(self, entry: Entry | str | int) -> Entry:
@@ -1973,14 +2082,136 @@ class Trail:
 
 @final
 class Entries:
-    """Entries of the trail: a sequence."""
+    """Entries of the trail: a sequence that is read as it is looked at.
+
+    Slices are sequences of the same kind. It implements the Arrow PyCapsule interface, so pandas,
+    polars, DuckDB and pyarrow take it as it is, in batches.
+    """
 
     def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
     @overload
     def __getitem__(self, index: SupportsIndex, /) -> Entry: ...
     @overload
     def __getitem__(self, index: slice, /) -> Entries: ...
-    def __iter__(self) -> Iterator[Entry]: ...
+    def __iter__(self) -> EntriesIterator: ...
+    def count_by(self, field: str) -> dict[Any, int]:
+        """How many there are by the values of a field, the most first.
+
+        Args:
+            field: `"kind"`, `"human"`, `"agent"`, `"via"` (each agent on the chain), `"tool"`,
+                `"task"`, `"effect"`, `"reason"` (each of them), `"action"`, `"by"`; `"hour"` or
+                `"day"` in UTC, in the order of time; `"resource"`, which is slower, as it has to
+                be opened.
+
+        Returns:
+            Values to counts; people and agents by name, with the id where two have the same. An
+            entry with several values counts for each, one with none for none.
+
+        Raises:
+            InvalidInput: Entries are not counted by that.
+
+        Example:
+            engine.trail.entries(effect="deny", since="7d").count_by("reason")
+        """
+
+    def to_arrow(self) -> pyarrow.Table:
+        """A `pyarrow.Table`; needs `answerable[arrow]`.
+
+        Columns: index, id, at (UTC), kind, human, human_name, agent, agent_name, via, tool,
+        effect, reason (the first), task, policy, action, outcome, outcome_type as dictionaries;
+        resource, parent, duration_us; reasons as a list, and chain as a list of hops (agent,
+        agent_name, grant).
+        """
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A `pandas.DataFrame` of the same columns; needs `answerable[pandas]`."""
+
+    def to_polars(self) -> polars.DataFrame:
+        """A `polars.DataFrame` of the same columns; needs `answerable[polars]`."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The Arrow PyCapsule interface: a stream of record batches."""
+
+    def __arrow_c_schema__(self) -> object:
+        """The Arrow PyCapsule interface: the schema of the stream."""
+
+@final
+class EntriesIterator:
+    """Goes through entries, some of them in memory at a time."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Entry: ...
+
+@final
+class Reconstruction:
+    """What happened, as a tree; as text it is drawn."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls it holds."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether there were more than it holds: the oldest are here."""
+
+    @property
+    def tree(self) -> list[dict[str, Any]]:
+        """The tree as nested dictionaries.
+
+        Each has `what` (human, task, hop or call), `id`, `label`, `index`, `at`, `effect`, and
+        `below`, a list of the same.
+        """
+
+    def _repr_html_(self) -> str: ...
+
+@final
+class Could:
+    """One grant under which a call could have been made."""
+
+    @property
+    def agent(self) -> str:
+        """The id of the agent that held it."""
+
+    @property
+    def agent_name(self) -> str:
+        """The agent's name."""
+
+    @property
+    def human(self) -> str:
+        """The id of the human in whose name."""
+
+    @property
+    def human_name(self) -> str:
+        """The human's name."""
+
+    @property
+    def via(self) -> list[str]:
+        """The names of the agents on the chain, from the root."""
+
+    @property
+    def grant(self) -> str:
+        """The grant's id."""
+
+    @property
+    def task(self) -> str:
+        """The task's id."""
+
+    @property
+    def since(self) -> datetime:
+        """From when it held."""
+
+    @property
+    def until(self) -> datetime:
+        """Until when it would have held."""
+
+    @property
+    def recorded(self) -> datetime:
+        """When the grant came to the record; one that was delegated offline held before."""
+
+    @property
+    def capability(self) -> str:
+        """The capability that covers tool and resource, and what arguments had to be, in words."""
 
 @final
 class Entry:

@@ -17,7 +17,7 @@ pub struct DecodeError {
 /// # Errors
 /// Anything that [`Value::encode`] would not have written, with its place.
 pub fn decode(bytes: &[u8]) -> Result<Value, DecodeError> {
-    let mut reader = Reader { bytes, at: 0 };
+    let mut reader = Reader::new(bytes);
     let value = reader.value(0)?;
     if reader.at != bytes.len() {
         return Err(reader.wrong("bytes follow the value"));
@@ -25,17 +25,23 @@ pub fn decode(bytes: &[u8]) -> Result<Value, DecodeError> {
     Ok(value)
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+pub(super) struct Reader<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+    /// How many maps are being stepped over.
+    pub(super) depth: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn wrong(&self, what: &'static str) -> DecodeError {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, depth: 0 }
+    }
+
+    pub(super) fn wrong(&self, what: &'static str) -> DecodeError {
         DecodeError { at: self.at, what }
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.bytes.len());
         let end = end.ok_or_else(|| self.wrong("the bytes end early"))?;
         let taken =
@@ -44,16 +50,16 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let taken = self.take(N)?;
         taken.try_into().map_err(|_| self.wrong("the bytes end early"))
     }
 
-    fn byte(&mut self) -> Result<u8, DecodeError> {
+    pub(super) fn byte(&mut self) -> Result<u8, DecodeError> {
         Ok(self.array::<1>()?[0])
     }
 
-    fn varint(&mut self) -> Result<usize, DecodeError> {
+    pub(super) fn varint(&mut self) -> Result<usize, DecodeError> {
         let mut number = 0u64;
         for shift in [0, 7, 14, 21, 28] {
             let byte = self.byte()?;
@@ -68,7 +74,7 @@ impl<'a> Reader<'a> {
         Err(self.wrong("a length is too large"))
     }
 
-    fn text(&mut self) -> Result<&'a str, DecodeError> {
+    pub(super) fn text(&mut self) -> Result<&'a str, DecodeError> {
         let length = self.varint()?;
         let bytes = self.take(length)?;
         std::str::from_utf8(bytes).map_err(|_| self.wrong("text is not UTF-8"))

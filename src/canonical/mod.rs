@@ -7,11 +7,13 @@
 mod decode;
 mod json;
 mod number;
+mod view;
 
 pub use decode::{DecodeError, decode};
 pub(crate) use json::whole_numbers_fit;
 pub use json::{from_json, to_json};
 pub use number::{Decimal, Int, NumberError, add as add_numbers, compare as compare_numbers};
+pub use view::{Raw, map_view};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
@@ -314,6 +316,20 @@ pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
         number >>= 7;
     }
     out.push(number as u8);
+}
+
+/// Takes an unsigned LEB128 number of up to 64 bits from the front of `bytes`.
+pub fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
 }
 
 /// The canonical bytes of a map whose values are encoded already, in any order of keys.

@@ -82,6 +82,8 @@ impl Engine {
         let by = self.who(by)?;
         check_text("the reason", reason, 4_096)?;
         let mut wrapping = self.wrapping.lock();
+        // Blocks are not merged meanwhile: what is planned for one must be done to it.
+        let shelf = self.library.shelf.lock();
         let pending = self.to_do(what)?;
         let note = serde_json::to_vec(&pending)
             .map_err(|error| EngineError::Invalid(error.to_string()))?;
@@ -124,6 +126,8 @@ impl Engine {
             wrapping: &mut wrapping,
         }
         .run()?;
+        drop(shelf);
+        self.library.forget();
         Ok(entry)
     }
 
@@ -138,6 +142,7 @@ impl Engine {
         let path = std::path::absolute(path)
             .map_err(|error| EngineError::Invalid(format!("the backup's path: {error}")))?;
         let wrapping = self.wrapping.lock();
+        let _shelf = self.library.shelf.lock();
         let mut same = |_: &[u8], value: &[u8]| Ok(Some(value.to_vec()));
         self.store.prepare_rewrite(Some(&path), &mut same)?;
         let copied = self.recorder.still(|| self.store.finish_rewrite(&mut same, Batch::new()));

@@ -7,22 +7,28 @@ mod anchor;
 mod approvals;
 #[cfg(test)]
 mod approvals_tests;
+mod could;
 mod describe;
 mod draws;
 mod erase;
 mod facts;
 mod findings;
+mod flat;
 mod handles;
 mod housekeeping;
+mod hits;
 mod inspect;
 mod judge;
 mod keys;
+mod library;
 mod masking;
 mod metrics;
 mod open;
 mod policies;
+mod query;
 mod read;
 mod receipt;
+mod reconstruct;
 mod review;
 mod rules;
 mod serve;
@@ -37,11 +43,15 @@ mod wrapping;
 
 pub use self::shown::MAX_SHOWN;
 pub use approvals::Told;
+pub use could::{Could, WhoCould};
 pub use erase::{Erase, LEAST_AGE};
+pub use flat::{Keys, Rows, get as key_of_leaf, text as text_of_leaf};
 pub use handles::Claim;
 pub use housekeeping::Swept;
+pub use hits::Hits;
 pub use inspect::Inspected;
 pub use judge::{Bound, Call, Judged, Outcome};
+pub use library::{Holder, Library};
 pub use masking::{Masking, Recorded, Texts, is_secret};
 pub use metrics::{Sample, SampleKind, prometheus};
 pub use open::{MasterSource, Options};
@@ -49,10 +59,12 @@ pub use policies::{
     Answer, Case, CaseHuman, Folder, Loaded, MAX_POLICY_BYTES, Part, PolicyFinding, PolicyStory,
     PolicyTold, Replay, Replayed,
 };
+pub use query::{CountBy, Order, Query, Walk, count_places};
 pub use read::{Exported, Filter, Names};
 pub use receipt::{About, Receipt};
 pub use review::{Finding, Review, Reviewing, Severity, Spans, Used};
 pub use rules::Delivery;
+pub use reconstruct::{Node, Reconstruction, What};
 pub use serve::Verbs;
 pub use story::{Hop, Story};
 pub use vault::{Lease, MAX_LEASES, Withheld};
@@ -178,6 +190,8 @@ pub struct Engine {
     ring: Arc<KeyRing>,
     clock: Arc<Clock>,
     recorder: Arc<Recorder>,
+    /// The trail's blocks and their index.
+    pub library: Arc<Library>,
     state: RwLock<State>,
     /// The state's epoch, readable without its lock.
     epoch: AtomicU64,
@@ -223,9 +237,9 @@ pub struct Engine {
     /// How many handles and claims were made since the opening.
     swept: AtomicU64,
     vault: vault::Vault,
-    thread: Mutex<Option<JoinHandle<()>>>,
     serving: Mutex<Option<serve::Serving>>,
     housekeeping: Mutex<Option<(JoinHandle<()>, housekeeping::Stop)>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     closed: AtomicBool,
     /// Where the newest checkpoint is kept; set where the store is a folder of this machine.
     kept: std::sync::OnceLock<PathBuf>,
@@ -320,15 +334,18 @@ impl Engine {
         if let Some(serving) = serving {
             serving.end(join);
         }
+        self.library.end();
         let last = match self.recorder.close() {
             // What another process holds is that one's to write and sign.
             _ if self.store.remote().is_some() => Ok(()),
             Ok(frontier) => self.sign(&frontier).map(|_| ()),
             Err(error) => Err(error.into()),
         };
-        if join && let Some(thread) = self.thread.lock().take() {
-            // A panic in the recorder's thread has already stopped everything.
-            let _ = thread.join();
+        if join {
+            for thread in std::mem::take(&mut *self.threads.lock()) {
+                // A panic in the recorder's thread has already stopped everything.
+                let _ = thread.join();
+            }
         }
         // Others may read through the same line to its holder: it ends when it is told to, or with
         // the last of them.
@@ -388,8 +405,8 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         if self.here().is_err() {
-            // The thread it names does not exist in a forked child.
-            std::mem::forget(self.thread.get_mut().take());
+            // The threads it names do not exist in a forked child.
+            std::mem::forget(std::mem::take(self.threads.get_mut()));
             std::mem::forget(self.housekeeping.get_mut().take());
             std::mem::forget(self.serving.get_mut().take());
             return;

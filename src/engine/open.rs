@@ -15,7 +15,7 @@ use super::keys::{AUTHORITY, CHECKPOINT, Keys, assertion, seal};
 use super::policies::{restore, restore_tools};
 use super::shown::{MAX_SHOWN, Shown};
 use super::wrapping::{Wrapping, wrong_master};
-use super::{Durability, Engine, EngineError};
+use super::{Durability, Engine, EngineError, Library};
 use crate::canonical::Value;
 use crate::chain::{Anchors, HopCache, MAX_HOPS};
 use crate::clock::{Clock, Source};
@@ -275,13 +275,24 @@ impl Engine {
             stated: clock.stamp(),
             anchors,
         };
-        let thread = recorder.start(options.flush)?;
+        let library = Arc::new(Library::new(
+            path,
+            store.clone(),
+            ring.clone(),
+            recorder.clone(),
+            authority_id.clone(),
+        ));
+        let mut threads = vec![recorder.start(options.flush)?];
+        if store.remote().is_none() {
+            threads.push(library.start()?);
+        }
         let engine = Arc::new(Self {
             path: path.to_path_buf(),
             store,
             ring,
             clock,
             recorder,
+            library,
             epoch: AtomicU64::new(state.epoch()),
             state: RwLock::new(state),
             first_key: first,
@@ -312,9 +323,9 @@ impl Engine {
             running: Mutex::default(),
             swept: AtomicU64::default(),
             vault: super::vault::Vault::default(),
-            thread: Mutex::new(Some(thread)),
             serving: Mutex::default(),
             housekeeping: Mutex::default(),
+            threads: Mutex::new(threads),
             closed: AtomicBool::new(false),
             kept: std::sync::OnceLock::new(),
             wrapping: Mutex::new(wrapping),

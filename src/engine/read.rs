@@ -6,26 +6,22 @@ use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::{Engine, EngineError};
-use crate::canonical::{Digest, Value, to_json};
+use super::{Engine, EngineError, text_of_leaf};
+use crate::canonical::{Digest, Value, map_view, to_json};
 use crate::chain::{Chain, UnverifiedChain};
-use crate::keys::{KeyError, Owner};
-use crate::recorder::keyspace;
-use crate::registry::{grant_index_key, load_data_key};
+use crate::keys::Owner;
+use crate::registry::grant_index_key;
 use crate::scope::{ResourcePattern, ToolPattern};
 use crate::store::{Batch, StoreError};
 use crate::trail::block::{Block, BlockError};
 use crate::trail::checkpoint::SignedCheckpoint;
-use crate::trail::entry::{Entry, kind};
+use crate::trail::entry::Entry;
+use crate::trail::index::{Field, Term, id_term};
 use crate::trail::merkle::{Frontier, leaf_hash};
 use crate::trail::verify::{Disclosed, Report, Verifier, VerifyError};
 
 /// Signed checkpoints, by size, big-endian.
 pub(super) const CHECKPOINT: &[u8] = b"c/";
-/// How often a block that does not open is read again.
-const REREAD: usize = 3;
-/// How many blocks are read at a time.
-const BLOCKS: usize = 16;
 
 /// Which entries are asked for; what is absent does not matter.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +44,14 @@ pub struct Filter {
     pub reason: Option<String>,
     /// The kind of entry.
     pub kind: Option<String>,
+    /// A grant on the chain, or that the entry is about: by digest.
+    pub grant: Option<Digest>,
+    /// The entry of the call that this one was made in: by id.
+    pub parent: Option<String>,
+    /// What an administrative entry did, such as `issued`.
+    pub action: Option<String>,
+    /// The human who did it: by id.
+    pub by: Option<String>,
     /// Not before, in microseconds.
     pub since: Option<i64>,
     /// Before, in microseconds.
@@ -106,27 +110,14 @@ impl Engine {
         from: u64,
         each: &mut dyn FnMut(Entry) -> Result<bool, EngineError>,
     ) -> Result<(), EngineError> {
-        let mut start = self.block_at(from)?.map_or(0, |(first, _)| first);
-        loop {
-            let mut blocks: Vec<(u64, Vec<u8>)> = Vec::with_capacity(BLOCKS);
-            self.store.scan(
-                keyspace::BLOCK,
-                Some(&keyspace::block(start)),
-                &mut |key, value| {
-                    blocks.push((index_of(key), value.to_vec()));
-                    blocks.len() < BLOCKS
-                },
-            )?;
-            let Some((last, _)) = blocks.last() else { return Ok(()) };
-            start = last + 1;
-            for (first, bytes) in &blocks {
-                for entry in self.open_block(*first, bytes)? {
-                    if entry.index >= from && !each(entry)? {
-                        return Ok(());
-                    }
+        self.library.each_block(from, &mut |next, block| {
+            for entry in self.open_block(block, &mut |index| index >= next)? {
+                if !each(entry)? {
+                    return Ok(false);
                 }
             }
-        }
+            Ok(true)
+        })
     }
 
     /// Calls `each` with every leaf, in order, until it answers `false`. The values beside stay
@@ -149,28 +140,17 @@ impl Engine {
         at: u64,
         each: &mut dyn FnMut(Entry) -> Result<bool, EngineError>,
     ) -> Result<(), EngineError> {
-        let mut start = self.block_at(at)?.map_or(0, |(first, _)| first);
-        loop {
-            let mut blocks: Vec<(u64, Vec<u8>)> = Vec::with_capacity(BLOCKS);
-            let from = keyspace::block(start);
-            self.store.scan(keyspace::BLOCK, Some(&from), &mut |key, value| {
-                blocks.push((index_of(key), value.to_vec()));
-                blocks.len() < BLOCKS
-            })?;
-            let Some((last, _)) = blocks.last() else { return Ok(()) };
-            start = last + 1;
-            for (first, bytes) in &blocks {
-                let block = Block::read(*first, bytes)?;
-                for (leaf, index) in block.leaves().zip(*first..).filter(|(_, index)| *index >= at)
-                {
-                    let entry =
-                        Entry::read(index, leaf, Vec::new()).map_err(BlockError::Damaged)?;
-                    if !each(entry)? {
-                        return Ok(());
-                    }
+        self.library.each_block(at, &mut |next, block| {
+            for (leaf, index) in block.leaves().zip(block.first()..) {
+                if index < next {
+                    continue;
+                }
+                if !each(Entry::read(index, leaf, Vec::new()).map_err(BlockError::Damaged)?)? {
+                    return Ok(false);
                 }
             }
-        }
+            Ok(true)
+        })
     }
 
     /// One entry by its place.
@@ -178,91 +158,80 @@ impl Engine {
     /// # Errors
     /// As [`Engine::each_entry`].
     pub fn entry_at(&self, index: u64) -> Result<Option<Entry>, EngineError> {
-        let Some((first, bytes)) = self.block_at(index)? else { return Ok(None) };
-        let entries = self.open_block(first, &bytes)?;
-        Ok(entries.into_iter().find(|entry| entry.index == index))
+        let Some(block) = self.library.block_of(index)? else { return Ok(None) };
+        Ok(self.open_block(&block, &mut |other| other == index)?.pop())
     }
 
-    /// One entry by its id, looked for from the newest on.
+    /// Entries by their places, ascending; those that are not there any more are left out.
+    ///
+    /// # Errors
+    /// As [`Engine::each_entry`].
+    pub fn entries_at(&self, indices: &[u64]) -> Result<Vec<Entry>, EngineError> {
+        self.check()?;
+        let mut found = Vec::with_capacity(indices.len());
+        let mut rest = indices;
+        while let Some(first) = rest.first() {
+            let Some(block) = self.library.block_of(*first)? else {
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            };
+            let (these, after) = rest.split_at(rest.partition_point(|i| *i < block.end()));
+            let here = self.open_block(&block, &mut |i| these.binary_search(&i).is_ok())?;
+            found.extend(here);
+            rest = after;
+        }
+        Ok(found)
+    }
+
+    /// One entry by its id.
     ///
     /// # Errors
     /// As [`Engine::each_entry`].
     pub fn entry(&self, id: &str) -> Result<Option<Entry>, EngineError> {
         self.check()?;
-        self.recorder.flush()?;
-        let mut before: Option<Vec<u8>> = None;
-        loop {
-            let mut blocks: Vec<(u64, Vec<u8>)> = Vec::with_capacity(BLOCKS);
-            self.store.scan_back(keyspace::BLOCK, before.as_deref(), &mut |key, value| {
-                blocks.push((index_of(key), value.to_vec()));
-                blocks.len() < BLOCKS
+        let size = self.recorder.flush()?.size();
+        let Some(term) = id_term(Field::Id, id) else { return Ok(None) };
+        self.library.index_up_to(size)?;
+        self.newest_with(&term, size, &mut |entry| entry.id() == id)
+    }
+
+    /// The newest entry below `end` that holds a term and fits.
+    fn newest_with(
+        &self,
+        term: &Term,
+        end: u64,
+        fits: &mut dyn FnMut(&Entry) -> bool,
+    ) -> Result<Option<Entry>, EngineError> {
+        let mut to = end;
+        while to > 0 {
+            let found = self.library.look(to - 1, &mut |stretch| {
+                let first = stretch.first();
+                let all: Vec<u64> =
+                    stretch.find(term)?.into_iter().map(|o| first + u64::from(o)).collect();
+                Ok((first, all))
             })?;
-            let Some((last, _)) = blocks.last() else { return Ok(None) };
-            before = Some(keyspace::block(*last));
-            for (first, bytes) in &blocks {
-                let mut entries = self.open_block(*first, bytes)?;
-                if let Some(at) = entries.iter().position(|entry| entry.id() == id) {
-                    return Ok(Some(entries.swap_remove(at)));
+            let (next, indices) = found.unwrap_or((to - 1, Vec::new()));
+            for index in indices.into_iter().rev().filter(|index| *index < end) {
+                if let Some(entry) = self.entry_at(index)?.filter(|entry| fits(entry)) {
+                    return Ok(Some(entry));
                 }
             }
+            to = next;
         }
+        Ok(None)
     }
 
-    fn block_at(&self, index: u64) -> Result<Option<(u64, Vec<u8>)>, EngineError> {
-        let mut found = None;
-        let before = keyspace::block(index.saturating_add(1));
-        self.store.scan_back(keyspace::BLOCK, Some(&before), &mut |key, value| {
-            found = Some((index_of(key), value.to_vec()));
-            false
-        })?;
-        Ok(found)
-    }
-
-    fn open_block(&self, first: u64, bytes: &[u8]) -> Result<Vec<Entry>, EngineError> {
-        let load = |owner: &Owner| load_data_key(&*self.store, owner);
-        let open = |bytes: &[u8]| {
-            let block = Block::read(first, bytes)?;
-            block.entries(&self.authority_id, &mut |owner| self.ring.find(owner, &load))
-        };
-        let mut opened = open(bytes);
-        for _ in 0..REREAD {
-            if !matches!(opened, Err(BlockError::Key(KeyError::Sealed))) {
-                break;
-            }
-            // An erasure may have sealed it anew since it was read: once that is through, again.
-            self.recorder.flush()?;
-            let again = self.store.get(&keyspace::block(first))?;
-            opened = open(again.as_deref().unwrap_or(bytes));
-        }
-        Ok(opened?)
-    }
-
-    /// The entries that a filter asks for, oldest first. Outcomes are answered only when their
-    /// kind is asked for; elsewhere they belong to their decision.
-    ///
-    /// # Errors
-    /// As [`Engine::each_entry`].
-    pub fn entries(&self, filter: &Filter) -> Result<Vec<(Entry, Option<Entry>)>, EngineError> {
-        let mut found: Vec<(Entry, Option<Entry>)> = Vec::new();
-        let mut open: HashMap<String, usize> = HashMap::new();
-        self.each_entry(0, &mut |entry| {
-            if entry.kind() == kind::OUTCOME && filter.kind.as_deref() != Some(kind::OUTCOME) {
-                if let Some((_, outcome)) =
-                    open.get(entry.text("decision")).and_then(|at| found.get_mut(*at))
-                {
-                    *outcome = Some(entry);
-                }
-                return Ok(true);
-            }
-            if self.matches(filter, &entry)? {
-                if entry.kind() == kind::DECISION {
-                    open.insert(entry.id().to_owned(), found.len());
-                }
-                found.push((entry, None));
-            }
-            Ok(true)
-        })?;
-        Ok(found)
+    fn open_block(
+        &self,
+        block: &Block,
+        want: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Vec<Entry>, EngineError> {
+        let here = block.first()..block.end();
+        self.library.opened(block, &mut |block| {
+            let mut key_of = |owner: &Owner| self.library.key_of(owner);
+            let mut want = |index| here.contains(&index) && want(index);
+            block.entries_of(&self.authority_id, &mut key_of, &mut want)
+        })
     }
 
     /// The outcome of a decision's entry, if it ended.
@@ -270,62 +239,39 @@ impl Engine {
     /// # Errors
     /// As [`Engine::each_entry`].
     pub fn outcome_of(&self, decision: &Entry) -> Result<Option<Entry>, EngineError> {
-        let mut outcome = None;
-        self.each_entry(decision.index + 1, &mut |entry| {
-            if entry.kind() == kind::OUTCOME && entry.text("decision") == decision.id() {
-                outcome = Some(entry);
-            }
-            Ok(outcome.is_none())
-        })?;
-        Ok(outcome)
+        self.check()?;
+        if decision.text("effect") != "allow" {
+            return Ok(None);
+        }
+        let place = self.outcome_place(decision.id(), decision.index + 1)?;
+        Ok(place.map(|index| self.entry_at(index)).transpose()?.flatten())
     }
 
-    fn matches(&self, filter: &Filter, entry: &Entry) -> Result<bool, EngineError> {
-        let same = |want: &Option<String>, key: &str| {
-            want.as_deref().is_none_or(|want| entry.text(key) == want)
-        };
-        if !(same(&filter.kind, "kind")
-            && same(&filter.human, "human")
-            && same(&filter.agent, "agent")
-            && same(&filter.task, "task")
-            && same(&filter.effect, "effect"))
-        {
-            return Ok(false);
-        }
-        let at = entry.at();
-        if filter.since.is_some_and(|since| at < since)
-            || filter.until.is_some_and(|until| at >= until)
-        {
-            return Ok(false);
-        }
-        if let Some(pattern) = &filter.tool {
-            let tool = crate::request::ToolName::parse(entry.text("tool"));
-            if !tool.is_ok_and(|tool| pattern.matches(&tool)) {
-                return Ok(false);
+    /// Where the outcome of a decision stands, from an index on.
+    pub(super) fn outcome_place(&self, id: &str, from: u64) -> Result<Option<u64>, EngineError> {
+        let size = self.recorder.flush()?.size();
+        let Some(term) = id_term(Field::Decision, id) else { return Ok(None) };
+        self.library.index_up_to(size)?;
+        let mut from = from;
+        while from < size {
+            let found = self.library.look(from, &mut |stretch| {
+                let first = stretch.first();
+                let all = stretch.find(&term)?.into_iter().map(|o| first + u64::from(o));
+                Ok((stretch.end(), all.filter(|index| *index >= from).collect::<Vec<u64>>()))
+            })?;
+            let (next, indices) = found.unwrap_or((from + 1, Vec::new()));
+            for index in indices {
+                let block = self.library.block_of(index)?;
+                let leaf = block.as_ref().and_then(|block| block.leaf(index));
+                let keys = map_view(leaf.unwrap_or_default());
+                let keys = keys.map_err(|error| BlockError::Damaged(error.to_string()))?;
+                if text_of_leaf(&keys, "decision") == Some(id) {
+                    return Ok(Some(index));
+                }
             }
+            from = next;
         }
-        if let Some(reason) = &filter.reason {
-            let reasons = entry.fields.get("reasons").and_then(Value::as_list).unwrap_or_default();
-            if !reasons.iter().any(|code| code.as_str() == Some(reason)) {
-                return Ok(false);
-            }
-        }
-        if let Some(pattern) = &filter.resource {
-            let resource = entry.value_text("resource");
-            let resource = resource.and_then(|text| crate::request::Resource::parse(text).ok());
-            if resource.is_none() || !pattern.matches(resource.as_ref()) {
-                return Ok(false);
-            }
-        }
-        if let Some(via) = &filter.via {
-            let mut on_it = false;
-            for digest in entry.digests("chain") {
-                let grant = self.grant_entry(&digest)?;
-                on_it |= grant.is_some_and(|grant| grant.text("agent") == via);
-            }
-            return Ok(on_it);
-        }
-        Ok(true)
+        Ok(None)
     }
 
     /// The entry of a grant, by the grant's digest.
@@ -438,6 +384,13 @@ impl Engine {
         Ok(self.recorder.flush()?.size())
     }
 
+    /// Waits until more than `count` entries are durable, but no longer than `patience`; answers
+    /// how many are.
+    #[must_use]
+    pub fn wait_beyond(&self, count: u64, patience: std::time::Duration) -> u64 {
+        self.recorder.wait_beyond(count, patience)
+    }
+
     /// The time that durations into the past are counted from.
     #[must_use]
     pub fn now_or_mark(&self) -> i64 {
@@ -541,9 +494,4 @@ pub(super) fn export_line(entry: &Entry) -> String {
     let index = entry.index;
     let values = values.join(",");
     format!(r#"{{"index":{index},"leaf":{leaf},"hash":"{hash}","values":{{{values}}}}}"#)
-}
-
-fn index_of(key: &[u8]) -> u64 {
-    let bytes = key.get(keyspace::BLOCK.len()..).and_then(|rest| rest.try_into().ok());
-    bytes.map_or(0, u64::from_be_bytes)
 }

@@ -291,7 +291,7 @@ impl Tasks {
 }
 
 /// A task by value or id.
-fn task_id(object: &Bound<'_, PyAny>) -> PyResult<TaskId> {
+pub(super) fn task_id(object: &Bound<'_, PyAny>) -> PyResult<TaskId> {
     if let Ok(task) = object.cast::<Task>() {
         return Ok(task.get().0.id);
     }

@@ -1,6 +1,7 @@
 //! The Python binding: convert, enter, convert. This list is all that crosses.
 
 mod approvals;
+mod arrow;
 mod convert;
 mod endings;
 mod engine;
@@ -9,6 +10,7 @@ mod errors;
 mod guard;
 mod lifecycle;
 mod logging;
+mod past;
 mod people;
 mod policy;
 mod receipt;
@@ -36,13 +38,15 @@ mod _core {
     #[pymodule_export]
     use super::engine::{Engine, close_all};
     #[pymodule_export]
-    use super::entries::{Entries, Entry};
+    use super::entries::{Entries, EntriesIterator, Entry};
     #[pymodule_export]
     use super::guard::{Authority, Call, Tool};
     #[pymodule_export]
     use super::lifecycle::{Agents, Humans, Task, Tasks};
     #[pymodule_export]
     use super::logging::{log_flush, log_level, log_to};
+    #[pymodule_export]
+    use super::past::{Could, Reconstruction};
     #[pymodule_export]
     use super::people::{Agent, Grant, Human, SecretKey};
     #[pymodule_export]

@@ -4,21 +4,26 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyInt};
+use pyo3::types::{PyBool, PyDict, PyInt};
 
 use super::convert::{FilePath, Text, Texts};
 use super::engine::by_of;
 use super::entries::{Entries, Entry, Row};
-use super::people::{Grant, agent_id, human_id, text_of};
+use super::lifecycle::{Task, task_id};
+use super::past::{Could, Reconstruction};
+use super::people::{Grant, Human, agent_id, human_id, text_of};
 use super::receipt::Receipt;
 use super::story::{Chain, Story};
 use super::verify::{Checkpoint, Report, judge, since_of, witness_keys};
 use super::{convert, enter, errors};
-use crate::engine::{About, Engine as Core, EngineError, Erase, Filter, LEAST_AGE, shown};
+use crate::canonical::Digest;
+use crate::engine::{About, Engine as Core, EngineError, Erase, Filter, LEAST_AGE, Order, shown};
+use crate::registry::Target;
+use crate::request::{Resource, ToolName};
 use crate::scope::{ResourcePattern, ToolPattern};
-use crate::trail::entry::kind;
 
 /// The trail of an engine.
 #[pyclass(frozen, module = "answerable", name = "Trail")]
@@ -26,8 +31,8 @@ pub(super) struct Trail(pub(super) Arc<Core>);
 
 #[pymethods]
 impl Trail {
-    /// The entries that a filter asks for, oldest first.
-    #[pyo3(signature = (*, human=None, agent=None, via=None, tool=None, resource=None, task=None, effect=None, reason=None, kind=None, since=None, until=None))]
+    /// The entries that a filter asks for, as a sequence that is read as it is looked at.
+    #[pyo3(signature = (*, human=None, agent=None, via=None, grant=None, tool=None, resource=None, task=None, effect=None, reason=None, kind=None, action=None, by=None, parent=None, since=None, until=None, after=None, before=None, order=None))]
     #[allow(clippy::too_many_arguments)] // The public face's own.
     fn entries(
         &self,
@@ -35,65 +40,90 @@ impl Trail {
         human: Option<&Bound<'_, PyAny>>,
         agent: Option<&Bound<'_, PyAny>>,
         via: Option<&Bound<'_, PyAny>>,
+        grant: Option<&Bound<'_, PyAny>>,
         tool: Option<Text<'_>>,
         resource: Option<Text<'_>>,
-        task: Option<Text<'_>>,
+        task: Option<&Bound<'_, PyAny>>,
         effect: Option<Text<'_>>,
         reason: Option<Text<'_>>,
         kind: Option<Text<'_>>,
+        action: Option<Text<'_>>,
+        by: Option<&Bound<'_, PyAny>>,
+        parent: Option<&Bound<'_, PyAny>>,
         since: Option<&Bound<'_, PyAny>>,
         until: Option<&Bound<'_, PyAny>>,
+        after: Option<&Bound<'_, PyAny>>,
+        before: Option<&Bound<'_, PyAny>>,
+        order: Option<Text<'_>>,
     ) -> PyResult<Entries> {
-        let tool = tool.as_deref();
-        let resource = resource.as_deref();
-        let task = task.as_deref();
-        let effect = effect.as_deref();
-        let reason = reason.map(|text| text.to_string());
-        let kind = kind.map(|text| text.to_string());
         let core = &self.0;
         let wrong = |why: String| errors::invalid(py, &why, "");
-        if effect.is_some_and(|effect| !["allow", "deny", "ask"].contains(&effect)) {
+        if effect.is_some_and(|effect| !["allow", "deny", "ask"].contains(&&*effect)) {
             return Err(errors::invalid(py, "there is no such effect", "allow, deny or ask"));
         }
-        let human = match human {
-            Some(human) if human.extract::<&str>().is_ok_and(|text| text == "none") => {
-                Some("none".to_owned())
+        let order = match order.as_deref() {
+            None | Some("oldest") => Order::Oldest,
+            Some("newest") => Order::Newest,
+            Some(_) => {
+                return Err(errors::invalid(py, "there is no such order", "oldest or newest"));
             }
+        };
+        let none =
+            |human: &Bound<'_, PyAny>| human.extract::<&str>().is_ok_and(|text| text == "none");
+        let human = match human {
+            Some(human) if none(human) => Some("none".to_owned()),
             Some(human) => Some(human_id(py, core, human)?.to_string()),
             None => None,
         };
         let agent = agent.map(|agent| agent_id(py, core, agent)).transpose()?;
         let via = via.map(|agent| agent_id(py, core, agent)).transpose()?;
-        let tool = tool.map(ToolPattern::parse).transpose().map_err(|e| errors::scope(py, &e))?;
-        let resource =
-            resource.map(ResourcePattern::parse).transpose().map_err(|e| errors::scope(py, &e))?;
+        let by = by.map(|human| human_id(py, core, human)).transpose()?;
+        let task = task.map(task_id).transpose()?;
+        let tool = tool.as_deref().map(ToolPattern::parse).transpose();
+        let resource = resource.as_deref().map(ResourcePattern::parse).transpose();
         let now = core.now_or_mark();
         let filter = Filter {
             human,
             agent: agent.map(|id| id.to_string()),
             via: via.map(|id| id.to_string()),
-            tool,
-            resource,
-            task: task.map(str::to_owned),
-            effect: effect.map(str::to_owned),
-            reason,
-            kind,
+            grant: grant.map(|grant| grant_digest(core, grant)).transpose()?,
+            tool: tool.map_err(|error| errors::scope(py, &error))?,
+            resource: resource.map_err(|error| errors::scope(py, &error))?,
+            task: task.map(|id| id.to_string()),
+            effect: effect.map(|text| text.to_string()),
+            reason: reason.map(|text| text.to_string()),
+            kind: kind.map(|text| text.to_string()),
+            action: action.map(|text| text.to_string()),
+            by: by.map(|id| id.to_string()),
+            parent: parent.map(|entry| entry_id(core, entry)).transpose()?,
             since: since.map(|at| convert::moment(at, now)).transpose().map_err(wrong)?,
             until: until.map(|at| convert::moment(at, now)).transpose().map_err(wrong)?,
         };
-        let (found, names) = enter(py, || Ok((core.entries(&filter)?, core.names())))?;
-        let names = Arc::new(names);
-        let rows = found
-            .into_iter()
-            .map(|(entry, outcome)| Row {
-                entry,
-                outcome,
-                names: names.clone(),
-                core: core.clone(),
-            })
-            .map(Arc::new)
-            .collect();
-        Ok(Entries { rows })
+        let first = after.map(|entry| place_of(core, entry)).transpose()?;
+        let end = before.map(|entry| place_of(core, entry)).transpose()?;
+        let first = first.map(|index| index.saturating_add(1));
+        let query = enter(py, || core.query(&filter, first, end))?;
+        Ok(Entries::new(core.clone(), query, order))
+    }
+
+    /// Waits until there are more than `size` durable entries, for `timeout` seconds at most;
+    /// answers how many there are.
+    fn wait(&self, py: Python<'_>, size: u64, timeout: f64) -> PyResult<u64> {
+        let patience = if timeout.is_finite() { timeout.clamp(0.0, 3600.0) } else { 0.0 };
+        enter(py, || {
+            self.0.check()?;
+            Ok(self.0.wait_beyond(size, Duration::from_secs_f64(patience)))
+        })
+    }
+
+    /// Entries as they come, from a place on.
+    #[pyo3(signature = (**filters))]
+    fn follow<'py>(
+        slf: &Bound<'py, Self>,
+        filters: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let class = slf.py().import("answerable.following")?.getattr("Follow")?;
+        class.call((slf,), filters)
     }
 
     /// One entry by its id.
@@ -102,8 +132,7 @@ impl Trail {
         let id = entry_id(core, entry)?;
         let found = enter(py, || {
             let Some(entry) = core.entry(&id)? else { return Ok(None) };
-            let outcome =
-                if entry.kind() == kind::DECISION { core.outcome_of(&entry)? } else { None };
+            let outcome = core.outcome_of(&entry)?;
             Ok(Some((entry, outcome)))
         })?;
         let Some((entry, outcome)) = found else {
@@ -112,6 +141,55 @@ impl Trail {
         };
         let row = Row { entry, outcome, names: Arc::new(core.names()), core: core.clone() };
         Ok(Entry(Arc::new(row)))
+    }
+
+    /// What an entry was part of, or all that was done for a task or in a human's name, as a tree.
+    fn reconstruct(&self, py: Python<'_>, what: &Bound<'_, PyAny>) -> PyResult<Reconstruction> {
+        let core = &self.0;
+        let id = if let Ok(task) = what.cast::<Task>() {
+            task.get().0.id.to_string()
+        } else if let Ok(human) = what.cast::<Human>() {
+            human.get().0.id.to_string()
+        } else if let Ok(text) = what.extract::<&str>()
+            && !text.starts_with("ent_")
+            && !text.starts_with("tsk_")
+        {
+            human_id(py, core, what)?.to_string()
+        } else if what.extract::<&str>().is_ok_and(|text| text.starts_with("tsk_")) {
+            task_id(what)?.to_string()
+        } else {
+            entry_id(core, what)?
+        };
+        enter(py, || core.reconstruct(&id)).map(Reconstruction)
+    }
+
+    /// Who held authority over a tool, and a resource, at a moment.
+    #[pyo3(signature = (tool, resource=None, *, at=None))]
+    fn who_could(
+        &self,
+        py: Python<'_>,
+        tool: Text<'_>,
+        resource: Option<Text<'_>>,
+        at: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Vec<Could>> {
+        let core = &self.0;
+        let wrong = |why: String| errors::invalid(py, &why, "");
+        let tool = ToolName::parse(&tool).map_err(|error| wrong(error.to_string()))?;
+        let resource = resource.as_deref().map(Resource::parse).transpose();
+        let resource = resource.map_err(|error| wrong(error.to_string()))?;
+        let now = core.now_or_mark();
+        let at = at.map(|at| convert::moment(at, now)).transpose().map_err(wrong)?.unwrap_or(now);
+        let (answer, names) =
+            enter(py, || Ok((core.who_could(&tool, resource.as_ref(), at)?, core.names())))?;
+        if !answer.erased.is_empty() {
+            let text = format!("{} grants of that time were erased", answer.erased.len());
+            let category = py.get_type::<pyo3::exceptions::PyUserWarning>();
+            let text = std::ffi::CString::new(text).unwrap_or_default();
+            PyErr::warn(py, &category, &text, 1)?;
+        }
+        let names = Arc::new(names);
+        let found = answer.found.into_iter();
+        Ok(found.map(|could| Could { could, names: names.clone() }).collect())
     }
 
     /// The four questions of one decision, readable.
@@ -303,4 +381,36 @@ pub(super) fn entry_id(core: &Core, object: &Bound<'_, PyAny>) -> PyResult<Strin
         return entry.map(|entry| entry.id().to_owned()).ok_or_else(missing);
     }
     text_of(object, "an entry, its id or its place")
+}
+
+/// An entry's place in the trail, by value, id or place.
+fn place_of(core: &Core, object: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let py = object.py();
+    if let Ok(entry) = object.cast::<Entry>() {
+        return Ok(entry.get().0.entry.index);
+    }
+    if object.cast::<PyInt>().is_ok() && object.cast::<PyBool>().is_err() {
+        let wrong = |_| errors::invalid(py, "a place in the trail is counted from 0", "");
+        return object.extract().map_err(wrong);
+    }
+    let id = text_of(object, "an entry, its id or its place")?;
+    match enter(py, || core.entry(&id))? {
+        Some(entry) => Ok(entry.index),
+        None => {
+            let message = format!("there is no entry `{}`", shown(&id, 60));
+            Err(errors::make(py, "NotFound", &message, "not_found", "", &[]))
+        }
+    }
+}
+
+/// A grant's digest, by value, token, id or digest.
+fn grant_digest(core: &Core, object: &Bound<'_, PyAny>) -> PyResult<Digest> {
+    if let Ok(grant) = object.cast::<Grant>() {
+        return Ok(grant.get().held.chain().leaf().digest);
+    }
+    let text = text_of(object, "a grant, its id or its digest")?;
+    match enter(object.py(), || core.grant_named(&text))? {
+        Target::Grant(digest, _) => Ok(digest),
+        _ => Err(errors::invalid(object.py(), "that is no grant", "")),
+    }
 }

@@ -51,7 +51,7 @@ const ATTEMPTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(25);
 /// How many pauses a write may take, 30 s together.
 const PATIENCE: u32 = 1200;
-/// How many entries a scan reads before it passes them on.
+/// How many entries a scan reads at most before it passes them on.
 const PAGE: usize = 64;
 
 /// The process whose threads sled runs on.
@@ -175,14 +175,16 @@ impl SledStore {
 
     /// Reads a page at a time and passes it on with no lock held.
     fn walk(&self, mut range: Range, back: bool, each: &mut Visit) -> Result<(), StoreError> {
+        // Whoever looks for one entry gets one: the next ones may lie far apart on the disk.
+        let mut size = 1;
         while !range.is_empty() {
             let page = self.with(|open| {
                 calm(|| {
                     let entries = open.db.range::<&[u8], _>(range.bounds());
                     if back {
-                        entries.rev().take(PAGE).collect::<Result<Vec<(IVec, IVec)>, _>>()
+                        entries.rev().take(size).collect::<Result<Vec<(IVec, IVec)>, _>>()
                     } else {
-                        entries.take(PAGE).collect()
+                        entries.take(size).collect()
                     }
                 })
             })?;
@@ -192,12 +194,13 @@ impl SledStore {
                 }
             }
             match page.last() {
-                Some((last, _)) if page.len() == PAGE => {
+                Some((last, _)) if page.len() == size => {
                     let last = Bound::Excluded(last.to_vec());
                     if back { range.end = last } else { range.start = last }
                 }
                 _ => return Ok(()),
             }
+            size = (size * 4).min(PAGE);
         }
         Ok(())
     }

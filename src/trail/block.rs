@@ -3,17 +3,23 @@
 //!
 //! `docs/formats.md`, section "Blocks", is normative.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64URL_NOPAD;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Draft, Entry, Opened};
-use crate::canonical::{Map, Value, decode, field_salt};
+use crate::canonical::{Map, Raw, Salt, Value, field_salt, map_view, put_varint, take_varint};
 use crate::keys::{KeyError, Owner, SealKey};
 
-/// The block format that this version writes and reads.
+/// The format of blocks as entries are recorded: leaves in a list.
 pub const BLOCK_FORMAT: i64 = 1;
+/// The format of merged blocks: leaves compressed together.
+pub const MERGED_FORMAT: i64 = 2;
+/// The most bytes that a merged block's leaves may take together.
+pub const MAX_LEAVES_BYTES: usize = 1024 * 1024;
 /// How large a block's leaves and values may get before the next one starts, in bytes.
 pub const TARGET_BYTES: usize = 40 * 1024;
 
@@ -25,7 +31,7 @@ pub enum BlockError {
     Damaged(String),
     /// A newer format.
     #[error(
-        "the block has format {0}; this version reads format {BLOCK_FORMAT}: upgrade answerable"
+        "the block has format {0}; this version reads up to {MERGED_FORMAT}: upgrade answerable"
     )]
     Newer(i64),
     /// A key could not be used.
@@ -41,6 +47,26 @@ pub(super) struct SealedItem(pub(super) u32, String, Map2);
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 struct Map2(Value);
+
+/// The values of an entry that lists show.
+#[derive(Debug, Default, Deserialize)]
+pub struct Light<'a> {
+    /// The resource.
+    #[serde(borrow, default)]
+    pub resource: Option<Cow<'a, str>>,
+}
+
+impl Light<'_> {
+    /// The same values, kept.
+    #[must_use]
+    pub fn own(&self) -> Light<'static> {
+        Light { resource: self.resource.as_ref().map(|text| Cow::Owned(text.clone().into_owned())) }
+    }
+}
+
+/// As [`SealedItem`], the salt not looked at.
+#[derive(Deserialize)]
+struct LightItem<'a>(u32, IgnoredAny, #[serde(borrow)] Light<'a>);
 
 pub(super) fn assertion(authority_id: &str, first: u64, owner: &Owner) -> String {
     format!("answerable/v1/block/{authority_id}/{first}/{}", owner.text())
@@ -89,8 +115,12 @@ pub fn pack(
 #[derive(Debug, Clone)]
 pub struct Block {
     first: u64,
-    leaves: Vec<Value>,
-    sealed: Map,
+    /// All leaves, one after the other, and where each ends.
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    sealed: Vec<(Owner, Box<[u8]>)>,
+    /// For each owner, the offsets of the entries with values; absent where that is not stated.
+    places: Vec<Option<Box<[u32]>>>,
 }
 
 impl Block {
@@ -100,23 +130,61 @@ impl Block {
     /// `Damaged` or `Newer`.
     pub fn read(first: u64, bytes: &[u8]) -> Result<Self, BlockError> {
         let damaged = |what: &str| BlockError::Damaged(what.to_owned());
-        let value = decode(bytes).map_err(|error| BlockError::Damaged(error.to_string()))?;
-        let Value::Map(mut map) = value else { return Err(damaged("it is no map")) };
-        match map.get("v").and_then(Value::as_i64) {
-            Some(BLOCK_FORMAT) => {}
-            Some(newer) if newer > BLOCK_FORMAT => return Err(BlockError::Newer(newer)),
+        let map = map_view(bytes).map_err(|error| BlockError::Damaged(error.to_string()))?;
+        let get = |key: &str| map.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
+        let leaves = get("leaves").ok_or_else(|| damaged("it has no leaves"))?;
+        let (bytes, ends) = match get("v").and_then(Raw::integer) {
+            Some(BLOCK_FORMAT) => listed(leaves)?,
+            Some(MERGED_FORMAT) => unpacked(leaves, get("ends"))?,
+            Some(newer) if newer > MERGED_FORMAT => return Err(BlockError::Newer(newer)),
             _ => return Err(damaged("it states no format")),
-        }
-        let Some(Value::List(leaves)) = map.remove("leaves") else {
-            return Err(damaged("it has no leaves"));
         };
-        let Some(Value::Map(sealed)) = map.remove("sealed") else {
-            return Err(damaged("it has no sealed part"));
-        };
-        if leaves.iter().any(|leaf| leaf.as_bytes().is_none()) {
-            return Err(damaged("a leaf is not bytes"));
+        let sealed = get("sealed").ok_or_else(|| damaged("it has no sealed part"))?;
+        let sealed = map_view(sealed.encoded());
+        let sealed = sealed.map_err(|error| BlockError::Damaged(error.to_string()))?;
+        let sealed = sealed.into_iter().map(|(owner, body)| {
+            let body = body.bytes().ok_or_else(|| damaged("a sealed part is not bytes"))?;
+            Ok((Owner::from_text(owner), body.into()))
+        });
+        let sealed = sealed.collect::<Result<Vec<(Owner, Box<[u8]>)>, BlockError>>()?;
+        let stated = get("places").map(|raw| map_view(raw.encoded())).transpose();
+        let stated = stated.map_err(|error| BlockError::Damaged(error.to_string()))?;
+        let places = sealed.iter().map(|(owner, _)| {
+            let (_, raw) = stated.as_ref()?.iter().find(|(name, _)| *name == owner.text())?;
+            offsets_of(raw.bytes()?)
+        });
+        let places = places.collect();
+        Ok(Self { first, bytes, ends, sealed, places })
+    }
+
+    /// The bytes of the block in the merged format.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut ends = Vec::with_capacity(self.ends.len() * 2);
+        let mut before = 0;
+        for end in &self.ends {
+            put_varint(&mut ends, (end - before) as u64);
+            before = *end;
         }
-        Ok(Self { first, leaves, sealed })
+        let (mut sealed, mut stated) = (Map::new(), Map::new());
+        for ((owner, body), places) in self.sealed.iter().zip(&self.places) {
+            sealed.insert(owner.text(), Value::bytes(body));
+            if let Some(places) = places {
+                let (mut bytes, mut before) = (Vec::with_capacity(places.len() + 4), 0);
+                for place in places {
+                    put_varint(&mut bytes, u64::from(place.saturating_sub(before)));
+                    before = *place;
+                }
+                stated.insert(owner.text(), Value::bytes(&bytes));
+            }
+        }
+        let mut block = Map::new();
+        block.insert("v", Value::int(MERGED_FORMAT));
+        block.insert("places", Value::Map(stated));
+        block.insert("ends", Value::bytes(&ends));
+        block.insert("leaves", Value::bytes(&lz4_flex::block::compress(&self.bytes)));
+        block.insert("sealed", Value::Map(sealed));
+        Value::Map(block).encode()
     }
 
     /// The index of its first leaf.
@@ -125,62 +193,240 @@ impl Block {
         self.first
     }
 
+    /// The index after its last leaf.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.first + self.ends.len() as u64
+    }
+
     /// How many leaves it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.leaves.len()
+        self.ends.len()
     }
 
     /// Whether it has no leaf.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.leaves.is_empty()
+        self.ends.is_empty()
     }
 
     /// The leaves' bytes, in order.
     pub fn leaves(&self) -> impl Iterator<Item = &[u8]> {
-        self.leaves.iter().filter_map(Value::as_bytes)
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
+    }
+
+    /// The bytes of the leaf at an index.
+    #[must_use]
+    pub fn leaf(&self, index: u64) -> Option<&[u8]> {
+        let at = usize::try_from(index.checked_sub(self.first)?).ok()?;
+        let start = if at == 0 { 0 } else { *self.ends.get(at - 1)? };
+        self.bytes.get(start..*self.ends.get(at)?)
+    }
+
+    /// The owners of its values, with what is sealed for each.
+    pub fn sealed(&self) -> impl Iterator<Item = (&Owner, &[u8])> {
+        self.sealed.iter().map(|(owner, body)| (owner, &**body))
+    }
+
+    /// What is sealed for an owner, opened: JSON, as `docs/formats.md` has it.
+    ///
+    /// # Errors
+    /// `Key` if it does not open.
+    pub fn open(
+        &self,
+        authority_id: &str,
+        owner: &Owner,
+        body: &[u8],
+        key: &SealKey,
+    ) -> Result<zeroize::Zeroizing<String>, BlockError> {
+        Ok(key.open(body, &assertion(authority_id, self.first, owner))?)
     }
 
     /// Opens what `key_of` has keys for: a missing key leaves its values closed.
     ///
     /// # Errors
     /// `Damaged` for a leaf or sealed part that cannot be read, `Key` for one that does not open.
-    pub fn entries(
+    pub fn entries(&self, authority_id: &str, key_of: KeyOf<'_>) -> Result<Vec<Entry>, BlockError> {
+        self.entries_of(authority_id, key_of, &mut |_| true)
+    }
+
+    /// As [`Block::entries`], but only those at the indices that `want` answers for: other leaves
+    /// are not read.
+    ///
+    /// # Errors
+    /// As [`Block::entries`].
+    pub fn entries_of(
         &self,
         authority_id: &str,
-        key_of: &mut dyn FnMut(&Owner) -> Result<Option<SealKey>, KeyError>,
+        key_of: KeyOf<'_>,
+        want: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Vec<Entry>, BlockError> {
-        let mut opened: Vec<Vec<Opened>> = vec![Vec::new(); self.leaves.len()];
-        for (owner, body) in self.sealed.iter() {
-            let owner = Owner::from_text(owner);
-            let Some(key) = key_of(&owner)? else { continue };
-            let body = body.as_bytes().unwrap_or_default();
-            let text = key.open(body, &assertion(authority_id, self.first, &owner))?;
-            let damaged = |what: String| BlockError::Damaged(what);
-            let items: Vec<SealedItem> =
-                serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-            for SealedItem(offset, salt, Map2(values)) in items {
-                let salt = BASE64URL_NOPAD.decode(salt.as_bytes()).unwrap_or_default();
-                let salt: [u8; 16] =
-                    salt.try_into().map_err(|_| damaged("a salt has 16 bytes".to_owned()))?;
-                let slot = opened
-                    .get_mut(offset as usize)
-                    .ok_or_else(|| damaged("a value belongs to no leaf".to_owned()))?;
-                let Value::Map(values) = values else {
-                    return Err(damaged("an entry's values are no map".to_owned()));
-                };
-                for (field, value) in values.iter() {
-                    let salt = field_salt(&salt, field);
-                    slot.push(Opened { field: field.into(), value: value.clone(), salt });
-                }
+        let wanted: Vec<bool> = (self.first..self.end()).map(want).collect();
+        let mut opened: Vec<Vec<Opened>> = vec![Vec::new(); self.ends.len()];
+        let asked =
+            |places: &[u32]| places.iter().any(|place| wanted.get(*place as usize) == Some(&true));
+        self.each_opened(authority_id, key_of, &asked, &mut |offset, salt, values| {
+            let damaged = || BlockError::Damaged("a value belongs to no leaf".to_owned());
+            if !*wanted.get(offset as usize).ok_or_else(damaged)? {
+                return Ok(());
             }
-        }
-        let entries = self.leaves().zip(opened).zip(self.first..);
+            let slot = opened.get_mut(offset as usize).ok_or_else(damaged)?;
+            for (field, value) in values.iter() {
+                let salt = field_salt(salt, field);
+                slot.push(Opened { field: field.into(), value: value.clone(), salt });
+            }
+            Ok(())
+        })?;
+        let entries = self.leaves().zip(opened).zip(self.first..).zip(wanted);
         entries
-            .map(|((leaf, opened), index)| {
+            .filter(|(_, wanted)| *wanted)
+            .map(|(((leaf, opened), index), _)| {
                 Entry::read(index, leaf, opened).map_err(BlockError::Damaged)
             })
             .collect()
     }
+
+    /// Opens what `key_of` has keys for, but reads only what lists show of it: calls `each` with the
+    /// offset of an entry and those values. What is stated to be of entries at offsets that `asked`
+    /// does not ask for stays closed.
+    ///
+    /// # Errors
+    /// As [`Block::entries`].
+    pub fn each_light(
+        &self,
+        authority_id: &str,
+        key_of: KeyOf<'_>,
+        asked: &dyn Fn(&[u32]) -> bool,
+        each: &mut dyn FnMut(u32, &Light<'_>),
+    ) -> Result<(), BlockError> {
+        for ((owner, body), places) in self.sealed.iter().zip(&self.places) {
+            if places.as_ref().is_some_and(|places| !asked(places)) {
+                continue;
+            }
+            let Some(key) = key_of(owner)? else { continue };
+            let text = self.open(authority_id, owner, body, &key)?;
+            let items: Vec<LightItem<'_>> =
+                serde_json::from_str(&text).map_err(|e| BlockError::Damaged(e.to_string()))?;
+            for LightItem(offset, _, values) in &items {
+                each(*offset, values);
+            }
+        }
+        Ok(())
+    }
+
+    fn each_opened(
+        &self,
+        authority_id: &str,
+        key_of: KeyOf<'_>,
+        asked: &dyn Fn(&[u32]) -> bool,
+        each: &mut dyn FnMut(u32, &Salt, Map) -> Result<(), BlockError>,
+    ) -> Result<(), BlockError> {
+        for ((owner, body), places) in self.sealed.iter().zip(&self.places) {
+            if places.as_ref().is_some_and(|places| !asked(places)) {
+                continue;
+            }
+            let Some(key) = key_of(owner)? else { continue };
+            let text = self.open(authority_id, owner, body, &key)?;
+            for SealedItem(offset, salt, Map2(values)) in items_of(&text)? {
+                let salt = salt_of(&salt)?;
+                let Value::Map(values) = values else {
+                    return Err(BlockError::Damaged("an entry's values are no map".to_owned()));
+                };
+                each(offset, &salt, values)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What finds an owner's data key; `None` where it is gone.
+pub type KeyOf<'a> = &'a mut dyn FnMut(&Owner) -> Result<Option<SealKey>, KeyError>;
+
+/// Makes one block of several that follow each other: the same leaves in the same order, the
+/// values of each owner sealed anew, together. Values whose key is gone are left out: nothing can
+/// open them any more.
+///
+/// # Errors
+/// `Damaged` if the blocks do not follow each other or one cannot be read, `Key` for values that
+/// do not open.
+pub fn merge(authority_id: &str, blocks: &[Block], key_of: KeyOf<'_>) -> Result<Block, BlockError> {
+    let damaged = |what: &str| BlockError::Damaged(what.to_owned());
+    let first = blocks.first().ok_or_else(|| damaged("there is none to merge"))?.first;
+    let (bytes, ends, sealed, places) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut merged = Block { first, bytes, ends, sealed, places };
+    let mut by_owner: BTreeMap<Owner, (SealKey, Vec<SealedItem>)> = BTreeMap::new();
+    for block in blocks {
+        if block.first != merged.end() {
+            return Err(damaged("a block does not follow the one before"));
+        }
+        let shift = u32::try_from(merged.len()).map_err(|_| damaged("it has too many leaves"))?;
+        for (owner, body) in &block.sealed {
+            let Some(key) = key_of(owner)? else { continue };
+            let text = block.open(authority_id, owner, body, &key)?;
+            let (_, all) = by_owner.entry(owner.clone()).or_insert_with(|| (key, Vec::new()));
+            for SealedItem(offset, salt, values) in items_of(&text)? {
+                all.push(SealedItem(shift.saturating_add(offset), salt, values));
+            }
+        }
+        for leaf in block.leaves() {
+            merged.bytes.extend_from_slice(leaf);
+            merged.ends.push(merged.bytes.len());
+        }
+    }
+    for (owner, (key, items)) in by_owner {
+        let text = serde_json::to_string(&items).map_err(|_| KeyError::Sealed)?;
+        let body = key.seal(&text, &assertion(authority_id, first, &owner))?;
+        merged.sealed.push((owner, body.into()));
+        merged.places.push(Some(items.iter().map(|item| item.0).collect()));
+    }
+    Ok(merged)
+}
+
+fn items_of(text: &str) -> Result<Vec<SealedItem>, BlockError> {
+    serde_json::from_str(text).map_err(|error| BlockError::Damaged(error.to_string()))
+}
+
+fn salt_of(text: &str) -> Result<Salt, BlockError> {
+    let salt = BASE64URL_NOPAD.decode(text.as_bytes()).unwrap_or_default();
+    salt.try_into().map_err(|_| BlockError::Damaged("a salt has 16 bytes".to_owned()))
+}
+
+fn offsets_of(mut bytes: &[u8]) -> Option<Box<[u32]>> {
+    let (mut offsets, mut last) = (Vec::with_capacity(bytes.len()), 0u32);
+    while !bytes.is_empty() {
+        last = last.checked_add(u32::try_from(take_varint(&mut bytes)?).ok()?)?;
+        offsets.push(last);
+    }
+    Some(offsets.into())
+}
+
+fn listed(leaves: Raw<'_>) -> Result<(Vec<u8>, Vec<usize>), BlockError> {
+    let mut bytes = Vec::with_capacity(leaves.encoded().len());
+    let mut ends = Vec::new();
+    for leaf in leaves.items() {
+        let damaged = || BlockError::Damaged("a leaf is not bytes".to_owned());
+        bytes.extend_from_slice(leaf.bytes().ok_or_else(damaged)?);
+        ends.push(bytes.len());
+    }
+    Ok((bytes, ends))
+}
+
+fn unpacked(
+    leaves: Raw<'_>,
+    lengths: Option<Raw<'_>>,
+) -> Result<(Vec<u8>, Vec<usize>), BlockError> {
+    let damaged = || BlockError::Damaged("its leaves cannot be unpacked".to_owned());
+    let mut lengths = lengths.and_then(Raw::bytes).ok_or_else(damaged)?;
+    let (mut ends, mut end) = (Vec::with_capacity(lengths.len()), 0usize);
+    while !lengths.is_empty() {
+        let length = take_varint(&mut lengths).ok_or_else(damaged)?;
+        let length = usize::try_from(length).map_err(|_| damaged())?;
+        end = end.checked_add(length).filter(|end| *end <= MAX_LEAVES_BYTES).ok_or_else(damaged)?;
+        ends.push(end);
+    }
+    let packed = leaves.bytes().ok_or_else(damaged)?;
+    let bytes = lz4_flex::block::decompress(packed, end).map_err(|_| damaged())?;
+    if bytes.len() == end { Ok((bytes, ends)) } else { Err(damaged()) }
 }

@@ -7,6 +7,7 @@ pub mod amend;
 pub mod block;
 pub mod checkpoint;
 pub mod entry;
+pub mod index;
 pub mod merkle;
 pub mod proof;
 pub mod verify;

@@ -26,6 +26,8 @@ RUST_ROWS = [
 PYTHON_ROWS = [
     ["_core", "errors"],
     [
+        "frames",
+        "following",
         "explain",
         "receipts",
         "approvals",
@@ -40,7 +42,7 @@ PYTHON_ROWS = [
         "guard",
         "cases",
     ],
-    ["integrations", "analysis", "net", "console", "cli", "testing"],
+    ["integrations", "analysis", "net", "console", "simulation", "cli", "testing"],
 ]
 
 # What only one place may name, and where.

@@ -1,4 +1,4 @@
-"""The trail on the command line: show, tell, verify, checkpoint, export."""
+"""The trail on the command line: show, count, follow, tell, verify, checkpoint, export."""
 
 from __future__ import annotations
 
@@ -17,32 +17,50 @@ FILTERS = (
     Argument("--human", help="who is accountable, by id or account; `none` for nobody"),
     Argument("--agent", help="who acted, by id or name"),
     Argument("--via", metavar="AGENT", help="an agent anywhere on the chain"),
+    Argument("--grant", metavar="ID", help="a grant anywhere on the chain"),
     Argument("--tool", metavar="PATTERN", help="the tool"),
     Argument("--resource", metavar="PATTERN", help="the resource"),
     Argument("--task", metavar="ID", help="the task"),
     Argument("--effect", choices=["allow", "deny", "ask"], help="what was decided"),
     Argument("--reason", metavar="CODE", help="a reason's code, such as caveat_failed"),
     Argument("--kind", help="the kind of entry, such as decision or grant"),
+    Argument("--action", help="what an administrative entry did, such as issued"),
+    Argument("--by", metavar="HUMAN", help="the human who did it"),
+)
+TIMES = (
     Argument("--since", metavar="WHEN", help="not before: 24h, or 2026-01-31T09:00:00Z"),
     Argument("--until", metavar="WHEN", help="before"),
 )
+AFTER = Argument("--after", metavar="ENTRY", help="only what comes after this entry")
+BEFORE = Argument("--before", metavar="ENTRY", help="only what comes before this entry")
+COUNTED = (
+    "kind", "human", "agent", "via", "tool", "resource", "task", "effect", "reason", "action", "by",
+    "hour", "day",
+)  # fmt: skip
 
 
 @command(
     "trail show",
     *FILTERS,
+    *TIMES,
+    AFTER,
+    BEFORE,
+    Argument("--oldest", type=int, metavar="N", help="the first N, not the newest"),
     Argument("-n", "--newest", type=int, default=NEWEST, metavar="N", help="how many"),
     Argument("--all", action="store_true", help="all of them"),
 )
 def show(run: Run) -> None:
     """Show entries, by their filters; the newest unless all are asked for."""
     args = run.args
-    if args.newest < 1:
-        raise UsageError("--newest is a number above zero")
-    names = ("human", "agent", "via", "tool", "resource", "task", "effect", "reason", "kind")
-    given = {name: getattr(args, name) for name in (*names, "since", "until")}
-    entries = run.engine.trail.entries(**given)
-    found = entries if args.all else entries[-args.newest :]
+    if args.newest < 1 or (args.oldest is not None and args.oldest < 1):
+        raise UsageError("--newest and --oldest are numbers above zero")
+    entries = run.engine.trail.entries(**filters(args, "since", "until"), **places(args))
+    if args.all:
+        found = entries
+    elif args.oldest is not None:
+        found = entries[: args.oldest]
+    else:
+        found = entries[-args.newest :]
     if run.out.json:
         for entry in found:
             run.out.raw_json(entry.json())
@@ -50,8 +68,96 @@ def show(run: Run) -> None:
     wide = run.out.width is None or run.out.width >= 130
     columns = ["#", "time", "who", "what", "decided", "reasons"]
     run.out.table(map(row, found), [*columns, "id"] if wide else columns)
-    if len(found) < len(entries):
-        run.out.note(f"the newest {len(found)} of {len(entries)}; --all shows every one")
+    if args.all or not found:
+        return
+    if args.oldest is not None:
+        run.out.note(f"the oldest {len(found)}; go on with --after {found[-1].index}")
+    elif len(found) == args.newest and entries[0].index != found[0].index:
+        run.out.note(
+            f"the newest {len(found)} of {len(entries)}; go on with --before {found[0].index}, or "
+            "--all shows every one"
+        )
+
+
+@command(
+    "trail count",
+    *FILTERS,
+    *TIMES,
+    AFTER,
+    BEFORE,
+    Argument("--per", choices=COUNTED, metavar="FIELD", help=f"by: {', '.join(COUNTED)}"),
+)
+def count(run: Run) -> None:
+    """Count entries, by their filters, or by the values of a field."""
+    args = run.args
+    entries = run.engine.trail.entries(**filters(args, "since", "until"), **places(args))
+    if args.per is None:
+        number = len(entries)
+        run.out.sentence(f"{number} entries", {"entries": number})
+        return
+    counts = entries.count_by(args.per)
+    rows = [{args.per: value, "entries": number} for value, number in counts.items()]
+    run.out.table(rows, [args.per, "entries"])
+
+
+@command("trail follow", *FILTERS, AFTER)
+def follow(run: Run) -> None:
+    """Show entries as they come, until interrupted; for a filter too."""
+    args = run.args
+    after = None if args.after is None else entry_of(args.after)
+    for entry in run.engine.trail.follow(after=after, **filters(args)):
+        if run.out.json:
+            run.out.raw_json(entry.json())
+        else:
+            cells = row(entry)
+            parts = (cells[name] for name in ("#", "time", "who", "what", "decided", "reasons"))
+            run.out.text("  ".join(text for text in map(run.out.cell, parts) if text))
+        run.out.flush()
+
+
+@command(
+    "trail reconstruct",
+    Argument("what", help="an entry's id or number, a task's id, or a human"),
+)
+def reconstruct(run: Run) -> None:
+    """Tell what happened as a tree: human, task, hops of authority, calls within calls."""
+    what = entry_of(run.args.what)
+    tree = run.engine.trail.reconstruct(what)
+    if run.out.json:
+        run.out.document({"calls": tree.calls, "cut": tree.cut, "tree": tree.tree})
+        return
+    run.out.block(str(tree))
+    run.out.note(f"{tree.calls} calls{', and more' if tree.cut else ''}")
+
+
+@command(
+    "trail who-could",
+    Argument("tool", help="a tool's name"),
+    Argument("resource", nargs="?", help="a resource; any without it"),
+    Argument("--at", metavar="WHEN", help="the moment: 24h ago, or a time; now without it"),
+)
+def who_could(run: Run) -> None:
+    """Show who held authority over a tool, and a resource, at a moment; from the trail alone."""
+    args = run.args
+    found = run.engine.trail.who_could(args.tool, args.resource, at=args.at)
+    names = ("human_name", "via", "capability", "since", "until", "recorded", "grant", "task")
+    rows = [{name: getattr(could, name) for name in (*names, "human", "agent")} for could in found]
+    run.out.table(rows, ["human_name", "via", "capability", "since", "until", "grant"])
+
+
+def filters(args: Any, *more: str) -> dict[str, Any]:
+    """The filters that were given."""
+    names = (
+        "human", "agent", "via", "grant", "tool", "resource", "task", "effect", "reason", "kind",
+        "action", "by",
+    )  # fmt: skip
+    return {name: getattr(args, name) for name in (*names, *more)}
+
+
+def places(args: Any) -> dict[str, Any]:
+    """The entries that the command was told to stay between."""
+    given = {"after": args.after, "before": args.before}
+    return {name: entry_of(text) for name, text in given.items() if text is not None}
 
 
 @command(

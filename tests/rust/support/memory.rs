@@ -1,6 +1,7 @@
 //! A store in memory that can be told to fail.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,12 +25,36 @@ impl Memory {
         Self { map: Mutex::new(self.map.lock().unwrap().clone()), ..Self::default() }
     }
 
-    fn pairs(&self, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    /// Some keys with a prefix, from one bound on.
+    fn some(&self, prefix: &[u8], low: Bound<Vec<u8>>, high: Bound<Vec<u8>>, back: bool) -> Pairs {
+        let empty = match (&low, &high) {
+            (Bound::Included(low) | Bound::Excluded(low), Bound::Excluded(high)) => low >= high,
+            _ => false,
+        };
+        if empty {
+            return Vec::new();
+        }
         let map = self.map.lock().unwrap();
-        let under = map.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
-        under.map(|(key, value)| (key.clone(), value.clone())).collect()
+        let range = map.range((low, high));
+        let own = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
+        let under = |(key, _): &(&Vec<u8>, &Vec<u8>)| key.starts_with(prefix);
+        match back {
+            false => range.take_while(under).take(PAGE).map(own).collect(),
+            true => range
+                .rev()
+                .skip_while(|p| !under(p))
+                .take_while(under)
+                .take(PAGE)
+                .map(own)
+                .collect(),
+        }
     }
 }
+
+/// How many pairs are read at a time.
+const PAGE: usize = 16;
+
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Store for Memory {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -37,12 +62,18 @@ impl Store for Memory {
     }
 
     fn scan(&self, prefix: &[u8], from: Option<&[u8]>, each: &mut Visit) -> Result<(), StoreError> {
-        for (key, value) in self.pairs(prefix) {
-            if from.is_none_or(|from| key.as_slice() >= from) && !each(&key, &value) {
-                break;
+        let start = from.filter(|from| *from > prefix).unwrap_or(prefix);
+        let mut low = Bound::Included(start.to_vec());
+        loop {
+            let some = self.some(prefix, low, Bound::Unbounded, false);
+            for (key, value) in &some {
+                if !each(key, value) {
+                    return Ok(());
+                }
             }
+            let Some((last, _)) = some.last() else { return Ok(()) };
+            low = Bound::Excluded(last.clone());
         }
-        Ok(())
     }
 
     fn scan_back(
@@ -51,12 +82,20 @@ impl Store for Memory {
         before: Option<&[u8]>,
         each: &mut Visit,
     ) -> Result<(), StoreError> {
-        for (key, value) in self.pairs(prefix).into_iter().rev() {
-            if before.is_none_or(|before| key.as_slice() < before) && !each(&key, &value) {
-                break;
+        let mut beyond = prefix.to_vec();
+        beyond.extend([u8::MAX; 40]);
+        let mut high = before.map_or(beyond, <[u8]>::to_vec);
+        loop {
+            let low = Bound::Included(prefix.to_vec());
+            let some = self.some(prefix, low, Bound::Excluded(high), true);
+            for (key, value) in &some {
+                if !each(key, value) {
+                    return Ok(());
+                }
             }
+            let Some((last, _)) = some.last() else { return Ok(()) };
+            high = last.clone();
         }
-        Ok(())
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {

@@ -1,0 +1,276 @@
+//! The library: how blocks are read, and the thread that keeps them in order behind the recorder:
+//! it merges small blocks into larger ones, and keeps the index.
+//!
+//! Blocks are rewritten while others read: a block that was seen may be part of a larger one a
+//! moment later. So readers go by the index of the next entry, never by the key of the next block.
+
+mod index;
+mod merge;
+mod shelf;
+
+pub use index::Holder;
+pub(super) use index::Stretch;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::EngineError;
+use crate::keys::{KeyError, KeyRing, Owner, SealKey};
+use crate::recorder::{Recorder, keyspace};
+use crate::registry::load_data_key;
+use crate::store::{Store, StoreError};
+use crate::trail::block::{Block, BlockError};
+
+/// How often the thread looks for something to do.
+const EVERY: Duration = Duration::from_millis(250);
+/// How many blocks are kept unpacked.
+const CACHED: usize = 32;
+/// How often a block that does not open is read again.
+const REREAD: usize = 3;
+/// How many blocks are read at a time.
+const AHEAD: usize = 16;
+
+/// Blocks and their index.
+pub struct Library {
+    store: Arc<dyn Store>,
+    ring: Arc<KeyRing>,
+    recorder: Arc<Recorder>,
+    authority_id: String,
+    /// Held by whoever rewrites or drops blocks. Never taken under the sequencing lock.
+    pub shelf: Mutex<()>,
+    index: index::Index,
+    blocks: Mutex<VecDeque<Arc<Block>>>,
+    /// Counts how often what is cached had to be forgotten.
+    epoch: AtomicU64,
+    closing: AtomicBool,
+    asleep: Mutex<()>,
+    wake: Condvar,
+}
+
+impl Library {
+    /// The library of a store whose folder is `path`.
+    #[must_use]
+    pub(super) fn new(
+        path: &Path,
+        store: Arc<dyn Store>,
+        ring: Arc<KeyRing>,
+        recorder: Arc<Recorder>,
+        authority_id: String,
+    ) -> Self {
+        Self {
+            index: index::Index::new(path, store.remote().is_none()),
+            store,
+            ring,
+            recorder,
+            authority_id,
+            shelf: Mutex::new(()),
+            blocks: Mutex::default(),
+            epoch: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            asleep: Mutex::new(()),
+            wake: Condvar::new(),
+        }
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// `Unavailable` if the operating system gives no thread.
+    pub(super) fn start(self: &Arc<Self>) -> Result<JoinHandle<()>, StoreError> {
+        let library = self.clone();
+        std::thread::Builder::new()
+            .name("answerable-library".to_owned())
+            .spawn(move || library.run())
+            .map_err(|error| StoreError::Unavailable { what: error.to_string() })
+    }
+
+    fn run(&self) {
+        // At the priority of all others: whoever asks may wait for a lock that it holds.
+        while !self.is_closing() {
+            let kept = self.keep();
+            if let Err(error) = kept
+                && !self.is_closing()
+            {
+                // Nothing depends on it: readers take blocks as they are, and index what is not.
+                tracing::warn!(%error, "the trail's blocks could not be merged or indexed");
+            }
+            let mut asleep = self.asleep.lock();
+            if !self.is_closing() {
+                self.wake.wait_for(&mut asleep, EVERY);
+            }
+        }
+    }
+
+    /// Merges and indexes what came since.
+    fn keep(&self) -> Result<(), EngineError> {
+        while !self.is_closing() && self.merge_some()? {}
+        self.index_behind()
+    }
+
+    /// Merges all that can be merged and indexes all there is, now. For tests and benches.
+    ///
+    /// # Errors
+    /// The store's, or `Block` for a damaged one.
+    pub fn settle(&self) -> Result<(), EngineError> {
+        while self.merge_some()? {}
+        self.index_up_to(self.recorder.durable())
+    }
+
+    /// Asks the thread to end; what is indexed in memory is kept in a file.
+    pub(super) fn end(&self) {
+        self.closing.store(true, Ordering::Release);
+        drop(self.asleep.lock());
+        self.wake.notify_all();
+        self.keep_growing();
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Whose trail it is.
+    pub(super) fn authority_id(&self) -> &str {
+        &self.authority_id
+    }
+
+    /// Forgets everything that was derived from the blocks or opened from them: after values were
+    /// erased, or the keys replaced that it lies under.
+    pub fn forget(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.blocks.lock().clear();
+        self.index.forget();
+    }
+
+    /// The data key of an owner, if there is one.
+    ///
+    /// # Errors
+    /// As [`KeyRing::find`].
+    pub fn key_of(&self, owner: &Owner) -> Result<Option<SealKey>, KeyError> {
+        self.ring.find(owner, &|owner: &Owner| load_data_key(&*self.store, owner))
+    }
+
+    /// The block that holds an entry; `None` beyond the last, or where it was taken away.
+    ///
+    /// # Errors
+    /// The store's, or `Block` for a damaged one.
+    pub fn block_of(&self, index: u64) -> Result<Option<Arc<Block>>, EngineError> {
+        let mut blocks = self.blocks.lock();
+        let holds = |block: &Arc<Block>| (block.first()..block.end()).contains(&index);
+        if let Some(at) = blocks.iter().position(holds)
+            && let Some(block) = blocks.remove(at)
+        {
+            blocks.push_front(block.clone());
+            return Ok(Some(block));
+        }
+        drop(blocks);
+        let epoch = self.epoch.load(Ordering::Acquire);
+        let mut found = None;
+        let before = keyspace::block(index.saturating_add(1));
+        self.store.scan_back(keyspace::BLOCK, Some(&before), &mut |key, value| {
+            found = Some(Block::read(keyspace::first_of(key), value));
+            false
+        })?;
+        let Some(block) = found.transpose()?.map(Arc::new).filter(holds) else { return Ok(None) };
+        let mut blocks = self.blocks.lock();
+        if self.epoch.load(Ordering::Acquire) == epoch {
+            blocks.push_front(block.clone());
+            blocks.truncate(CACHED);
+        }
+        Ok(Some(block))
+    }
+
+    /// Opens values of a block. Where they do not open, an erasure may have sealed them anew since
+    /// the block was read: once that is through, it is read again. `open` is called anew then, and
+    /// with a block that may reach further on both sides.
+    ///
+    /// # Errors
+    /// What `open` answered.
+    pub(super) fn opened<R>(
+        &self,
+        block: &Block,
+        open: &mut dyn FnMut(&Block) -> Result<R, BlockError>,
+    ) -> Result<R, EngineError> {
+        let mut opened = open(block);
+        for _ in 0..REREAD {
+            if !matches!(opened, Err(BlockError::Key(KeyError::Sealed))) {
+                break;
+            }
+            self.recorder.flush()?;
+            self.blocks.lock().clear();
+            let Some(again) = self.block_of(block.first())? else { break };
+            opened = open(&again);
+        }
+        Ok(opened?)
+    }
+
+    /// Calls `each` with every block from the one that holds `from` on, in order, until it answers
+    /// `false`. Each entry is met once, however blocks are merged meanwhile; what `each` is not to
+    /// look at again are the entries below the index it is called with.
+    ///
+    /// # Errors
+    /// The store's, or `Block` for a damaged one; and what `each` answered.
+    pub fn each_block(
+        &self,
+        from: u64,
+        each: &mut dyn FnMut(u64, &Arc<Block>) -> Result<bool, EngineError>,
+    ) -> Result<(), EngineError> {
+        let mut next = from;
+        loop {
+            let Some(start) = self.start_of(next)? else { return Ok(()) };
+            let mut raw: Vec<(u64, Vec<u8>)> = Vec::with_capacity(AHEAD);
+            let key = keyspace::block(start);
+            self.store.scan(keyspace::BLOCK, Some(&key), &mut |key, value| {
+                raw.push((keyspace::first_of(key), value.to_vec()));
+                raw.len() < AHEAD
+            })?;
+            let before = next;
+            for (first, bytes) in raw {
+                if first > next && next > before {
+                    // What stood between was merged into a block that was passed: look again.
+                    break;
+                }
+                let block = Arc::new(Block::read(first, &bytes)?);
+                if block.end() <= next {
+                    continue;
+                }
+                next = next.max(first);
+                if !each(next, &block)? {
+                    return Ok(());
+                }
+                next = block.end();
+            }
+            if next == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The key of the block that holds an entry, or of the next one after it.
+    fn start_of(&self, index: u64) -> Result<Option<u64>, EngineError> {
+        let mut start = None;
+        let before = keyspace::block(index.saturating_add(1));
+        self.store.scan_back(keyspace::BLOCK, Some(&before), &mut |key, _| {
+            start = Some(keyspace::first_of(key));
+            false
+        })?;
+        if start.is_none() {
+            self.store.scan(keyspace::BLOCK, Some(&before), &mut |key, _| {
+                start = Some(keyspace::first_of(key));
+                false
+            })?;
+        }
+        Ok(start)
+    }
+}
+
+impl std::fmt::Debug for Library {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<library>")
+    }
+}
