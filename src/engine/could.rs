@@ -9,8 +9,9 @@ use data_encoding::BASE64URL_NOPAD;
 use super::query::Walk;
 use super::words::describe;
 use super::{Engine, EngineError, Filter, Order};
-use crate::authorizer::{AgentFacts, Facts, HumanFacts, Standing};
+use crate::authorizer::{AgentFacts, Facts, Governed, HumanFacts, Standing};
 use crate::canonical::{Digest, Raw, Value, map_view, to_json};
+use crate::chain::Chain;
 use crate::keys::PublicKey;
 use crate::principal::{AgentId, HumanId, Overlap, Status, TaskId};
 use crate::request::{Resource, ToolName};
@@ -81,7 +82,7 @@ impl Engine {
                 answer.erased.push(entry.text("grant").to_owned());
                 continue;
             }
-            if !Standing::of(&chain, &past).faults(&chain, at).is_empty() {
+            if !Standing::of(&chain, &past, None).faults(&chain, at).is_empty() {
                 continue;
             }
             let payload = &chain.leaf().payload;
@@ -374,5 +375,10 @@ impl Facts for Past {
 
     fn halted_tools(&self) -> Arc<[ToolPattern]> {
         self.halted_tools.clone().into()
+    }
+
+    /// Policies are not looked at.
+    fn governed(&self, _: &Chain, _: Option<&str>) -> Governed {
+        Governed::Free
     }
 }
