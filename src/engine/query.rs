@@ -450,12 +450,15 @@ fn count_times(
     )
 }
 
+/// What looks at some offsets of a stretch.
+type LookAt<'a, R> = dyn FnMut(&Stretch<'_>, &[u32]) -> Result<R, TableError> + 'a;
+
 /// Calls `look` with each stretch that holds some of these entries, ascending, and their offsets
 /// there; `then` with what it answered.
 fn each_stretch<R>(
     library: &Library,
     hits: &[u64],
-    look: &mut dyn FnMut(&Stretch<'_>, &[u32]) -> Result<R, TableError>,
+    look: &mut LookAt<'_, R>,
     then: &mut dyn FnMut(R),
 ) -> Result<(), EngineError> {
     let mut rest = hits;

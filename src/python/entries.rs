@@ -294,7 +294,7 @@ impl Entries {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         // The interface leaves it to the producer whether to follow a wish for other types.
         let _ = requested_schema;
-        enter(py, || Ok(self.core.size()?))?;
+        enter(py, || self.core.size())?;
         arrow::stream(py, Batches::new(self.core.clone(), self.names.clone(), self.source()))
     }
 

@@ -295,11 +295,11 @@ impl Library {
                 self.shelve(growing, last_leaf, tables);
                 *growing = Growing::new(next);
             }
-            for (index, at, hash, entry) in entries {
+            for Indexed { index, at, hash, terms } in entries {
                 if index >= to {
                     break;
                 }
-                growing.push(at, entry);
+                growing.push(at, terms);
                 *last_leaf = hash;
                 if growing.times.len() >= GROWING {
                     self.shelve(growing, last_leaf, tables);
@@ -406,7 +406,7 @@ impl Library {
         block: &Block,
         from: u64,
         terms: &mut Terms<'_>,
-    ) -> Result<Vec<(u64, i64, Digest, Vec<Term>)>, EngineError> {
+    ) -> Result<Vec<Indexed>, EngineError> {
         let mut all = Vec::with_capacity(block.len());
         let mut resources: HashMap<u64, Vec<Term>> = HashMap::new();
         self.each_value(block, &|index| index >= from, &mut |index, values| {
@@ -439,7 +439,7 @@ impl Library {
                 return Err(error);
             }
             let at = get("at").and_then(|raw| raw.datetime()).unwrap_or_default();
-            all.push((index, at, leaf_hash(leaf), found));
+            all.push(Indexed { index, at, hash: leaf_hash(leaf), terms: found });
         }
         Ok(all)
     }
@@ -530,6 +530,14 @@ impl Parts {
         }
         None
     }
+}
+
+/// An entry as the index takes it.
+struct Indexed {
+    index: u64,
+    at: i64,
+    hash: Digest,
+    terms: Vec<Term>,
 }
 
 /// Terms of resources, each made once.

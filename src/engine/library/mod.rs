@@ -36,6 +36,9 @@ const REREAD: usize = 3;
 /// How many blocks are read at a time.
 const AHEAD: usize = 16;
 
+/// What is called with blocks: where to begin in it, and the block. It answers whether to go on.
+pub(super) type EachBlock<'a> = dyn FnMut(u64, &Arc<Block>) -> Result<bool, EngineError> + 'a;
+
 /// Blocks and their index.
 pub struct Library {
     store: Arc<dyn Store>,
@@ -215,11 +218,7 @@ impl Library {
     ///
     /// # Errors
     /// The store's, or `Block` for a damaged one; and what `each` answered.
-    pub fn each_block(
-        &self,
-        from: u64,
-        each: &mut dyn FnMut(u64, &Arc<Block>) -> Result<bool, EngineError>,
-    ) -> Result<(), EngineError> {
+    pub fn each_block(&self, from: u64, each: &mut EachBlock<'_>) -> Result<(), EngineError> {
         let mut next = from;
         loop {
             let Some(start) = self.start_of(next)? else { return Ok(()) };

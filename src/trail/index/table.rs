@@ -426,8 +426,11 @@ fn span(rest: &mut &[u8]) -> Option<Span> {
     Some(Span { at, length, tag: take(rest, 16)?.try_into().ok()? })
 }
 
+/// A term, how many entries hold it, and which.
+type Record<'a> = (&'a [u8], u32, &'a [u8]);
+
 /// The next term of a part with how many entries hold it, and which.
-fn record<'a>(rest: &mut &'a [u8]) -> Result<Option<(&'a [u8], u32, &'a [u8])>, TableError> {
+fn record<'a>(rest: &mut &'a [u8]) -> Result<Option<Record<'a>>, TableError> {
     if rest.is_empty() {
         return Ok(None);
     }

@@ -190,7 +190,8 @@ pub fn reach(pattern: &ResourcePattern) -> Reach<'_> {
 
 /// Of a URL, `url:https:` and `url:https:/` say nothing.
 fn is_prefix(text: &str) -> bool {
-    !text.ends_with('/') && !(text.starts_with("url:") && !text.contains("//"))
+    let whole = !text.starts_with("url:") || text.contains("//");
+    whole && !text.ends_with('/')
 }
 
 /// The terms of a leaf, without those of its resource. `agent_of` answers the agent that holds a

@@ -21,7 +21,7 @@ fn open(bytes: Vec<u8>) -> Result<Table, TableError> {
 
 fn term(value: u8) -> Term {
     // Two fields, so that the one ends where the other begins.
-    Term::new(if value % 2 == 0 { Field::Tool } else { Field::Task }, &[value; 40])
+    Term::new(if value.is_multiple_of(2) { Field::Tool } else { Field::Task }, &[value; 40])
 }
 
 proptest! {
