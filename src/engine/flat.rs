@@ -69,7 +69,7 @@ impl Engine {
         } else {
             while let Some(first) = reading.rest.first() {
                 match self.library.block_of(*first)? {
-                    Some(block) => reading.take(&self.opened(block, places)?)?,
+                    Some(block) => reading.take(&self.open_for_rows(block, places)?)?,
                     None => reading.rest = reading.rest.get(1..).unwrap_or_default(),
                 }
             }
@@ -106,7 +106,7 @@ impl Engine {
             let read = move || {
                 let read = self.library.each_block(first, &mut |_, block| {
                     // Whoever has seen enough hangs up.
-                    Ok(send.send(self.opened(block.clone(), places)).is_ok())
+                    Ok(send.send(self.open_for_rows(block.clone(), places)).is_ok())
                 });
                 if let Err(error) = read {
                     let _ = send.send(Err(error));
@@ -115,9 +115,9 @@ impl Engine {
             let reader = std::thread::Builder::new().name("answerable-reader".to_owned());
             let reader = reader.spawn_scoped(scope, read);
             if reader.is_err() {
-                return self
-                    .library
-                    .each_block(first, &mut |_, block| each(self.opened(block.clone(), places)?));
+                return self.library.each_block(first, &mut |_, block| {
+                    each(self.open_for_rows(block.clone(), places)?)
+                });
             }
             for opened in receive {
                 if !each(opened?)? {
@@ -128,7 +128,7 @@ impl Engine {
         })
     }
 
-    fn opened(&self, block: Arc<Block>, places: &[u64]) -> Result<OpenedBlock, EngineError> {
+    fn open_for_rows(&self, block: Arc<Block>, places: &[u64]) -> Result<OpenedBlock, EngineError> {
         let mut values = HashMap::new();
         let here = block.first()..block.end();
         let from = places.partition_point(|place| *place < here.start);

@@ -55,6 +55,12 @@ impl Entries {
         Self { core, names, shown: Shown::Fitting(Arc::new(Hits::new(query)), order) }
     }
 
+    /// Entries at some places, in their order.
+    pub(super) fn of_places(core: Arc<Core>, places: Vec<u64>) -> Self {
+        let names = Arc::new(core.names());
+        Self { core, names, shown: Shown::Listed(Arc::new(places)) }
+    }
+
     fn listed(&self, places: Vec<u64>) -> Self {
         let shown = Shown::Listed(Arc::new(places));
         Self { core: self.core.clone(), names: self.names.clone(), shown }

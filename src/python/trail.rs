@@ -305,20 +305,9 @@ impl Trail {
 
     /// Up to `count` entries from a place on, in the order of the trail, each as it stands alone.
     fn page(&self, py: Python<'_>, start: u64, count: usize) -> PyResult<Entries> {
-        let core = &self.0;
-        let (found, names) = enter(py, || {
-            let mut found = Vec::new();
-            core.each_entry(start, &mut |entry| {
-                if found.len() < count {
-                    found.push(entry);
-                }
-                Ok(found.len() < count)
-            })?;
-            Ok((found, core.names()))
-        })?;
-        let names = Arc::new(names);
-        let row = |entry| Row { entry, outcome: None, names: names.clone(), core: core.clone() };
-        Ok(Entries { rows: found.into_iter().map(row).map(Arc::new).collect() })
+        let size = enter(py, || self.0.size())?;
+        let end = start.saturating_add(count as u64).min(size);
+        Ok(Entries::of_places(self.0.clone(), (start..end).collect()))
     }
 
     /// The key that signs checkpoints now, as a C2SP verifier key.

@@ -32,6 +32,7 @@ GROUPS = {
 MODULES = (
     "about",
     "demo",
+    "simulate",
     "people",
     "life",
     "approvals",
