@@ -176,8 +176,9 @@ struct Past {
     agents: HashMap<AgentId, PastAgent>,
     /// Humans, and whether they have left.
     humans: HashMap<HumanId, bool>,
-    cut_humans: HashMap<HumanId, i64>,
-    cut_agents: HashMap<AgentId, i64>,
+    /// Up to which place of the trail all was revoked.
+    cut_humans: HashMap<HumanId, u64>,
+    cut_agents: HashMap<AgentId, u64>,
     revoked: HashSet<Digest>,
     ended: HashSet<TaskId>,
     roots: HashMap<String, i64>,
@@ -193,6 +194,8 @@ struct PastAgent {
     status: Status,
     until: i64,
     key: PublicKey,
+    /// The place of the entry with which the engine made that key, if it did.
+    made: Option<u64>,
     overlaps: Vec<Overlap>,
     /// Absent where it was erased.
     ceiling: Option<Scope>,
@@ -228,11 +231,11 @@ impl Past {
             }
             "agent" => {
                 let agent = entry.text("agent").parse::<AgentId>().ok();
-                self.cut_agents.extend(agent.map(|agent| (agent, entry.at())));
+                self.cut_agents.extend(agent.map(|agent| (agent, entry.index)));
             }
             "human" => {
                 let human = entry.text("human").parse::<HumanId>().ok();
-                self.cut_humans.extend(human.map(|human| (human, entry.at())));
+                self.cut_humans.extend(human.map(|human| (human, entry.index)));
             }
             _ => self.ended.extend(entry.text("task").parse::<TaskId>().ok()),
         }
@@ -268,6 +271,8 @@ impl Past {
     fn agent_did(&mut self, entry: &Entry, action: &str) {
         let Ok(id) = entry.text("agent").parse::<AgentId>() else { return };
         let key = || PublicKey::parse(entry.text("key")).ok();
+        let managed = entry.fields.get("managed") == Some(&Value::Bool(true));
+        let made = managed.then_some(entry.index);
         let time = |name: &str| match entry.fields.get(name) {
             Some(Value::Datetime(at)) => Some(*at),
             _ => None,
@@ -282,6 +287,7 @@ impl Past {
                 status: Status::Active,
                 until: time("until").unwrap_or(0),
                 key,
+                made,
                 overlaps: Vec::new(),
                 ceiling,
             };
@@ -300,11 +306,16 @@ impl Past {
                 }
             }
             "rotated" => {
-                let old = agent.key;
+                let (old, old_made) = (agent.key, agent.made);
                 agent.overlaps.retain(|one| time("overlap").is_some() && one.until > entry.at());
-                agent.overlaps.extend(time("overlap").map(|until| Overlap { key: old, until }));
+                agent.overlaps.extend(time("overlap").map(|until| Overlap {
+                    key: old,
+                    until,
+                    made: old_made,
+                }));
                 if let Some(key) = key() {
                     agent.key = key;
+                    agent.made = made;
                 }
             }
             _ => {}
@@ -338,6 +349,7 @@ impl Facts for Past {
             status: agent.status,
             expires_at: agent.until,
             key: agent.key,
+            key_made: agent.made,
             overlaps: &agent.overlaps,
             cut: self.cut_agents.get(id).copied(),
             owner_left: self.humans.get(&agent.owner).copied().unwrap_or(true),
