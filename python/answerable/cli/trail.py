@@ -73,10 +73,8 @@ def show(run: Run) -> None:
     if args.oldest is not None:
         run.out.note(f"the oldest {len(found)}; go on with --after {found[-1].index}")
     elif len(found) == args.newest and entries[0].index != found[0].index:
-        run.out.note(
-            f"the newest {len(found)} of {len(entries)}; go on with --before {found[0].index}, or "
-            "--all shows every one"
-        )
+        older = f"--before {found[0].index} goes on"
+        run.out.note(f"the newest {len(found)} of {len(entries)}; --all shows every one, {older}")
 
 
 @command(
