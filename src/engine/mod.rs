@@ -62,9 +62,9 @@ pub use policies::{
 pub use query::{CountBy, Order, Query, Walk, count_places};
 pub use read::{Exported, Filter, Names};
 pub use receipt::{About, Receipt};
+pub use reconstruct::{Node, Reconstruction, What};
 pub use review::{Finding, Review, Reviewing, Severity, Spans, Used};
 pub use rules::Delivery;
-pub use reconstruct::{Node, Reconstruction, What};
 pub use serve::Verbs;
 pub use story::{Hop, Story};
 pub use vault::{Lease, MAX_LEASES, Withheld};

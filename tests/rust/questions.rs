@@ -147,6 +147,7 @@ fn call(engine: &Engine, bound: Option<&Bound>, step: &Step) -> answerable::engi
         parent: None,
         by_type: &[],
         declared: None,
+        credentials: &[],
     })
 }
 
