@@ -101,6 +101,7 @@ __all__ = [
     "holder",
     "host_in",
     "in_network",
+    "judge_cedar",
     "length",
     "limits_from_wire",
     "log_flush",
@@ -3270,3 +3271,29 @@ class Call:
 
     def raised(self, error: BaseException, *, wait: bool = True) -> int | None:
         """Records that the call raised."""
+
+def judge_cedar(
+    policies: str,
+    entities: str,
+    requests: Sequence[tuple[tuple[str, str], tuple[str, str], tuple[str, str], str, bool]],
+    schema: str | None = None,
+    *,
+    by_place: bool = False,
+) -> tuple[list[tuple[bool, list[str], list[str]]], float]:
+    """Judges requests by plain Cedar: see `answerable.analysis.cedar`.
+
+    Args:
+        policies: Policies in Cedar.
+        entities: Entities in Cedar's JSON.
+        requests: Principal, action and resource, each as type and id; the context in Cedar's
+            JSON; whether the request must fit the schema.
+        schema: A schema, in Cedar's schema language or its JSON.
+        by_place: Names policies by where they stand, also those that have an `@id`.
+
+    Returns:
+        For each request whether it is allowed, the determining and the erroring ids; and the
+        share of the policies that are compiled.
+
+    Raises:
+        InvalidPolicy: If something is not what Cedar takes.
+    """

@@ -7,7 +7,7 @@ use miette::Diagnostic;
 use super::Source;
 
 /// One reason why a bundle was refused, with its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadFault {
     /// The name of the source.
     pub source: String,

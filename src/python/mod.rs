@@ -13,6 +13,7 @@ mod logging;
 mod past;
 mod people;
 mod policy;
+mod policy_plain;
 mod receipt;
 mod review;
 mod serving;
@@ -54,6 +55,8 @@ mod _core {
         Policies, Policy, PolicyAnswer, PolicyExplanation, PolicyFault, PolicyFinding, PolicySet,
         PolicyTold, Replay, ReplayedDecision, declare,
     };
+    #[pymodule_export]
+    use super::policy_plain::judge_cedar;
     #[pymodule_export]
     use super::receipt::{Receipt, check_receipt};
     #[pymodule_export]
