@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeAlias, final, overload
 
-import pandas
-import polars
-import pyarrow
+import pandas  # pyright: ignore[reportMissingImports]
+import polars  # pyright: ignore[reportMissingImports]
+import pyarrow  # pyright: ignore[reportMissingImports]
 from typing_extensions import disjoint_base
 
 from answerable.errors import AccessDenied

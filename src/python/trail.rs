@@ -108,8 +108,20 @@ impl Trail {
 
     /// Waits until there are more than `size` durable entries, for `timeout` seconds at most;
     /// answers how many there are.
-    fn wait(&self, py: Python<'_>, size: u64, timeout: f64) -> PyResult<u64> {
-        let patience = if timeout.is_finite() { timeout.clamp(0.0, 3600.0) } else { 0.0 };
+    fn wait(
+        &self,
+        py: Python<'_>,
+        size: &Bound<'_, PyAny>,
+        timeout: &Bound<'_, PyAny>,
+    ) -> PyResult<u64> {
+        let size: u64 = size.extract().map_err(|_| {
+            errors::invalid(py, "a size is a number from 0 on", "len(engine.trail)")
+        })?;
+        let patience = timeout.extract::<f64>().ok().filter(|seconds| *seconds >= 0.0);
+        let patience = patience.ok_or_else(|| {
+            errors::invalid(py, "a time to wait is a number of seconds, not below 0", "")
+        })?;
+        let patience = patience.min(3600.0);
         enter(py, || {
             self.0.check()?;
             Ok(self.0.wait_beyond(size, Duration::from_secs_f64(patience)))
