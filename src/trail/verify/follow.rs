@@ -1,6 +1,6 @@
 //! Whether decisions follow from what they cite: each call that was allowed names a chain of grants
 //! that stand earlier in the trail, none of which had ended by then, and whose scopes cover what
-//! was recorded of the request.
+//! was recorded of the request; where it cites an approval, that was given before and not used.
 //!
 //! What cannot be recomputed from a trail is left out: limits drawn on, policies, and requests whose
 //! arguments were masked, withheld or erased.
@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::approved::Approvals;
 use super::{Code, Disclosed, Place, Verifier, bytes};
 use crate::canonical::{Map, decode};
 use crate::grant::Payload;
@@ -57,6 +58,7 @@ pub(super) struct Facts {
     cut: HashMap<String, u64>,
     ended: HashSet<String>,
     halted: HashSet<(String, String)>,
+    approvals: Approvals,
 }
 
 /// A leaf's keys, read one by one.
@@ -68,11 +70,11 @@ pub(super) struct Leaf<'a> {
 }
 
 impl Leaf<'_> {
-    fn raw(&self, key: &str) -> Option<&[u8]> {
+    pub(super) fn raw(&self, key: &str) -> Option<&[u8]> {
         self.fields.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
     }
 
-    fn text(&self, key: &str) -> Option<&str> {
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.raw(key).and_then(bytes::text)
     }
 
@@ -90,7 +92,7 @@ impl Leaf<'_> {
         self.raw(key).and_then(bytes::raw)?.try_into().ok()
     }
 
-    fn time(&self, key: &str) -> Option<i64> {
+    pub(super) fn time(&self, key: &str) -> Option<i64> {
         self.raw(key).and_then(bytes::micros)
     }
 
@@ -152,6 +154,7 @@ impl Verifier {
                 }
             }
             "revocation" => self.revocation(place, leaf),
+            "approval" => self.facts.approvals.take(leaf),
             "decision" if leaf.text("effect") == Some("allow") => {
                 self.allowed(place, leaf, values);
             }
@@ -220,6 +223,10 @@ impl Verifier {
             self.report.not_followed += 1;
             return;
         }
+        let without = self.facts.approvals.spend(leaf);
+        if let Some(what) = without {
+            self.fault(Code::DecisionApproval, place.clone(), what);
+        }
         let Some(chain) = leaf.digests("chain").filter(|chain| !chain.is_empty()) else {
             let what = "the call was allowed, and names no chain of grants";
             return self.fault(Code::DecisionChain, place.clone(), what);
@@ -233,7 +240,8 @@ impl Verifier {
         };
         match found {
             Some((code, what)) => self.fault(code, place.clone(), &what),
-            None => self.report.decisions_followed += 1,
+            None if without.is_none() => self.report.decisions_followed += 1,
+            None => {}
         }
     }
 }

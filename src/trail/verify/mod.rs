@@ -3,8 +3,9 @@
 //! INVARIANT: nothing here is shared with the writer. Bytes, tree and notes are read by code of
 //! this folder, written from `docs/formats.md`; only statements (`keys::verify`) and public keys
 //! come from `keys`, which holds the one verifier of each. It keeps about 100 bytes an entry: its
-//! hash and its id.
+//! hash and its id, and what an entry says of a grant, an agent or an approval.
 
+mod approved;
 mod bytes;
 mod export;
 mod follow;
@@ -498,9 +499,13 @@ fn id_in(fields: &bytes::Fields<'_>) -> Option<String> {
     bytes::text(id).filter(|text| entry_id(text).is_some()).map(str::to_owned)
 }
 
-/// `ent_` and the lower-case base32 of 16 bytes.
 fn entry_id(text: &str) -> Option<[u8; 16]> {
-    let body = text.strip_prefix("ent_")?;
+    id_with("ent_", text)
+}
+
+/// The 16 bytes whose lower-case base32 follows the prefix.
+fn id_with(prefix: &str, text: &str) -> Option<[u8; 16]> {
+    let body = text.strip_prefix(prefix)?;
     let lower = body.bytes().all(|byte| !byte.is_ascii_uppercase());
     let bytes = BASE32_NOPAD.decode(body.to_ascii_uppercase().as_bytes()).ok()?;
     bytes.try_into().ok().filter(|_| lower)

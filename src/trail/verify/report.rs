@@ -90,6 +90,8 @@ codes! {
     DecisionChain = "decision_chain",
     /// A call was allowed after its authority had ended, or before it began.
     DecisionAuthority = "decision_without_authority",
+    /// A call was allowed by an approval that was not given to it before, or was used before.
+    DecisionApproval = "decision_without_approval",
     /// A call was allowed that a scope of its chain does not cover.
     DecisionScope = "decision_beyond_scope",
     /// A revocation's statement does not verify, or says something else than its entry.
