@@ -180,3 +180,32 @@ def test_an_edit_that_changes_nothing_of_it_is_another_fault(
     assert codes(authority, edited, tmp_path) == ["checkpoint_root_mismatch"] * sum(
         "checkpoint" in line for line in edited
     )
+
+
+def test_a_call_by_a_humans_yes_follows_from_it(tmp_path: Path) -> None:
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    asks = '@id("asks") @advice("ask") permit (principal, action, resource);'
+    (policies / "all.cedar").write_text(asks)
+    with ans.open(tmp_path / "governance") as engine:
+        alice = engine.humans.register("alice@example.com")
+        pay = [ans.allow("pay.*")]
+        payer = engine.agents.issue("payer", owner=alice, purpose="pays", ceiling=pay, ttl="8h")
+        grant = engine.grant(alice, payer, task="Pay", scope=pay, ttl="1h")
+        engine.policies.load(policies)
+        for _ in range(2):
+            with engine.acting(grant), pytest.raises(ans.ApprovalRequired) as asked:  # noqa: SIM117
+                with ans.guard.governed("pay.send", {"amount": 80}):
+                    pytest.fail("the body ran")
+            engine.approvals.approve(asked.value.approval.id, by=alice)
+            with engine.acting(grant), ans.guard.governed("pay.send", {"amount": 80}) as call:
+                pass
+        engine.trail.export(tmp_path / "trail.jsonl")
+        authority = engine.authority
+        engine.trail.receipt(call.entry).save(tmp_path / "receipt.json")
+    assert ans.verify(tmp_path / "trail.jsonl", authority=authority).decisions_followed == 2
+    assert ans.verify_receipt(tmp_path / "receipt.json", authority=authority)
+    text = (tmp_path / "trail.jsonl").read_text("utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    lines.remove(find(lines, "approval", action="approved"))
+    assert "decision_without_approval" in codes(authority, lines, tmp_path)
