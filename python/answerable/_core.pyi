@@ -155,6 +155,7 @@ class Engine:
         approval_wait: _Duration | None = None,
         attach: bool | Engine | None = None,
         accept_restore: str | None = None,
+        policy_shadow: int | None = None,
     ) -> Self: ...
     @property
     def authority(self) -> str:

@@ -498,6 +498,7 @@ def open(
     attach: bool = True,
     accept_restore: str | None = None,
     rules: bool = True,
+    policy_shadow: int | None = None,
 ) -> Engine:
     """Opens a store, and makes it and its authority the first time.
 
@@ -525,6 +526,9 @@ def open(
         accept_restore: Why an older state of the store than the checkpoint kept beside it is taken
             up; recorded. Without it such a store is refused.
         rules: Whether the rules that were set act while this engine is open.
+        policy_shadow: One of so many judged calls, 1 to 1000000, is judged again by Cedar's own
+            evaluator, after it was answered; where the two differ, nothing is allowed under those
+            policies any more. Off without it.
 
     Returns:
         The engine: a context manager that closes itself.
@@ -547,6 +551,7 @@ def open(
         "approval_ttl": approval_ttl,
         "approval_wait": approval_wait,
         "accept_restore": accept_restore,
+        "policy_shadow": policy_shadow,
     }
     try:
         engine = Engine(path, **given)

@@ -212,6 +212,12 @@ pub fn unreadable(why: &str) -> Reason {
 }
 
 impl Say<'_> {
+    /// What they say, whole.
+    #[must_use]
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
     /// The names of the arguments that a policy which holds, or errs, has masked.
     pub fn masks(&self) -> impl Iterator<Item = &str> {
         let held = self.verdict.permits.iter().chain(self.verdict.forbids.iter());

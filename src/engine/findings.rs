@@ -9,7 +9,7 @@ use crate::registry::Agent;
 use crate::request::ToolName;
 
 /// The codes of all findings.
-pub(super) const FINDINGS: [&str; 16] = [
+pub(super) const FINDINGS: [&str; 17] = [
     "ceiling_too_wide",
     "credential_expired",
     "credential_expiring",
@@ -24,6 +24,7 @@ pub(super) const FINDINGS: [&str; 16] = [
     "one_key_twice",
     "owner_offboarded",
     "ownerless",
+    "policy_shadow_mismatch",
     "refusals_above_usual",
     "ttl_too_wide",
 ];

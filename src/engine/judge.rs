@@ -289,7 +289,21 @@ impl Engine {
             }
         }
         let say = match standing.governed() {
-            Governed::By(governing) => Some(governing.say(request, now, approved)),
+            Governed::By(governing) => {
+                let shadow = self.shadow.as_deref();
+                let against = shadow.and_then(|shadow| shadow.against(&governing.rules.version));
+                if let Some(against) = against {
+                    let mut reasons = standing.faults(&bound.chain, now);
+                    reasons.push(against);
+                    let denied = self.denied_unasked(reasons, masking, Some(&request.arguments));
+                    return Once { epoch: Some(epoch), ..denied };
+                }
+                let say = governing.say(request, now, approved);
+                if let Some(shadow) = shadow {
+                    shadow.judged(governing, request, (now, approved), &say);
+                }
+                Some(say)
+            }
             Governed::Free => None,
             Governed::Unreadable(_, why) => {
                 let mut reasons = standing.faults(&bound.chain, now);

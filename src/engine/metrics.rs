@@ -281,6 +281,10 @@ impl Engine {
         });
         let help = "Decisions that could not be recorded; each was a deny.";
         add("answerable_unrecorded_total", help, counter, &[], read(&metrics.unrecorded));
+        for (result, count) in self.shadow.iter().flat_map(|shadow| shadow.results()) {
+            let help = "Judgements taken for the shadow check of policies, by how it ended.";
+            add("answerable_policy_shadow_total", help, counter, &[("result", result)], count);
+        }
         let help = "Allowed calls by how they ended.";
         for (status, count) in [("returned", &metrics.returned), ("raised", &metrics.raised)] {
             add("answerable_outcomes_total", help, counter, &[("status", status)], read(count));

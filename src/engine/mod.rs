@@ -32,6 +32,7 @@ mod reconstruct;
 mod review;
 mod rules;
 mod serve;
+mod shadow;
 mod shown;
 mod story;
 mod vault;
@@ -54,7 +55,7 @@ pub use judge::{Bound, Call, Judged, Outcome};
 pub use library::{Holder, Library};
 pub use masking::{Masking, Recorded, Texts, is_secret};
 pub use metrics::{Sample, SampleKind, prometheus};
-pub use open::{MasterSource, Options};
+pub use open::{MAX_SHADOW, MasterSource, Options};
 pub use policies::{
     Answer, Case, CaseHuman, Folder, Loaded, MAX_POLICY_BYTES, Part, PolicyFinding, PolicyStory,
     PolicyTold, Replay, Replayed,
@@ -240,6 +241,8 @@ pub struct Engine {
     serving: Mutex<Option<serve::Serving>>,
     housekeeping: Mutex<Option<(JoinHandle<()>, housekeeping::Stop)>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Where some judgements are made a second time by Cedar's own evaluator.
+    shadow: Option<Arc<shadow::Shadow>>,
     closed: AtomicBool,
     /// Where the newest checkpoint is kept; set where the store is a folder of this machine.
     kept: std::sync::OnceLock<PathBuf>,
@@ -329,6 +332,9 @@ impl Engine {
                 // A panic in it has changed nothing that is not whole.
                 let _ = thread.join();
             }
+        }
+        if let Some(shadow) = &self.shadow {
+            shadow.end();
         }
         let serving = self.serving.lock().take();
         if let Some(serving) = serving {

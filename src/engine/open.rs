@@ -13,6 +13,7 @@ use super::erase::Rewriter;
 use super::housekeeping;
 use super::keys::{AUTHORITY, CHECKPOINT, Keys, assertion, seal};
 use super::policies::{restore, restore_tools};
+use super::shadow::{self, Shadow};
 use super::shown::{MAX_SHOWN, Shown};
 use super::wrapping::{Wrapping, wrong_master};
 use super::{Durability, Engine, EngineError, Library};
@@ -65,7 +66,13 @@ pub struct Options {
     pub accept_restore: Option<(String, Option<HumanId>)>,
     /// How many grants made elsewhere are taken up below one root grant in an hour.
     pub max_shown: usize,
+    /// One of so many judgements is made a second time by Cedar's own evaluator, 1 to
+    /// [`MAX_SHADOW`]; none if absent.
+    pub policy_shadow: Option<u32>,
 }
+
+/// The fewest judgements that the shadow check can be told to compare: one of so many.
+pub const MAX_SHADOW: u32 = 1_000_000;
 
 impl Default for Options {
     fn default() -> Self {
@@ -79,6 +86,7 @@ impl Default for Options {
             approval_wait: None,
             accept_restore: None,
             max_shown: MAX_SHOWN,
+            policy_shadow: None,
         }
     }
 }
@@ -189,6 +197,10 @@ impl Engine {
         store: Arc<dyn Store>,
         options: Options,
     ) -> Result<Arc<Self>, EngineError> {
+        if options.policy_shadow.is_some_and(|every| !(1..=MAX_SHADOW).contains(&every)) {
+            let what = format!("policy_shadow is a whole number from 1 to {MAX_SHADOW}");
+            return Err(EngineError::Invalid(what));
+        }
         let fresh = store.get(AUTHORITY)?.is_none();
         if let (true, Some(holder)) = (fresh, store.remote()) {
             return Err(holder.elsewhere().into());
@@ -286,6 +298,12 @@ impl Engine {
         if store.remote().is_none() {
             threads.push(library.start()?);
         }
+        // An attached engine judges nothing.
+        let every = options.policy_shadow.filter(|_| store.remote().is_none());
+        let shadow = every.map(|every| Arc::new(Shadow::new(every)));
+        if let Some(shadow) = &shadow {
+            threads.push(shadow::start(shadow)?);
+        }
         let engine = Arc::new(Self {
             path: path.to_path_buf(),
             store,
@@ -326,6 +344,7 @@ impl Engine {
             serving: Mutex::default(),
             housekeeping: Mutex::default(),
             threads: Mutex::new(threads),
+            shadow,
             closed: AtomicBool::new(false),
             kept: std::sync::OnceLock::new(),
             wrapping: Mutex::new(wrapping),

@@ -3,11 +3,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::canonical::{Map, Value};
 use crate::clock::MICROS;
 use crate::decision::Effect;
-use crate::engine::{Bound, Call, Engine, Judged, Masking, NewGrant, Options, TaskChoice};
+use crate::engine::{
+    Bound, Call, Engine, Judged, MAX_SHADOW, Masking, NewGrant, Options, Severity, Spans,
+    TaskChoice,
+};
 use crate::principal::Assurance;
 use crate::registry::NewHuman;
 use crate::request::{Request, Resource, ToolName};
@@ -157,4 +161,91 @@ fn a_masked_argument_that_names_the_resource_is_not_recorded_with_it() {
     assert_eq!(judged.decision.effect, Effect::Deny);
     assert_eq!(judged.decision.reasons[0].code, "policy_error");
     assert!(!world.recorded(&judged).contains("hush-hush"));
+}
+
+/// A second engine over the same folder's records, where every so many judgements are compared.
+fn shadowed(world: &mut World, every: u32) {
+    world.engine.close().unwrap();
+    let options = Options { policy_shadow: Some(every), ..Options::default() };
+    world.engine = Engine::open(&world.folder.path().join("store"), options).unwrap();
+}
+
+fn results(world: &World) -> Vec<(&'static str, u64)> {
+    world.engine.shadow.as_ref().unwrap().settle();
+    world.engine.shadow.as_ref().unwrap().results().to_vec()
+}
+
+fn mismatches(world: &World) -> Vec<Vec<String>> {
+    let review = world.engine.review(Spans::default()).unwrap();
+    let found = review.findings.into_iter().filter(|f| f.code == "policy_shadow_mismatch");
+    found.inspect(|f| assert_eq!(f.severity, Severity::High)).map(|f| f.subjects).collect()
+}
+
+#[test]
+fn a_wrong_compiled_answer_ends_all_calls_under_those_policies() {
+    let mut world = world(ALL);
+    assert!(world.engine.shadow.is_none(), "it is off by default");
+    shadowed(&mut world, 1);
+    assert_eq!(world.call().decision.effect, Effect::Allow);
+    assert_eq!(results(&world), [("equal", 1), ("mismatch", 0), ("dropped", 0), ("unfit", 0)]);
+    assert!(mismatches(&world).is_empty());
+
+    let shadow = world.engine.shadow.clone().unwrap();
+    shadow.fault.store(true, Ordering::Release);
+    assert_eq!(world.call().decision.effect, Effect::Allow, "no call waits for its comparison");
+    assert_eq!(results(&world)[1], ("mismatch", 1));
+    shadow.fault.store(false, Ordering::Release);
+    let version = world.engine.policy_version().to_string();
+    assert_eq!(mismatches(&world), [[version.clone(), "all".to_owned()]]);
+
+    for _ in 0..2 {
+        let judged = world.call();
+        assert_eq!(judged.decision.effect, Effect::Deny);
+        assert_eq!(judged.decision.reasons[0].code, "policy_error");
+        assert_eq!(&*judged.decision.policy_version, version);
+        // The same policies again are no others.
+        world.engine.load_policies(&world.folder.path().join("p.cedar"), None).unwrap();
+    }
+    let checked = world.engine.check_call(
+        Some(&world.bound()),
+        &Request::new(ToolName::parse("pay.send").unwrap(), Map::new()),
+    );
+    assert_eq!(checked.effect, Effect::Deny);
+
+    let others = r#"@id("others") permit (principal, action, resource);"#;
+    std::fs::write(world.folder.path().join("p.cedar"), others).unwrap();
+    world.engine.load_policies(&world.folder.path().join("p.cedar"), None).unwrap();
+    assert_eq!(world.call().decision.effect, Effect::Allow);
+    assert_eq!(results(&world), [("equal", 2), ("mismatch", 1), ("dropped", 0), ("unfit", 0)]);
+}
+
+#[test]
+fn one_of_so_many_judgements_is_compared() {
+    let mut world = world(ALL);
+    shadowed(&mut world, 3);
+    for _ in 0..7 {
+        world.call();
+    }
+    assert_eq!(results(&world)[0], ("equal", 3));
+}
+
+#[test]
+fn a_sample_that_finds_no_room_is_counted_and_nothing_waits_for_it() {
+    let mut world = world(ALL);
+    shadowed(&mut world, 1);
+    // Nobody takes any out any more.
+    world.engine.shadow.as_ref().unwrap().end();
+    assert_eq!(world.call().decision.effect, Effect::Allow);
+    assert_eq!(results(&world), [("equal", 0), ("mismatch", 0), ("dropped", 1), ("unfit", 0)]);
+    world.engine.close().unwrap();
+}
+
+#[test]
+fn a_number_of_judgements_out_of_range_opens_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for every in [0, MAX_SHADOW + 1] {
+        let options = Options { policy_shadow: Some(every), ..Options::default() };
+        let refused = Engine::open(&folder.path().join("store"), options).unwrap_err();
+        assert!(refused.to_string().contains("from 1 to 1000000"), "{refused}");
+    }
 }
