@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import answerable as ans
-from answerable.errors import AccessDenied, InvalidInput
+from answerable.errors import AccessDenied, InvalidInput, StoreError
 
 if TYPE_CHECKING:
     from answerable import _core
@@ -164,6 +164,7 @@ class _Company:
         self.humans: list[_core.Human] = []
         self.owned: dict[str, list[tuple[str, _core.Agent]]] = {}
         self.department: dict[str, str] = {}
+        self.pace, self.late = 7.0, False
 
     def found(self, humans: int, agents: int) -> None:
         """Registers the people and issues the agents."""
@@ -186,7 +187,7 @@ class _Company:
                 owner=owner,
                 purpose=f"{role} for {owner.name}",
                 ceiling=[ans.allow(tool) for tool in DEPARTMENTS[department][role]],
-                ttl=f"{self.days + 30}d",
+                ttl=f"{4 * self.days + 60}d",
             )
             self.owned[owner.id].append((role, agent))
         self.facts.humans, self.facts.agents = humans, agents
@@ -197,6 +198,8 @@ class _Company:
         plan.append((0.85, self.departure))
         size = len(self.engine.trail)
         begun = size
+        # Calls follow each other in some seconds, or faster where the days are short for them all.
+        self.pace = min(7.0, self.days * 86_400 / entries)
         while size < entries:
             done = (size - begun) / (entries - begun)
             self.move_to(START + done * timedelta(days=self.days))
@@ -210,9 +213,10 @@ class _Company:
 
     def move_to(self, at: datetime) -> None:
         """Moves the clock on; at night and at weekends nobody begins anything."""
+        self.late = self.now > at
         at = max(at, self.now)
         self.now = at
-        if at.weekday() >= 5 and self.dice.random() < 0.7:
+        if at.weekday() >= 5 and not self.late and self.dice.random() < 0.7:
             self.pause(hours=self.dice.uniform(0, 2))
         self.engine.set_clock(self.now)
 
@@ -242,7 +246,7 @@ class _Company:
                 max_depth=2,
                 scope=self.scope(DEPARTMENTS[department][role]),
             )
-        except ans.Error:
+        except (ans.IllegalTransition, ans.InvalidGrant):
             return  # The agent is suspended: nobody can work with it.
         others = [(r, a) for r, a in self.owned[human.id][1:] if a.id != planner.id]
         with self.engine.acting(grant):
@@ -256,8 +260,8 @@ class _Company:
             elif fate < 0.06:
                 self.engine.tasks.end(grant.task, reason="done early", by=human)
                 self.calls(department, role, 1)
-            elif fate < 0.08:
-                self.pause(hours=9)
+            elif fate < 0.08 and not self.late:
+                self.pause(hours=9)  # The grant runs out meanwhile.
                 self.calls(department, role, 1)
         if dice.random() < 0.03:
             self.calls(department, role, 1)  # The authority of the task has ended.
@@ -278,7 +282,7 @@ class _Company:
                     below, other = dice.choice(deeper)
                     if other.id != agent.id:
                         self.delegate(department, below, other, deeper, depth + 1)
-        except ans.Error:
+        except (AccessDenied, ans.IllegalTransition, ans.InvalidGrant):
             return  # The hop would reach beyond the one above, or somebody on it was stopped.
 
     def scope(self, tools: list[str]) -> list[_core.Capability]:
@@ -298,7 +302,7 @@ class _Company:
     def calls(self, department: str, role: str, count: int) -> None:
         """Some calls, most of them legal."""
         for _ in range(count):
-            self.pause(seconds=self.dice.expovariate(1 / 7))
+            self.pause(seconds=self.dice.expovariate(1 / self.pace))
             own = [
                 t for t in self.tools if any(_covers(p, t) for p in DEPARTMENTS[department][role])
             ]
@@ -310,6 +314,8 @@ class _Company:
         try:
             self.tools[name](**arguments)
         except AccessDenied as denied:
+            if isinstance(denied.__cause__, StoreError):
+                raise  # Nothing more can be recorded.
             self.facts.refused[denied.code] = self.facts.refused.get(denied.code, 0) + 1
         except _Fault:
             pass
