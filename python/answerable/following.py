@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +58,8 @@ class Follow:
         return self
 
     async def __anext__(self) -> Entry:
+        import asyncio  # Only who uses it pays for it.
+
         while True:
             # An entry is taken here and not in the thread, which outlives a task that is cancelled.
             if not self._waiting:

@@ -6,7 +6,6 @@ the body is about to start, and taken back when it has ended, in whatever way.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import logging
@@ -18,8 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from answerable import _core
 from answerable.context import _authority, _call, kind_of, marked
-from answerable.errors import AccessDenied, Error, InvalidInput, VaultError
-from answerable.vault import LeaseRequest, Minted, Provider, provider_for, redacted, scrubbed
+from answerable.errors import AccessDenied, InvalidInput, VaultError
+from answerable.vault import (
+    LeaseRequest,
+    Minted,
+    Provider,
+    Told,
+    provider_for,
+    redacted,
+    scrubbed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,12 +171,20 @@ class Lent:
         return self
 
     async def __aenter__(self) -> Lent:
+        import asyncio
+
         for lease in self._provided():
             request, provider = self._asked(lease)
             with _denied(self._call, lease):
                 if inspect.iscoroutinefunction(provider.mint):
-                    made = await asyncio.wait_for(provider.mint(request), provider.timeout)
-                    minted = _minted(made)
+                    asked = asyncio.ensure_future(provider.mint(request))
+                    try:
+                        await asyncio.wait({asked}, timeout=provider.timeout)
+                        if not asked.done():
+                            raise Told(f"no answer within {provider.timeout:g} s")
+                    finally:
+                        asked.cancel()
+                    minted = _minted(asked.result())
                 else:
                     minted = await asyncio.to_thread(_bounded, provider, request)
             self._take(lease, provider, request, minted)
@@ -183,6 +198,8 @@ class Lent:
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self._leave(error)
         if self._made:
+            import asyncio
+
             await asyncio.shield(asyncio.to_thread(self._end_all))
 
     def _end_all(self) -> None:
@@ -272,6 +289,8 @@ def _end(provider: Provider, request: LeaseRequest, minted: Minted) -> None:
         try:
             answer = end(request, minted)
             if inspect.iscoroutine(answer):
+                import asyncio
+
                 asyncio.run(answer)
         except Exception as error:  # noqa: BLE001 - the call is over; what failed is said.
             _log.error(
@@ -295,7 +314,11 @@ def _bounded(provider: Provider, request: LeaseRequest) -> Minted:
     def ask() -> None:
         try:
             made: Any = provider.mint(request)
-            answer: Any = _minted(asyncio.run(made) if inspect.iscoroutine(made) else made)
+            if inspect.iscoroutine(made):
+                import asyncio
+
+                made = asyncio.run(made)
+            answer: Any = _minted(made)
         except BaseException as error:  # noqa: BLE001 - it goes to whoever waits.
             answer = error
         with lock:
@@ -312,7 +335,7 @@ def _bounded(provider: Provider, request: LeaseRequest) -> Minted:
         with lock:
             late = answers.empty()
         if late:
-            raise TimeoutError(f"no answer within {provider.timeout:g} s") from None
+            raise Told(f"no answer within {provider.timeout:g} s") from None
         answer = answers.get()
     if isinstance(answer, BaseException):
         raise answer
@@ -342,13 +365,13 @@ class _denied:  # noqa: N801 - used as a phrase: `with _denied(self._call, lease
             return
         if not isinstance(error, Exception):
             return
-        what = str(error) if isinstance(error, (Error, TimeoutError)) else type(error).__name__
+        what = str(error) if isinstance(error, Told) else type(error).__name__
         denied = self._call.unlent(
             f"the provider of `{self._lease.credential}` gave no secret: {what}",
             "see to the provider, then call again",
         )
         # What a provider raises may hold a secret: only what is known to be safe goes along.
-        raise denied from (error if isinstance(error, (Error, TimeoutError)) else None)
+        raise denied from (error if isinstance(error, Told) else None)
 
 
 # Minted secrets whose leases run: one thread looks after them while there are any.

@@ -19,10 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime, timedelta
 
-__all__ = ["LeaseRequest", "Minted", "Provider", "Vault", "provider_of", "redacted"]
+__all__ = ["LeaseRequest", "Minted", "Provider", "Told", "Vault", "provider_of", "redacted"]
 
 _MOST = 60.0  # Seconds that a provider may take, at the most.
 _USUAL = 10.0
+
+
+class Told(VaultError):
+    """What a provider of ours says of a failure: a sentence that holds nothing of any answer.
+
+    The text of any other exception could hold a secret, and goes nowhere.
+    """
 
 
 @dataclass(frozen=True, slots=True)

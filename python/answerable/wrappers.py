@@ -6,7 +6,6 @@ step, a generator at its first `next`. The outcome is written when the body ends
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import inspect
@@ -301,6 +300,8 @@ def _left(
 
 async def _answered(approval: _core.Approval, most: float) -> bool:
     """Whether an approval is answered in time, without blocking the loop."""
+    import asyncio  # Only who uses it pays for it: it is most of what an import would cost.
+
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -346,6 +347,8 @@ async def finish_async(call: _core.Call, upto: int | None) -> None:
 
 
 async def _durable(call: _core.Call, upto: int | None) -> BaseException | None:
+    import asyncio  # Only who uses it pays for it: it is most of what an import would cost.
+
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

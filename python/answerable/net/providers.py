@@ -17,8 +17,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from answerable.errors import InvalidInput, VaultError
-from answerable.vault import LeaseRequest, Minted
+from answerable.errors import InvalidInput
+from answerable.vault import LeaseRequest, Minted, Told
 
 __all__ = ["AwsSts", "OpenBao", "TokenExchange"]
 
@@ -92,7 +92,7 @@ class TokenExchange:
         answer = _call(self._url, form=form, headers=self._basic(), timeout=self.timeout)
         token = answer.get("access_token")
         if not isinstance(token, str) or not token:
-            raise VaultError("the token endpoint answered without an access token")
+            raise Told("the token endpoint answered without an access token")
         return Minted(token, handle=token)
 
     def end(self, request: LeaseRequest, minted: Minted) -> None:
@@ -166,7 +166,7 @@ class OpenBao:
         if isinstance(data, dict) and isinstance(data.get("data"), dict):
             data = data["data"]  # KV, version 2.
         if not isinstance(data, dict):
-            raise VaultError("the server answered without data")
+            raise Told("the server answered without data")
         lease = answer.get("lease_id")
         handle = lease if isinstance(lease, str) and lease else None
         if self._field is None:
@@ -175,7 +175,7 @@ class OpenBao:
         if not isinstance(secret, str):
             if handle is not None:
                 self._revoke(handle)
-            raise VaultError("the secret has no text under the field that was named")
+            raise Told("the secret has no text under the field that was named")
         return Minted(secret, handle=handle)
 
     def end(self, request: LeaseRequest, minted: Minted) -> None:
@@ -216,7 +216,7 @@ class OpenBao:
             made = answer.get("auth")
             token = made.get("client_token") if isinstance(made, dict) else None
             if not isinstance(made, dict) or not isinstance(token, str):
-                raise VaultError("the server answered a login without a token")
+                raise Told("the server answered a login without a token")
             lasts = made.get("lease_duration")
             # Somewhat earlier than it ends; one that says nothing is used once.
             until = time.monotonic() + (lasts * 0.8 if isinstance(lasts, int) else 0.0)
@@ -265,7 +265,7 @@ class AwsSts:
             try:
                 import boto3  # type: ignore[import-not-found, unused-ignore]
             except ImportError as error:
-                raise VaultError("AWS keys need boto3", hint="pip install boto3") from error
+                raise Told("AWS keys need boto3", hint="pip install boto3") from error
             self._client = boto3.client("sts")
         tags = {"human": request.human, "agent": request.agent, "task": request.task}
         more = {"Policy": self._policy} if self._policy is not None else {}
@@ -336,18 +336,18 @@ def _call(
             text = response.read(_MOST + 1)
     except urllib.error.HTTPError as error:
         with error:
-            raise VaultError(f"the server answered {error.code}") from None
+            raise Told(f"the server answered {error.code}") from None
     except OSError as error:
         reason = getattr(error, "reason", error)
-        raise VaultError(f"the server cannot be reached: {type(reason).__name__}") from None
+        raise Told(f"the server cannot be reached: {type(reason).__name__}") from None
     if len(text) > _MOST:
-        raise VaultError("the server's answer is larger than 256 KiB")
+        raise Told("the server's answer is larger than 256 KiB")
     if not text.strip():
         return {}
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
-        raise VaultError("the server's answer is no JSON") from None
+        raise Told("the server's answer is no JSON") from None
     if not isinstance(answer, dict):
-        raise VaultError("the server's answer is no JSON object")
+        raise Told("the server's answer is no JSON object")
     return answer

@@ -182,8 +182,13 @@ fn the_vectors_get_their_verdicts() {
     if std::env::var_os("ANSWERABLE_WRITE_VECTORS").is_some() {
         std::fs::write(path, &text).unwrap();
     }
+    // By value: in which order a map's keys are written hangs on the features of a dependency.
     let there = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(there == text, "grants.json is not what the generator writes, or a verdict changed");
+    let there: Json = serde_json::from_str(&there).unwrap_or_default();
+    assert!(
+        there == generated,
+        "grants.json is not what the generator writes, or a verdict changed"
+    );
 
     // The sentences that are committed to.
     let named = |name: &str| {
