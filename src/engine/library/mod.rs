@@ -30,7 +30,7 @@ use crate::trail::block::{Block, BlockError};
 /// How often the thread looks for something to do.
 const EVERY: Duration = Duration::from_millis(250);
 /// How many blocks are kept unpacked.
-const CACHED: usize = 32;
+const CACHED: usize = 96;
 /// How often a block that does not open is read again.
 const REREAD: usize = 3;
 /// How many blocks are read at a time.
