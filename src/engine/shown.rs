@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::canonical::Digest;
 
-/// How many are taken up below one root grant in [`PER`], unless configured.
+/// How many are taken up below one root grant in an hour, unless configured.
 pub const MAX_SHOWN: usize = 10_000;
 /// An hour, in microseconds.
 const PER: i64 = 3_600 * crate::clock::MICROS;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -86,6 +87,12 @@ class World:
                 return governed(*args, **kwargs)
 
         return call
+
+
+@pytest.fixture(autouse=True)
+def no_tools_of_other_tests() -> None:
+    """What other tests declared goes with their tools, once nobody can call them any more."""
+    gc.collect()
 
 
 @pytest.fixture
@@ -410,7 +417,7 @@ def test_replay_does_not_guess_what_was_masked(world: World) -> None:
     world.load('@id("all") @mask("memo") permit (principal, action, resource);')
     world.call("a", 1.0, "x")
     candidate = (
-        ALL + '@id("memo") forbid (principal, action, resource)'
+        ALL + '@id("memo") forbid (principal, action == Action::"pay.transfer", resource)'
         ' when { context.arguments has memo && context.arguments.memo == "x" };'
     )
     replay = world.engine.policies.replay(world.files(policies=candidate))
