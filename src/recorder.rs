@@ -82,6 +82,8 @@ struct Sequencer {
     queue: Vec<Queued>,
     waiters: Vec<(u64, Waiter)>,
     meters: HashMap<MeterId, Held>,
+    /// Whether the thread that writes sleeps until there is something.
+    idle: bool,
     closing: bool,
 }
 
@@ -205,6 +207,7 @@ impl Recorder {
                 queue: Vec::new(),
                 waiters: Vec::new(),
                 meters: HashMap::new(),
+                idle: false,
                 closing: false,
             }),
             wake: Condvar::new(),
@@ -220,7 +223,8 @@ impl Recorder {
         }
     }
 
-    /// Starts the thread that writes for those who do not wait.
+    /// Starts the thread that writes for those who do not wait, `every` so often: zero for at
+    /// once.
     ///
     /// # Errors
     /// `Unavailable` if the operating system gives no thread.
@@ -236,14 +240,17 @@ impl Recorder {
         loop {
             let mut sequencer = self.sequencer.lock();
             while sequencer.queue.is_empty() && !sequencer.closing {
+                sequencer.idle = true;
                 self.wake.wait(&mut sequencer);
             }
+            sequencer.idle = false;
             if sequencer.queue.is_empty() {
                 return;
             }
-            if sequencer.waiters.is_empty() && !sequencer.closing {
-                self.wake.wait_for(&mut sequencer, every);
-            }
+            // To the end, whoever else writes meanwhile: what comes then goes with the next write.
+            let still =
+                |sequencer: &mut Sequencer| sequencer.waiters.is_empty() && !sequencer.closing;
+            self.wake.wait_while_for(&mut sequencer, still, every);
             let (upto, closing) = (sequencer.next, sequencer.closing);
             drop(sequencer);
             let written = self.wait(upto);
@@ -273,7 +280,6 @@ impl Recorder {
             return Err(StoreError::Closed.into());
         }
         let at = self.clock.stamp().max(sequencer.last_at);
-        let was_empty = sequencer.queue.is_empty();
         let mut slot = Slot { recorder: self, sequencer, at, must_wait: false, pushed: false };
         let result = build(&mut slot)?;
         let Slot { mut sequencer, must_wait, pushed, .. } = slot;
@@ -282,8 +288,9 @@ impl Recorder {
         }
         let ticket = Ticket { upto: sequencer.next, must_wait };
         let crowded = sequencer.queue.len() > MAX_QUEUED;
+        let wakes = pushed && std::mem::take(&mut sequencer.idle);
         drop(sequencer);
-        if pushed && was_empty {
+        if wakes {
             self.wake.notify_one();
         }
         if crowded {

@@ -294,7 +294,12 @@ impl Engine {
             recorder.clone(),
             authority_id.clone(),
         ));
-        let mut threads = vec![recorder.start(options.flush)?];
+        let every = match durability {
+            // A decision becomes durable while its tool runs.
+            Durability::After => Duration::ZERO,
+            Durability::Before | Durability::Strict | Durability::Relaxed => options.flush,
+        };
+        let mut threads = vec![recorder.start(every)?];
         if store.remote().is_none() {
             threads.push(library.start()?);
         }

@@ -297,7 +297,7 @@ fn an_engine_may_be_dropped_by_its_own_recorder() {
         }),
     );
     drop(engine);
-    assert_eq!(heard.recv_timeout(std::time::Duration::from_secs(20)), Ok(Ok(())));
+    assert_eq!(heard.recv_timeout(std::time::Duration::from_secs(300)), Ok(Ok(())));
     // The store was let go.
     Engine::open(&folder.path().join("store"), Options::default()).unwrap();
 }

@@ -66,24 +66,41 @@ fn run(job: &str, root: &Path, acks: &Path, mode: &str) -> Command {
     command
 }
 
-/// What a command said; `None` if it had to be killed after a minute.
-fn output(command: &mut Command) -> Option<Output> {
+/// What a command said; where it stood if it had to be killed, long after any load explains it.
+fn output(command: &mut Command) -> Result<Output, String> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_secs(600);
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > until {
+            let threads = threads(child.id());
             child.kill().unwrap();
             child.wait().unwrap();
-            return None;
+            return Err(format!("it hangs: {threads}"));
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    Some(child.wait_with_output().unwrap())
+    Ok(child.wait_with_output().unwrap())
+}
+
+/// What each thread of a process does, as far as the system tells.
+fn threads(process: u32) -> String {
+    let mut told = String::new();
+    for thread in fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten() {
+        let read = |name| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let stat = read("stat");
+        let after: Vec<&str> =
+            stat.rsplit_once(") ").map_or(vec![], |(_, rest)| rest.split(' ').collect());
+        let at = |place: usize| after.get(place).copied().unwrap_or_default();
+        let (name, waits) = (read("comm"), read("wchan"));
+        told +=
+            &format!("{}: {} in `{waits}`, {} + {} ticks; ", name.trim(), at(0), at(11), at(12));
+    }
+    told
 }
 
 /// What a child found: `Ok` with its own words.
 fn answer(command: &mut Command) -> Result<String, String> {
-    let Some(output) = output(command) else { return Err("it hangs".to_owned()) };
+    let output = output(command)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     match (said(&text, "FAULT "), said(&text, "FINE ")) {
         (Some(fault), _) => Err(fault),
@@ -99,6 +116,10 @@ fn said(text: &str, word: &str) -> Option<String> {
 
 fn check(root: &Path, acks: &Path, mode: &str) -> Result<String, String> {
     answer(&mut run("check", root, acks, mode))
+}
+
+fn lines(acks: &Path) -> usize {
+    fs::read(acks).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count())
 }
 
 fn decisions(acks: &str) -> usize {
@@ -144,7 +165,6 @@ fn a_killed_engine_loses_nothing_acknowledged() {
     let place = Place::new();
     let mut dice = Dice(seed());
     let kills = if full() { 150 } else { 30 };
-    let longest = if full() { 500 } else { 250 };
     let (mut root, mut acks) = (PathBuf::new(), PathBuf::new());
     let mut acked = 0;
     for kill in 0..kills {
@@ -152,8 +172,16 @@ fn a_killed_engine_loses_nothing_acknowledged() {
             root = place.folder(&format!("{kill}"));
             acks = place.at(&format!("{kill} acks"));
         }
+        // Not after so long: after so many acknowledgements, and then at any moment.
+        let told = lines(&acks);
+        let more = 1 + dice.below(if kill % 5 == 0 { 100 } else { 16 });
         let mut child = run("write", &root, &acks, "before").stdout(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(30 + dice.below(longest - 30) as u64));
+        while lines(&acks) < told + more {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "kill {kill}: ended by itself: {ended:?}");
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        std::thread::sleep(Duration::from_micros(dice.below(3_000) as u64));
         child.kill().unwrap();
         child.wait().unwrap();
         check(&root, &acks, "before").unwrap_or_else(|fault| panic!("kill {kill}: {fault}"));

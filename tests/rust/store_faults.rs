@@ -225,10 +225,10 @@ fn checked(path: &Path, acked: u64) -> Result<u64, String> {
     Ok(last.parse().unwrap())
 }
 
-/// What a command said; `None` if it had to be killed after a minute.
+/// What a command said; `None` if it had to be killed, long after any load explains it.
 fn output(command: &mut Command) -> Option<Output> {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_secs(600);
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > until {
             child.kill().unwrap();

@@ -211,7 +211,7 @@ fn kills_never_raise_a_limit() {
                     child.wait().unwrap();
                     break false;
                 }
-                assert!(started.elapsed() < Duration::from_secs(60));
+                assert!(started.elapsed() < Duration::from_secs(600), "it hangs");
                 std::thread::sleep(Duration::from_micros(300));
             };
             if ended {
