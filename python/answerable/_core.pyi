@@ -706,6 +706,10 @@ class Human:
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+    def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
 
 @final
 class Agent:
@@ -765,6 +769,10 @@ class Agent:
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+    def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
 
 @final
 class Task:
@@ -800,6 +808,10 @@ class Task:
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+    def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
 
 # --------------------------------------------------------------------------------------- endings
 
@@ -982,6 +994,11 @@ class Finding:
     def suggestion(self) -> str:
         """What would settle it."""
 
+    def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
+
 @final
 class AgentUse:
     """One agent and its use."""
@@ -1049,6 +1066,10 @@ class Review:
         """
 
     def __len__(self) -> int: ...
+    def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
 
 @final
 class SecretKey:
@@ -1207,6 +1228,10 @@ class Grant:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> NoReturn: ...
+    def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
 
 # ----------------------------------------------------------------------------------------- scope
 
@@ -1397,6 +1422,11 @@ class Decision:
     @property
     def entry(self) -> str | None:
         """The id of the trail's entry; None if nothing was recorded."""
+
+    def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
 
 # -------------------------------------------------------------------------------------- policies
 
@@ -1781,6 +1811,10 @@ class Receipt:
         """Writes the JSON text to a file."""
 
     def __len__(self) -> int: ...
+    def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
 
 def check_receipt(text: str, authority: str) -> str:
     """Verifies a receipt's text; what was verified, as JSON. `ans.verify_receipt` tells it.
@@ -2138,6 +2172,11 @@ class Entries:
     def __arrow_c_schema__(self) -> object:
         """The Arrow PyCapsule interface: the schema of the stream."""
 
+    def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
+
 @final
 class EntriesIterator:
     """Goes through entries, some of them in memory at a time."""
@@ -2166,6 +2205,9 @@ class Reconstruction:
         """
 
     def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
 
 @final
 class Could:
@@ -2308,6 +2350,10 @@ class Entry:
 
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+    def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
 
 @final
 class Hop:
@@ -2395,6 +2441,11 @@ class Chain:
     @property
     def against(self) -> list[Reason]:
         """What speaks against every call under it, as things stand; empty where nothing does."""
+
+    def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
 
 @final
 class Story:
@@ -2484,6 +2535,9 @@ class Story:
         """
 
     def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
 
 @final
 class Checkpoint:
@@ -2619,6 +2673,11 @@ class Report:
     @property
     def witnessed(self) -> int:
         """The newest size that every witness asked for had cosigned by then; 0 if none was."""
+
+    def _repr_html_(self) -> str: ...
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, str]: ...
 
 @final
 class Witness:

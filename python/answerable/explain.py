@@ -49,6 +49,12 @@ class Explanation:
     def __str__(self) -> str:
         return self.for_operator
 
+    def _repr_html_(self) -> str:
+        from answerable.showing import safe, whole
+
+        lines = "\n".join(safe(line, 2_000) for line in self.for_operator.splitlines())
+        return whole([f"<pre>{lines}</pre>"])
+
     @classmethod
     def of(cls, story: _core.Story, policies: _core.PolicyExplanation | None = None) -> Explanation:
         """Explains the decision that a story tells."""

@@ -102,6 +102,12 @@ class VerifiedReceipt:
             lines += [f"{label:<9}{text}" for label, text in _told(call)]
         return "\n".join(_core.shown(line, 2000) for line in lines)
 
+    def _repr_html_(self) -> str:
+        from answerable.showing import safe, whole
+
+        lines = "\n".join(safe(line, 2_000) for line in str(self).splitlines())
+        return whole([f"<pre>{lines}</pre>"])
+
     def html(self) -> str:
         """A page to print: self-contained, without scripts and without any address to load from."""
         return _page(self)

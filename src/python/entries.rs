@@ -10,7 +10,7 @@ use pyo3::types::{PyCapsule, PyDict, PySlice, PyString};
 
 use super::arrow::{self, Batches, Source};
 use super::convert::Text;
-use super::{convert, enter, errors};
+use super::{convert, enter, errors, notebook};
 use crate::canonical::{Value, to_json};
 use crate::clock::{MICROS, parse_instant, render_instant};
 use crate::engine::{
@@ -325,6 +325,20 @@ impl Entries {
         frames(slf, "to_polars")
     }
 
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
+    }
+
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let (rows, more) = enter(py, || {
             let places = self.first(SHOWN + 1)?;
@@ -587,6 +601,20 @@ impl Entry {
 
     fn __hash__(&self) -> u64 {
         self.0.entry.index
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
+    }
+
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
     }
 
     fn __repr__(&self) -> String {

@@ -9,7 +9,7 @@ use super::endings::{Offboarding, offboarding};
 use super::engine::by_of;
 use super::people::{Agent, Human, agent_id, human_id, public_key, text_of};
 use super::values::scope_of;
-use super::{convert, enter, errors};
+use super::{convert, enter, errors, notebook};
 use crate::engine::{self as core, Engine as Core, shown};
 use crate::principal::{AgentId, Assurance, HumanId, TaskId};
 use crate::registry::{self, NewAgent, NewHuman, Rotation};
@@ -353,6 +353,20 @@ impl Task {
 
     fn __hash__(&self) -> u64 {
         super::people::hash(self.0.id.as_bytes())
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
+    }
+
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
     }
 
     fn __repr__(&self) -> String {

@@ -25,6 +25,7 @@ mod verify;
 mod watch;
 mod witness;
 
+use pyo3::PyClass;
 use pyo3::prelude::*;
 
 /// The binary half of `answerable`.
@@ -94,4 +95,9 @@ fn enter<T: Send>(
     body: impl FnOnce() -> Result<T, crate::engine::EngineError> + Send,
 ) -> PyResult<T> {
     py.detach(body).map_err(|error| errors::engine(py, &error))
+}
+
+/// What a notebook shows of a value; `answerable.showing` makes it.
+fn notebook<'py, T: PyClass>(value: &Bound<'py, T>, form: &str) -> PyResult<Bound<'py, PyAny>> {
+    value.py().import("answerable.showing")?.call_method1(form, (value,))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::convert;
+use super::{convert, notebook};
 use crate::engine::{Could as CoreCould, Names, Node, Reconstruction as Core, shown};
 
 /// What happened, as a tree.
@@ -36,14 +36,22 @@ impl Reconstruction {
         self.0.to_string().trim_end().to_owned()
     }
 
-    fn __repr__(&self) -> String {
-        self.__str__()
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
     }
 
-    fn _repr_html_(&self) -> String {
-        let text = self.__str__();
-        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        format!("<pre style=\"white-space:pre-wrap\">{text}</pre>")
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
+    }
+
+    fn __repr__(&self) -> String {
+        self.__str__()
     }
 }
 

@@ -7,7 +7,7 @@ use pyo3::types::{PyString, PyTuple};
 
 use super::convert::{Flag, Octets, Own, Text, Whole};
 use super::values::{Capability, capabilities, limits_of, scope_of};
-use super::{convert, enter, errors};
+use super::{convert, enter, errors, notebook};
 use crate::engine::{Bound as Held, Claim, Delegation, Engine as Core, shown};
 use crate::keys::{PublicKey, SecretKey as CoreKey};
 use crate::principal::{AgentId, HumanId};
@@ -63,6 +63,20 @@ impl Human {
 
     fn __hash__(&self) -> u64 {
         hash(self.0.id.as_bytes())
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
+    }
+
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
     }
 
     fn __repr__(&self) -> String {
@@ -164,6 +178,20 @@ impl Agent {
 
     fn __hash__(&self) -> u64 {
         hash(self.0.id.as_bytes())
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
+    }
+
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
     }
 
     fn __repr__(&self) -> String {
@@ -364,6 +392,20 @@ impl Grant {
 
     fn __hash__(&self) -> u64 {
         hash(self.held.chain().leaf().payload.id.as_bytes())
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
+    }
+
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
     }
 
     fn __repr__(&self) -> String {

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use super::convert::{FilePath, Text};
 use super::people::public_key;
 use super::verify::judge_faults;
-use super::{enter, errors};
+use super::{enter, errors, notebook};
 use crate::engine::{EngineError, Receipt as Core, describe};
 use crate::trail::verify::{MAX_RECEIPT_BYTES, VerifyError, verify_receipt as check};
 
@@ -43,6 +43,20 @@ impl Receipt {
 
     fn __str__(&self) -> &str {
         &self.0.text
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
+    }
+
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
     }
 
     fn __repr__(&self) -> String {

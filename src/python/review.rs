@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use super::convert::Text;
 use super::engine::by_of;
 use super::people::Agent;
-use super::{convert, enter, errors};
+use super::{convert, enter, errors, notebook};
 use crate::engine::{self as core, Engine as Core, Severity, shown};
 
 /// Something that somebody should look at.
@@ -45,6 +45,20 @@ impl Finding {
     #[getter]
     fn suggestion(&self) -> &str {
         &self.0.suggestion
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
+    }
+
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
     }
 
     fn __repr__(&self) -> String {
@@ -159,6 +173,20 @@ impl Review {
 
     fn __len__(&self) -> usize {
         self.inner.findings.len()
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
+    }
+
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
     }
 
     fn __repr__(&self) -> String {

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::convert::{self, Whole};
+use super::notebook;
 use super::values::Reason;
 use crate::clock::parse_instant;
 use crate::engine as core;
@@ -89,6 +90,20 @@ impl Chain {
     #[getter]
     fn against(&self) -> Vec<Reason> {
         self.0.against.iter().map(Reason::from).collect()
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
+    }
+
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
     }
 
     fn __repr__(&self) -> String {
@@ -237,14 +252,22 @@ impl Story {
         self.0.to_string()
     }
 
-    fn __repr__(&self) -> String {
-        self.0.to_string()
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
     }
 
-    fn _repr_html_(&self) -> String {
-        let text = self.0.to_string();
-        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        format!("<pre style=\"white-space:pre-wrap\">{text}</pre>")
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
+    }
+
+    fn __repr__(&self) -> String {
+        self.0.to_string()
     }
 }
 

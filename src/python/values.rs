@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::people::text_of;
-use super::{convert, errors};
+use super::{convert, errors, notebook};
 use crate::canonical::Value;
 use crate::scope;
 
@@ -371,6 +371,20 @@ impl Decision {
     #[getter]
     fn allowed(&self) -> bool {
         self.effect == "allow"
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
+    }
+
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
     }
 
     fn __repr__(&self) -> String {

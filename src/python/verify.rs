@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::convert::{FilePath, Text, expected, gone_through};
-use super::errors;
 use super::people::public_key;
+use super::{errors, notebook};
 use crate::engine::shown;
 use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::verify::{self as verifier, VerifyError};
@@ -135,6 +135,20 @@ impl Report {
         note(self.decisions_without_outcome, "allowed calls without an outcome");
         note(self.unknown_kinds.len() as u64, "kinds of entries unknown to this version");
         text
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        notebook(slf, "html")
+    }
+
+    #[pyo3(signature = (include=None, exclude=None))]
+    fn _repr_mimebundle_<'py>(
+        slf: &Bound<'py, Self>,
+        include: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (include, exclude); // Both forms are small: the front end takes its own.
+        notebook(slf, "bundle")
     }
 
     fn __repr__(&self) -> String {

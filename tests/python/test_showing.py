@@ -1,0 +1,226 @@
+"""What notebooks, terminals and spreadsheets show of a trail full of hostile text: harmless."""
+
+from __future__ import annotations
+
+import csv
+import html.parser
+import io
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import answerable as ans
+from answerable import showing
+
+SCRIPT = "</td></table><script>alert(1)</script><img src=x onerror=alert(2)>'\"&"
+ESCAPES = "\x1b[31mred\x1b]0;title\x07\x9b2J\x00\r"
+MARKS = "\u202egrant\u2066 \u200b\ufeff\u2028"
+HOSTILE = SCRIPT + ESCAPES + MARKS
+LONG = HOSTILE + "a" * 1_000_000
+
+# All that may stand in what we make; anything else came in from outside.
+TAGS = {
+    *("a", "b", "body", "br", "code", "details", "div", "h1", "h2", "head", "html", "i", "main"),
+    *("meta", "p", "pre", "span", "style", "summary", "table", "tbody", "td", "th", "thead"),
+    *("title", "tr", "svg", "g", "rect", "text", "desc", "line", "path", "circle", "polyline"),
+}
+
+
+class Reader(html.parser.HTMLParser):
+    """Notes every element and attribute of a document."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[tuple[str, str]] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {(name, value or "") for name, value in attrs}
+
+
+def assert_harmless(made: str, most: int = 120_000) -> None:
+    """No element, attribute or address of anybody else's; nothing that a terminal obeys."""
+    reader = Reader()
+    reader.feed(made)
+    assert reader.tags <= TAGS, reader.tags - TAGS
+    for name, value in reader.attributes:
+        assert not name.startswith("on"), name
+        assert name not in ("src", "srcset", "data", "action"), name
+        assert name != "href" or value.startswith("#"), value
+    for forbidden in ("<script", "<img", "url(", "@import", "http://", "https://"):
+        assert forbidden not in made.replace("http://www.w3.org/2000/svg", ""), forbidden
+    assert_plain(made)
+    assert len(made) < most, len(made)
+
+
+def assert_plain(made: str) -> None:
+    """Nothing that a terminal obeys or that turns the reading around."""
+    bad = [c for c in made if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")]
+    assert bad == [], ascii("".join(bad[:20]))
+
+
+def worst(make: Callable[[str], Any]) -> Any:
+    """What is made with the most hostile text that the field takes."""
+    for text in (LONG, HOSTILE, SCRIPT + MARKS, SCRIPT):
+        try:
+            return make(text)
+        except ans.InvalidInput:
+            continue
+    return make("")
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Iterator[tuple[ans.Engine, dict[str, Any]]]:
+    """An engine whose every free field was written by an attacker."""
+    with ans.open(tmp_path / "store") as engine:
+        made: dict[str, Any] = {}
+        human = worst(
+            lambda text: engine.humans.register("mallory@example.com" + text, name=SCRIPT + text)
+        )
+        agent = worst(
+            lambda text: engine.agents.issue(
+                "bot" + text,
+                owner=human,
+                purpose=SCRIPT + text,
+                ceiling=[ans.allow("pay.*")],
+                ttl="8h",
+            )
+        )
+        where = {"account": ans.any_(), "memo": ans.one_of(HOSTILE, "x")}
+        scope = [ans.allow("pay.*", where=where)]
+        grant = worst(
+            lambda text: engine.grant(human, agent, task=SCRIPT + text, ttl="1h", scope=scope)
+        )
+
+        @ans.tool("pay.transfer", resource="account/{account}", engine=engine)
+        def transfer(account: str, memo: str) -> str:
+            if memo == "x":
+                raise RuntimeError(HOSTILE)
+            return HOSTILE
+
+        with engine.acting(grant):
+            transfer("a<b>", HOSTILE)
+            with pytest.raises(RuntimeError):
+                transfer("a", "x")
+            with pytest.raises(ans.AccessDenied) as denied:
+                transfer("a", LONG)
+            made["decision"] = denied.value.decision
+        worst(lambda text: engine.agents.suspend(agent, reason=SCRIPT + text, by=human))
+        made |= {"human": human, "agent": engine.agents.get(agent), "grant": grant}
+        made["task"] = engine.tasks.get(grant.task)
+        made["entries"] = engine.trail.entries()
+        calls = engine.trail.entries(kind="decision")
+        made["story"] = engine.trail.story(calls[0])
+        made["refused"] = engine.trail.story(calls[-1])
+        made["raised"] = engine.trail.story(calls[1])
+        made["receipt"] = engine.trail.receipt(calls[0])
+        made["verified"] = ans.verify_receipt(made["receipt"], authority=engine.authority)
+        made["explanation"] = engine.explain(calls[-1])
+        made["review"] = engine.review()
+        made["report"] = engine.trail.verify()
+        made["tree"] = engine.trail.reconstruct(grant.task)
+        made["chain"] = engine.trail.chain(grant)
+        for place, entry in enumerate(made["entries"]):
+            made[f"entry {place}"] = entry
+        yield engine, made
+
+
+def test_every_value_is_harmless_in_a_notebook(
+    hostile: tuple[ans.Engine, dict[str, Any]],
+) -> None:
+    _, made = hostile
+    for name, value in made.items():
+        shown = value._repr_html_()
+        try:
+            assert_harmless(shown)
+        except AssertionError as error:
+            raise AssertionError(f"{name}: {error}") from error
+
+
+def test_every_value_is_harmless_in_a_terminal(
+    hostile: tuple[ans.Engine, dict[str, Any]],
+) -> None:
+    _, made = hostile
+    for value in made.values():
+        assert_plain(repr(value))
+        assert len(repr(value)) < 20_000
+
+
+def test_a_bundle_has_both_forms(hostile: tuple[ans.Engine, dict[str, Any]]) -> None:
+    _, made = hostile
+    story = made["story"]
+    assert story._repr_mimebundle_(include=None, exclude=None) == {
+        "text/plain": repr(story),
+        "text/html": story._repr_html_(),
+    }
+
+
+def test_the_words_are_there(hostile: tuple[ans.Engine, dict[str, Any]]) -> None:
+    """Harmless is not enough: what was written can be read."""
+    _, made = hostile
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in made["story"]._repr_html_()
+    assert "\\u{202e}" in made["story"]._repr_html_()
+    assert "pay.transfer" in made["entries"]._repr_html_()
+    assert "account/a&lt;b&gt;" in made["entries"]._repr_html_()
+    assert "one_of" in made["grant"]._repr_html_() or "one of" in made["grant"]._repr_html_()
+    assert '<span class="deny">deny</span>' in made["refused"]._repr_html_()
+    assert "suspended" in made["agent"]._repr_html_()
+
+
+def test_a_long_trail_is_cut(tmp_path: Path) -> None:
+    with ans.open(tmp_path / "store") as engine:
+        for number in range(30):
+            engine.humans.register(f"h{number}@example.com")
+        shown = engine.trail.entries()._repr_html_()
+        assert shown.count("<tr>") == 1 + showing.ROWS
+        assert "32 entries" in shown
+        assert "the first 20" in shown
+        assert "the first" not in engine.trail.entries()[:20]._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '=HYPERLINK("http://evil.example","x")',
+        "+1+cmd|' /C calc'!A0",
+        "-2+3",
+        "@SUM(1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        " =1",
+        "\ufeff=1",
+        "\u200b=1",
+    ],
+)
+def test_no_cell_of_a_sheet_is_a_formula(text: str) -> None:
+    made = showing.csv([{"a": text, "b": -5, "c": "plain - text"}], ["a", "b", "c"])
+    head, row = list(csv.reader(io.StringIO(made, newline="")))
+    assert head == ["a", "b", "c"]
+    assert row[0].startswith("'")
+    assert row[1:] == ["-5", "plain - text"]
+    assert_plain(made.replace("\r\n", "\n"))
+
+
+def test_a_cell_of_a_sheet_fits_a_sheet() -> None:
+    made = showing.csv([{LONG: LONG}], [LONG])
+    assert_plain(made.replace("\r\n", "\n"))
+    assert len(made) < 4 * showing.SHEET_CELL
+
+
+def test_a_page_loads_nothing() -> None:
+    made = showing.page(HOSTILE, [showing.table([{HOSTILE: LONG}], [HOSTILE])])
+    assert "default-src 'none'" in made
+    assert_harmless(made)
+
+
+def test_light_and_dark_have_the_same_colours() -> None:
+    light, dark = showing._LIGHT, showing._DARK
+    names = [part.partition(":")[0] for part in light.split(";")]
+    assert names == [part.partition(":")[0] for part in dark.split(";")]
+    used = {part.partition(")")[0] for part in showing.STYLE.split("var(")[1:]}
+    assert used <= set(names)
