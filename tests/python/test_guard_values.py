@@ -303,12 +303,13 @@ def test_numpy_scalars_are_denied_by_name(world: World) -> None:
 
 def test_the_body_receives_what_was_judged_while_another_thread_changes_it(world: World) -> None:
     nested = {"items": [0] * 50, "amount": 0}
-    stop = threading.Event()
+    stop, changed = threading.Event(), threading.Event()
 
     def mutate() -> None:
         count = 0
         while not stop.is_set():
             count += 1
+            changed.set()
             nested["items"] = [count] * (count % 60)  # type: ignore[assignment]
             nested["amount"] = count
             nested[f"k{count % 7}"] = count
@@ -321,7 +322,10 @@ def test_the_body_receives_what_was_judged_while_another_thread_changes_it(world
     received.clear()
     before = len(world.entries("t.value"))
     try:
-        for _ in range(300):
+        for number in range(300):
+            if number % 100 == 0:  # However little the other thread gets to run.
+                changed.clear()
+                assert changed.wait(300)
             take(nested)
     finally:
         stop.set()
