@@ -1,0 +1,402 @@
+"""A trail at one moment, as columns and facts: from an engine, an export, or a Parquet folder.
+
+Calls are Arrow columns, so that no question goes through them one by one. What is not a call (who
+the parties are, what was granted) is far less, and read into a `Book` when it is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from answerable.analysis.book import Book
+from answerable.analysis.patterns import KINDS, covers_tool, kind_of, regex_of_resource
+from answerable.errors import InvalidInput
+
+__all__ = ["Calls", "Record", "read", "record_of"]
+
+# A line of an export that is neither a decision nor an outcome, or looks so: then it is parsed.
+_OTHER = re.compile(rb'"kind":"(?!decision"|outcome")')
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+COLUMNS = [
+    *("index", "id", "at", "human", "human_name", "agent", "agent_name", "via", "tool", "effect"),
+    *("reason", "task", "policy", "outcome", "outcome_type", "resource", "parent", "duration_us"),
+    "reasons",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Decisions as columns.
+
+    Attributes:
+        table: One row a decision, in the order of the trail.
+        hops: One row for each agent on the chain of each of them: `row` in the table, `agent`,
+            `agent_name`, `grant`.
+    """
+
+    table: Any
+    hops: Any
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.table[name]
+
+    def where(self, mask: Any) -> Calls:
+        """Those for which the mask holds."""
+        keep = _mask(mask)
+        rows = self.hops["row"].to_numpy()
+        place = np.cumsum(keep) - 1
+        hops = self.hops.filter(pa.array(keep[rows]))
+        hops = hops.set_column(0, "row", pa.array(place[rows[keep[rows]]]))
+        return Calls(self.table.filter(pa.array(keep)), hops)
+
+    def through(self, column: str, value: str) -> Any:
+        """A mask of those with an agent, or a grant, anywhere on the chain."""
+        found = self.hops["row"].filter(pc.equal(self.hops[column], value)).to_numpy()
+        mask = np.zeros(len(self), dtype=bool)
+        mask[found] = True
+        return mask
+
+
+def _mask(mask: Any) -> Any:
+    if isinstance(mask, np.ndarray):
+        return mask
+    return pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
+
+
+class Record:
+    """A trail at one moment: what the questions of `answerable.analysis` are asked of.
+
+    Reading takes as long as a frame does; after that each question is quick. It holds what was
+    disclosed in clear, as a frame does.
+
+    Attributes:
+        name: Where it came from.
+        verified: What `ans.verify` reported, where it was asked for.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        calls: Callable[[], Calls],
+        others: Callable[[], Iterator[dict[str, Any]]],
+        details: Callable[[list[str]], dict[str, dict[str, Any]]],
+        *,
+        engine: Any = None,
+        verified: Any = None,
+    ) -> None:
+        self.name, self.engine, self.verified = name, engine, verified
+        self._read_calls, self._read_others, self._details = calls, others, details
+        self._calls: Calls | None = None
+        self._book: Book | None = None
+
+    @property
+    def calls(self) -> Calls:
+        """Every decision."""
+        if self._calls is None:
+            self._calls = self._read_calls()
+        return self._calls
+
+    @property
+    def book(self) -> Book:
+        """Humans, agents, grants, tasks and approvals."""
+        if self._book is None:
+            try:
+                self._book = Book(self._read_others())
+            except InvalidInput:
+                raise
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise InvalidInput(
+                    f"an entry of {self.name} is not what an entry is: {type(error).__name__}",
+                    hint="verify it first: ans.verify(file, authority) names every fault",
+                ) from error
+        return self._book
+
+    def details(self, entries: list[str]) -> dict[str, dict[str, Any]]:
+        """Message and fix of refusals, by the id of the entry; what was erased is absent."""
+        return self._details(entries)
+
+    def sentences(self, tasks: list[str | None]) -> dict[str | None, str | None]:
+        """What tasks were stated for, by their ids."""
+        if self._book is None and self.engine is not None:
+            from answerable.errors import Error
+
+            found: dict[str | None, str | None] = {}
+            for task in {one for one in tasks if one}:
+                try:
+                    found[task] = self.engine.tasks.get(task).sentence
+                except Error:  # It was told in another trail, or is not known any more.
+                    found[task] = None
+            return found
+        return {task: self.book.sentence(task) for task in set(tasks)}
+
+    @property
+    def end(self) -> datetime:
+        """When the newest call was decided; the beginning of time without any."""
+        newest = pc.max(self.calls["at"]).as_py()
+        return newest if newest is not None else datetime.min.replace(tzinfo=UTC)
+
+    def moment(self, given: Any) -> datetime:
+        """A moment: a time with a zone, its text, or a span before the newest call.
+
+        Raises:
+            InvalidInput: It is none of these.
+        """
+        if isinstance(given, timedelta):
+            return self.end - given
+        if isinstance(given, str) and (span := _SPAN.fullmatch(given)):
+            return self.end - timedelta(**{_UNITS[span[2]]: float(span[1])})
+        try:
+            at = datetime.fromisoformat(given) if isinstance(given, str) else given
+        except ValueError:
+            at = None
+        if not isinstance(at, datetime) or at.tzinfo is None:
+            raise InvalidInput(
+                "that is no moment", hint='a time with a zone, its text, or a span such as "24h"'
+            )
+        return at
+
+    def select(self, **asked: Any) -> Calls:
+        """The calls that a filter asks for; the names are those of `engine.trail.entries`."""
+        asked = {name: value for name, value in asked.items() if value is not None}
+        if self.engine is not None and self._calls is None and asked:
+            # The engine's indexes find them without reading all.
+            return calls_of(self.engine.trail.entries(kind="decision", **asked))
+        calls = self.calls
+        for name, value in asked.items():
+            calls = calls.where(self._mask(calls, name, value))
+        return calls
+
+    def _mask(self, calls: Calls, name: str, value: Any) -> Any:
+        match name:
+            case "human" if value == "none":
+                return pc.equal(calls["human"], "none")
+            case "human":
+                return pc.equal(calls["human"], self.book.human(value).id)
+            case "agent":
+                return pc.equal(calls["agent"], self.book.agent(value).id)
+            case "via":
+                return calls.through("agent", self.book.agent(value).id)
+            case "grant":
+                return calls.through("grant", self.book.grant(value).id)
+            case "task":
+                return pc.equal(calls["task"], str(getattr(value, "id", value)))
+            case "tool":
+                tools = [one for one in pc.unique(calls["tool"]).to_pylist() if one]
+                meant = [one for one in tools if covers_tool(value, one)]
+                return pc.is_in(calls["tool"].cast(pa.string()), pa.array(meant, pa.string()))
+            case "resource" if value == "**":
+                return pc.is_valid(calls["resource"])
+            case "resource":
+                return _resources(calls["resource"], value)
+            case "since":
+                return pc.greater_equal(calls["at"], _stamp(self.moment(value)))
+            case "until":
+                return pc.less(calls["at"], _stamp(self.moment(value)))
+        return pc.equal(calls[name], value)
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes it as a folder of Parquet files, which `read` reads.
+
+        Raises:
+            InvalidInput: The folder is there and not empty.
+        """
+        import pyarrow.parquet as pq
+
+        folder = Path(folder)
+        if folder.exists() and any(folder.iterdir()):
+            raise InvalidInput(f"{folder} is not empty", hint="name a new folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        refused = self.calls.table.filter(pc.not_equal(self.calls["effect"], "allow"))
+        details = self.details(refused["id"].to_pylist())
+        pq.write_table(self.calls.table, folder / "calls.parquet")
+        pq.write_table(self.calls.hops, folder / "hops.parquet")
+        others = [json.dumps(entry, separators=(",", ":")) for entry in self._read_others()]
+        pq.write_table(pa.table({"entry": pa.array(others, pa.string())}), folder / "other.parquet")
+        told = {
+            "id": pa.array(list(details), pa.string()),
+            "message": pa.array([one.get("message") for one in details.values()], pa.string()),
+            "fix": pa.array([one.get("fix") for one in details.values()], pa.string()),
+        }
+        pq.write_table(pa.table(told), folder / "details.parquet")
+        return folder
+
+    def __len__(self) -> int:
+        return len(self.calls)
+
+    def __repr__(self) -> str:
+        from answerable._core import shown
+
+        state = "verified" if self.verified is not None else "not verified"
+        return f"<record of {len(self):,} calls from {shown(self.name, 100)}, {state}>"
+
+
+def read(source: Any, *, authority: str | None = None, since: Any = None) -> Record:
+    """Reads a trail, to ask it questions: whole, as it is now.
+
+    Args:
+        source: An engine (also one that is attached to a running application), a file that
+            `engine.trail.export` wrote, a folder that `Record.save` wrote, or a Parquet file of a
+            frame of entries.
+        authority: Verifies an export first, under this public key; `True` does so for an engine.
+        since: Checkpoints that left the machine earlier, for the verification.
+
+    Raises:
+        TrailCorrupted: What was to be verified has faults.
+        InvalidInput: There is nothing to read, or it is something else.
+
+    Example:
+        record = analysis.read("trail.jsonl", authority="k4.public.…")
+        analysis.refusals(record, since="7d")
+    """
+    if isinstance(source, Record):
+        return source
+    if hasattr(source, "trail"):
+        return _of_engine(source, source.trail.verify(since=since) if authority else None)
+    path = Path(source)
+    if path.is_dir() and (path / "calls.parquet").exists():
+        made = _of_parquet(path)
+    elif path.suffix == ".parquet" and path.is_file():
+        made = _of_frame(path)
+    elif path.is_dir() and (path / "FORMAT").exists():
+        raise InvalidInput(f"{path} is a store", hint="open it: analysis.read(ans.open(path))")
+    elif path.is_file():
+        from answerable import _core
+        from answerable.analysis.export import of_export
+
+        checked = None if authority is None else _core.verify(path, authority, since=since)
+        return of_export(path, _OTHER, checked)
+    else:
+        raise InvalidInput(
+            f"there is no trail in {path}", hint="an export, or a folder that Record.save wrote"
+        )
+    if authority is not None:
+        raise InvalidInput(
+            "a frame cannot be verified: it holds no proofs", hint="verify the export instead"
+        )
+    return made
+
+
+def record_of(source: Any) -> Record:
+    """The record to ask: as it is, or read from what was given."""
+    return read(source)
+
+
+def _of_engine(engine: Any, verified: Any) -> Record:
+    trail = engine.trail
+
+    def others() -> Iterator[dict[str, Any]]:
+        kinds = [kind for kind in trail.entries().count_by("kind") if kind != "decision"]
+        # In the order of the trail: what ends something is told from what came after it.
+        places = [
+            (entry.index, entry.json())
+            for kind in kinds
+            if kind != "outcome"
+            for entry in trail.entries(kind=kind)
+        ]
+        for _, text in sorted(places):
+            yield json.loads(text)
+
+    def details(entries: list[str]) -> dict[str, dict[str, Any]]:
+        found = {}
+        for entry in entries:
+            detail = trail.get(entry).values.get("detail")
+            if detail:
+                found[entry] = detail[0]
+        return found
+
+    return Record(
+        f"the store in {engine.path}",
+        lambda: calls_of(trail.entries(kind="decision")),
+        others,
+        details,
+        engine=engine,
+        verified=verified,
+    )
+
+
+def _of_parquet(folder: Path) -> Record:
+    import pyarrow.parquet as pq
+
+    def calls() -> Calls:
+        return Calls(
+            pq.read_table(folder / "calls.parquet").unify_dictionaries(),
+            pq.read_table(folder / "hops.parquet").unify_dictionaries(),
+        )
+
+    def others() -> Iterator[dict[str, Any]]:
+        for text in pq.read_table(folder / "other.parquet")["entry"].to_pylist():
+            yield json.loads(text)
+
+    def details(entries: list[str]) -> dict[str, dict[str, Any]]:
+        table = pq.read_table(folder / "details.parquet")
+        wanted = table.filter(pc.is_in(table["id"], pa.array(entries, pa.string())))
+        return {row["id"]: row for row in wanted.to_pylist()}
+
+    return Record(str(folder), calls, others, details)
+
+
+def _of_frame(file: Path) -> Record:
+    import pyarrow.parquet as pq
+
+    def others() -> Iterator[dict[str, Any]]:
+        raise InvalidInput(
+            f"{file} holds calls alone, and this asks for grants or agents",
+            hint="save the whole: analysis.read(engine).save(folder)",
+        )
+
+    return Record(str(file), lambda: calls_of(pq.read_table(file)), others, lambda _: {})
+
+
+def calls_of(entries: Any) -> Calls:
+    """The decisions among entries, or in a frame of them."""
+    table = pa.table(entries)
+    missing = [name for name in (*COLUMNS, "chain") if name not in table.column_names]
+    if missing:
+        raise InvalidInput(
+            f"this is no frame of entries: it has no column {missing[0]}",
+            hint="one that entries.to_arrow() made, with all its columns",
+        )
+    if "kind" in table.column_names:
+        table = table.filter(pc.equal(table["kind"], "decision"))
+    rows: list[Any] = []
+    parts: dict[str, list[Any]] = {"agent": [], "agent_name": [], "grant": []}
+    before = 0
+    for chunk in table["chain"].chunks:
+        flat = pc.list_flatten(chunk)
+        rows.append(pc.list_parent_indices(chunk).to_numpy() + before)
+        for name, made in parts.items():
+            made.append(pc.struct_field(flat, name))
+        before += len(chunk)
+    word = pa.dictionary(pa.int32(), pa.string())
+    hops = {name: pa.chunked_array(made, word) for name, made in parts.items()}
+    places = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+    flat_hops = pa.table({"row": pa.array(places, pa.int64()), **hops})
+    whole = table.select(COLUMNS).unify_dictionaries().combine_chunks()
+    return Calls(whole, flat_hops.unify_dictionaries().combine_chunks())
+
+
+def _resources(column: Any, pattern: str) -> Any:
+    mask = pc.match_substring_regex(column, regex_of_resource(pattern))
+    if not kind_of(pattern):
+        for kind in KINDS:
+            mask = pc.and_(mask, pc.invert(pc.starts_with(column, kind)))
+    return mask
+
+
+def _stamp(at: datetime) -> Any:
+    return pa.scalar(at.astimezone(UTC), pa.timestamp("us", "UTC"))

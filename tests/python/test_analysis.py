@@ -1,0 +1,526 @@
+"""Every question of `answerable.analysis`, against a slow and obvious recomputation."""
+
+from __future__ import annotations
+
+import collections
+import json
+import statistics
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import answerable as ans
+from answerable import analysis
+from answerable.analysis.patterns import covers_resource, covers_tool
+from answerable.analysis.record import COLUMNS, Record
+from answerable.simulation import simulate
+
+
+class Company:
+    """A simulated trail, and its entries as plain Python."""
+
+    def __init__(self, folder: Path) -> None:
+        self.facts = simulate(folder / "store", entries=4_000, humans=8, agents=30, days=6, seed=7)
+        self.engine = ans.open(folder / "store", clock=self.facts.end)
+        self.export = folder / "trail.jsonl"
+        self.engine.trail.export(self.export)
+        self.calls = list(self.engine.trail.entries(kind="decision"))
+        self.grants = list(self.engine.trail.entries(kind="grant"))
+        self.by_digest = {entry.leaf["digest"]: entry for entry in self.grants}
+        self.records = {
+            "engine": analysis.read(self.engine),
+            "export": analysis.read(self.export, authority=self.engine.authority),
+        }
+        self.records["parquet"] = analysis.read(self.records["engine"].save(folder / "parquet"))
+        self.frame = folder / "frame.parquet"
+        pq.write_table(self.engine.trail.entries().to_arrow(), self.frame)
+
+    def chain(self, entry: ans.Entry) -> list[ans.Entry]:
+        return [self.by_digest[digest] for digest in entry.leaf.get("chain", [])]
+
+    def parent(self, grant: ans.Entry) -> ans.Entry | None:
+        return self.by_digest.get(grant.leaf.get("parent", b""))
+
+    def end(self) -> datetime:
+        return max(entry.at for entry in self.calls)
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    made = Company(tmp_path_factory.mktemp("company"))
+    yield made
+    made.engine.close()
+
+
+@pytest.fixture(params=["engine", "export", "parquet"])
+def record(request: pytest.FixtureRequest, company: Company) -> Record:
+    made: Record = company.records[request.param]
+    return made
+
+
+# ---------------------------------------------------------------------------------- reading
+
+
+def test_each_source_reads_the_same(company: Company, record: Record) -> None:
+    for place, entry in enumerate(company.calls):
+        if place % 7 == 0:
+            row = record.calls.table.slice(place, 1).to_pylist()[0]
+            for name in ("index", "id", "at", "human", "agent", "task", "effect", "policy"):
+                assert row[name] == getattr(entry, name), name
+            assert row["reasons"] == entry.reasons
+            assert row["resource"] == entry.resource
+            assert row["outcome"] == entry.outcome
+            assert row["via"] == (" → ".join(entry.via) or None)
+            assert row["duration_us"] == (
+                None if entry.duration is None else round(entry.duration * 1e6)
+            )
+    own = company.records["engine"]
+    for name in COLUMNS:
+        assert record.calls[name].to_pylist() == own.calls[name].to_pylist(), name
+    assert record.calls.hops.to_pylist() == own.calls.hops.to_pylist()
+    assert record.book.grants == own.book.grants
+    assert record.book.agents == own.book.agents
+    assert record.book.humans == own.book.humans
+    assert record.book.tasks == own.book.tasks
+
+
+def test_the_hops_are_those_of_the_chain(company: Company, record: Record) -> None:
+    expected = [
+        (place, grant.agent, grant.agent_name, grant.leaf["grant"])
+        for place, entry in enumerate(company.calls)
+        for grant in company.chain(entry)
+    ]
+    names = ("row", "agent", "agent_name", "grant")
+    assert [tuple(row[n] for n in names) for row in record.calls.hops.to_pylist()] == expected
+
+
+def test_a_frame_alone_answers_what_needs_no_grants(company: Company) -> None:
+    record = analysis.read(company.frame)
+    own = company.records["engine"]
+    assert analysis.refusals(record).frame["refused"] == analysis.refusals(own).frame["refused"]
+    assert analysis.who_did(record, "crm.*").rows() == analysis.who_did(own, "crm.*").rows()
+    with pytest.raises(ans.InvalidInput, match="holds calls alone"):
+        analysis.unused(record)
+
+
+def test_what_was_asked_of_an_engine_need_not_be_read_whole(company: Company) -> None:
+    fresh = analysis.read(company.engine)
+    assert analysis.who_did(fresh, "bank.transfer").rows() == (
+        analysis.who_did(company.records["engine"], "bank.transfer").rows()
+    )
+    assert fresh._calls is None
+    assert fresh._book is None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"tool": "bank.*"},
+        {"tool": "crm.read"},
+        {"tool": "**"},
+        {"tool": "c*.read"},
+        {"resource": "account/*"},
+        {"resource": "account/vendor-1*"},
+        {"resource": "account/**"},
+        {"resource": "customer/7"},
+        {"resource": "repository/*/fix-1*"},
+        {"resource": "url:https://docs.example.com/**"},
+        {"resource": "url:https://*/index"},
+        {"resource": "url:**"},
+        {"resource": "path:**"},
+        {"resource": "*/**"},
+        {"resource": "**"},
+        {"effect": "deny"},
+        {"reason": "tool_not_covered"},
+        {"human": "none"},
+    ],
+    ids=str,
+)
+def test_a_filter_means_what_it_means_to_the_engine(company: Company, asked: Any) -> None:
+    if "reason" in asked:
+        expected = [entry.id for entry in company.calls if entry.reasons[:1] == [asked["reason"]]]
+    else:
+        expected = [entry.id for entry in company.engine.trail.entries(kind="decision", **asked)]
+    for name in ("export", "parquet"):
+        found = company.records[name].select(**asked)
+        assert found["id"].to_pylist() == expected
+
+
+def test_a_moment_and_a_party_filter_as_the_engine_does(company: Company) -> None:
+    trail, record = company.engine.trail, company.records["export"]
+    agent = company.engine.agents.list()[3]
+    human = company.engine.humans.list()[2]
+    grant = next(g for g in company.grants if g.leaf["depth"] == 1)
+    middle = company.calls[len(company.calls) // 2].at
+    for asked in (
+        {"agent": agent},
+        {"via": agent},
+        {"human": human},
+        {"human": human.account},
+        {"task": grant.task},
+        {"grant": grant.leaf["grant"]},
+        {"since": middle},
+        {"until": middle},
+        {"since": middle, "until": middle + timedelta(hours=3), "via": agent},
+    ):
+        expected = [entry.id for entry in trail.entries(kind="decision", **asked)]
+        assert record.select(**asked)["id"].to_pylist() == expected
+    span = record.select(since="24h")["at"].to_pylist()
+    assert len(span) == sum(e.at >= company.end() - timedelta(hours=24) for e in company.calls)
+
+
+def test_what_is_no_trail_is_said(company: Company, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("{}\n")
+    with pytest.raises(ans.InvalidInput, match="no exported trail"):
+        analysis.read(other)
+    with pytest.raises(ans.InvalidInput, match="there is no trail"):
+        analysis.read(tmp_path / "nothing")
+    with pytest.raises(ans.InvalidInput, match="is a store"):
+        analysis.read(company.engine.path)
+    with pytest.raises(ans.InvalidInput, match="cannot be verified"):
+        analysis.read(company.frame, authority=company.engine.authority)
+    with pytest.raises(ans.InvalidInput, match="there is no agent"):
+        analysis.blast_radius(company.records["export"], "nobody")
+    with pytest.raises(ans.InvalidInput, match="no moment"):
+        analysis.refusals(company.records["export"], since=datetime(2026, 1, 1))
+
+
+def test_a_changed_export_is_not_read_as_verified(company: Company, tmp_path: Path) -> None:
+    text = company.export.read_text("utf-8")
+    assert '"effect":"deny"' in text
+    forged = tmp_path / "forged.jsonl"
+    forged.write_text(text.replace('"effect":"deny"', '"effect":"allow"', 1), "utf-8")
+    with pytest.raises(ans.TrailCorrupted):
+        analysis.read(forged, authority=company.engine.authority)
+    assert analysis.read(forged).verified is None
+    assert company.records["export"].verified is not None
+
+
+@pytest.mark.parametrize("damage", ["at", "agent", "garbage"])
+def test_a_damaged_export_is_refused_and_not_half_read(
+    company: Company, tmp_path: Path, damage: str
+) -> None:
+    lines = company.export.read_text("utf-8").splitlines()
+    place = next(n for n, line in enumerate(lines) if '"kind":"grant"' in line)
+    if damage == "garbage":
+        lines[place] = '{"index":'
+    else:
+        lines[place] = lines[place].replace(f'"{damage}":', '"other":', 1)
+    if damage == "at":
+        lines[place] = lines[place].replace('"from":', '"other2":', 1)
+    file = tmp_path / "damaged.jsonl"
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    with pytest.raises(ans.InvalidInput, match=r"cannot be read|not what an entry is") as raised:
+        _ = analysis.read(file).book
+    assert "verify it first" in raised.value.hint
+
+
+# ---------------------------------------------------------------------------------- questions
+
+
+def counted(entries: list[ans.Entry], key: Any) -> dict[Any, list[ans.Entry]]:
+    groups: dict[Any, list[ans.Entry]] = collections.defaultdict(list)
+    for entry in entries:
+        groups[key(entry)].append(entry)
+    return groups
+
+
+def test_who_did(company: Company, record: Record) -> None:
+    for tool, resource in (("bank.transfer", None), ("crm.*", "customer/1*"), (None, None)):
+        did = [
+            entry
+            for entry in company.calls
+            if entry.effect == "allow"
+            and (tool is None or covers_tool(tool, entry.tool or ""))
+            and (resource is None or covers_resource([resource], entry.resource))
+        ]
+        expected = {
+            key: (
+                len(some),
+                len({e.resource for e in some} - {None}),
+                len({e.task for e in some}),
+                min(e.at for e in some),
+                max(e.at for e in some),
+            )
+            for key, some in counted(did, lambda e: (e.human, tuple(e.via), e.tool)).items()
+        }
+        answer = analysis.who_did(record, tool, resource)
+        found = {
+            (row["human"], tuple(row["via"].split(" → ")), row["tool"]): tuple(
+                row[name] for name in ("calls", "resources", "tasks", "first", "last")
+            )
+            for row in answer
+        }
+        assert found == expected
+        assert f"{len(did):,} calls" in answer.sentence
+
+
+def test_who_made_one_call(company: Company, record: Record) -> None:
+    entry = next(e for e in company.calls if len(e.via) == 2 and e.effect == "allow")
+    told = analysis.who_did(record, entry=entry.id)
+    assert len(told) == 1
+    assert f"{entry.human_name} through {' → '.join(entry.via)}" in told.sentence
+    assert "allowed" in told.sentence
+    with pytest.raises(ans.InvalidInput, match="no such call"):
+        analysis.who_did(record, entry="ent_" + "a" * 26)
+
+
+def test_in_the_name_of(company: Company, record: Record) -> None:
+    human = company.engine.humans.list()[1]
+    mine = [entry for entry in company.calls if entry.human == human.id]
+    expected = {
+        key: (len(some), sum(e.effect != "allow" for e in some))
+        for key, some in counted(mine, lambda e: (e.task, tuple(e.via), e.tool)).items()
+    }
+    answer = analysis.in_name_of(record, human.account)
+    found = {
+        (row["task"], tuple(row["via"].split(" → ")), row["tool"]): (row["calls"], row["refused"])
+        for row in answer
+    }
+    assert found == expected
+    for row in answer.rows()[:5]:
+        assert row["stated"] == company.engine.tasks.get(row["task"]).sentence
+
+
+def test_below_a_grant(company: Company, record: Record) -> None:
+    root = max(
+        (g for g in company.grants if g.leaf["depth"] == 0),
+        key=lambda g: sum(company.parent(one) == g for one in company.grants),
+    )
+
+    def is_below(grant: ans.Entry | None) -> bool:
+        while grant is not None and grant != root:
+            grant = company.parent(grant)
+        return grant is not None
+
+    grants = [grant for grant in company.grants if is_below(grant)]
+    assert len(grants) > 2
+    expected = {}
+    for grant in grants:
+        under = [e for e in company.calls if company.chain(e)[-1:] == [grant]]
+        expected[grant.leaf["grant"]] = (len(under), sum(e.effect != "allow" for e in under))
+    answer = analysis.below(record, root.leaf["grant"])
+    assert {row["grant"]: (row["calls"], row["refused"]) for row in answer} == expected
+    for row in answer:
+        hop = company.engine.trail.chain(row["grant"]).hops[-1]
+        assert row["may"] == hop.scope
+        assert row["agent"] == hop.name
+
+
+def test_the_blast_radius_is_what_was_signed_and_done(company: Company, record: Record) -> None:
+    for agent in company.engine.agents.list()[:6]:
+        own = [entry for entry in company.calls if entry.agent == agent.id]
+        through = [
+            entry
+            for entry in company.calls
+            if any(grant.agent == agent.id for grant in company.chain(entry))
+        ]
+        answer = analysis.blast_radius(record, agent.key)
+        rows = answer.rows()
+        assert sum(row["allowed"] for row in rows) == sum(e.effect == "allow" for e in own)
+        assert sum(row["refused"] for row in rows) == sum(e.effect != "allow" for e in own)
+        did = answer.more["did"].to_pylist()
+        groups = counted(own, lambda e: (e.tool, e.resource, e.effect == "allow"))
+        assert {(r["tool"], r["resource"], r["allowed"]): r["calls"] for r in did} == {
+            key: len(some) for key, some in groups.items()
+        }
+        assert sum(answer.more["below"].to_pydict().get("calls", [])) == len(through) - len(own)
+        held = [grant for grant in company.grants if grant.agent == agent.id]
+        assert f"held {len(held):,} grants" in answer.sentence
+
+
+def test_who_could_agrees_with_the_blast_radius(company: Company, record: Record) -> None:
+    """Another way to the same: the engine's own judgement of the grants of a moment."""
+    at = company.calls[len(company.calls) * 2 // 3].at
+    held = {
+        agent.id: [row for row in analysis.blast_radius(record, agent, at=at) if row["grants"]]
+        for agent in company.engine.agents.list()
+    }
+    suspended = {
+        entry.agent
+        for entry in company.engine.trail.entries(kind="identity", action="suspended")
+        if entry.at <= at
+    }
+    for tool in ("bank.transfer", "bank.balance", "mail.send", "crm.update", "code.merge"):
+        could = {one.agent for one in company.engine.trail.who_could(tool, at=at)} - suspended
+        found = {
+            agent
+            for agent, rows in held.items()
+            if any(covers_tool(row["tool"], tool) for row in rows)
+        }
+        assert found - suspended == could, tool
+
+
+def test_refusals_by_cause(company: Company, record: Record) -> None:
+    refused = [entry for entry in company.calls if entry.effect == "deny"]
+    expected = counted(refused, lambda e: (e.reasons[0], e.tool))
+    answer = analysis.refusals(record)
+    assert {(row["reason"], row["tool"]): row["refused"] for row in answer} == {
+        key: len(some) for key, some in expected.items()
+    }
+    for row in answer:
+        some = expected[row["reason"], row["tool"]]
+        newest = max(some, key=lambda entry: entry.index)
+        assert row["entry"] == newest.id
+        assert row["agents"] == len({e.agent for e in some} - {None})
+        told = company.engine.explain(newest)
+        assert row["smallest_fix"] == told.fix
+    counts = [row["refused"] for row in answer]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_unused_is_what_no_call_needed(company: Company, record: Record) -> None:
+    answer = analysis.unused(record)
+    granted: dict[str, set[str]] = collections.defaultdict(set)
+    for grant in company.grants:
+        granted[grant.agent or ""] |= {
+            may.partition(", ")[0] if " calls" in may else may
+            for may in company.engine.trail.chain(grant.leaf["grant"]).hops[-1].scope
+        }
+    used: dict[str, list[ans.Entry]] = collections.defaultdict(list)
+    for entry in company.calls:
+        if entry.effect == "allow":
+            for grant in company.chain(entry):
+                used[grant.agent or ""].append(entry)
+    assert {row["agent_id"] for row in answer} == set(granted)
+    for row in answer:
+        enough = [eval(code) for code in row["enough"]]
+        wire = json.loads(ans._core.to_wire(enough)) if enough else []
+        tool = row["may"].split(" ")[0].rstrip(",")
+        mine = [e for e in used[row["agent_id"]] if covers_tool(tool, e.tool or "")]
+        if " on " in row["may"]:
+            mine = [e for e in mine if (e.resource or "").startswith("account/vendor-")]
+        assert row["allowed"] == len(mine), row["may"]
+        assert (row["verdict"] == "never used") == (not mine)
+        if mine:
+            assert row["last_allowed"] == max(e.at for e in mine)
+        for entry in mine:
+            assert any(
+                covers_tool(one["tool"], entry.tool or "")
+                and covers_resource(one.get("resource"), entry.resource)
+                for one in wire
+            )
+
+
+def test_what_is_suggested_lies_within_what_was_granted(company: Company, tmp_path: Path) -> None:
+    """The engine itself says so: it issues the narrower grant under the wider as a ceiling."""
+    record = company.records["export"]
+    answer = analysis.unused(record)
+    wide: dict[str, dict[str, Any]] = {}
+    for grant in record.book.grants.values():
+        name = record.book.agents[grant.agent].name
+        wide.setdefault(name, {}).update({json.dumps(one): one for one in grant.scope})
+    names = list(answer.suggested)[:8]
+    with ans.open(tmp_path / "store") as engine:
+        human = engine.humans.register("a@example.com")
+        for name in names:
+            scopes: dict[str, Any] = {}
+            exec(answer.code(name), {"ans": ans}, scopes)
+            assert json.loads(ans._core.to_wire(scopes["scope"])) == answer.suggested[name]
+            ceiling = ans._core.scope_from_wire(json.dumps(list(wide[name].values())))
+            agent = engine.agents.issue(name, owner=human, purpose="x", ceiling=ceiling, ttl="1h")
+            engine.grant(human, agent, task="x", ttl="30m", scope=scopes["scope"])
+
+
+def test_first_times(company: Company, record: Record) -> None:
+    since = company.end() - timedelta(days=3)
+    expected = set()
+    for agent, some in counted(company.calls, lambda e: e.agent).items():
+        for what, of in (("tool", lambda e: e.tool), ("area", area)):
+            seen: dict[Any, ans.Entry] = {}
+            for place, entry in enumerate(some):
+                value = of(entry)
+                if agent and value is not None and value not in seen:
+                    seen[value] = entry
+                    if entry.at >= since and place >= 20:
+                        expected.add((agent, what, value, entry.id, place))
+    assert expected
+    answer = analysis.first_times(record, since=since, least=20)
+    ids = {agent.name: agent.id for agent in company.engine.agents.list()}
+    found = {
+        (ids[row["agent"]], row["what"], row["new"], row["entry"], row["before"]) for row in answer
+    }
+    assert found == expected
+    for row in answer:
+        assert row["expected_below"] == pytest.approx(3 / row["before"])
+
+
+def area(entry: ans.Entry) -> str | None:
+    if entry.resource is None:
+        return None
+    if entry.resource.startswith("url:"):
+        return "/".join(entry.resource.split("/")[:3])
+    return entry.resource.split("/")[0]
+
+
+@pytest.mark.parametrize("per", ["minute", "hour", "day"])
+def test_rate_anomalies(company: Company, record: Record, per: str) -> None:
+    size = {"minute": 60, "hour": 3600, "day": 86400}[per]
+    expected = {}
+    for agent, some in counted(company.calls, lambda e: e.agent).items():
+        if agent is None:
+            continue
+        slots = collections.Counter(int(e.at.timestamp()) // size for e in some)
+        median = statistics.median(slots.values())
+        spread = 1.4826 * statistics.median(abs(n - median) for n in slots.values())
+        floor = max(spread, median**0.5)
+        for slot, count in slots.items():
+            if count >= 20 and count >= median + 4 * floor:
+                at = datetime.fromtimestamp(slot * size, UTC)
+                expected[agent, at] = (count, pytest.approx((count - median) / floor))
+    answer = analysis.rate_anomalies(record, per=per, score=4)
+    assert {(r["agent_id"], r["at"]): (r["calls"], r["score"]) for r in answer} == expected
+    if per == "hour":
+        bulk = next(one for one in company.facts.incidents if one.name == "bulk_read")
+        assert answer.rows()[0]["agent"] == bulk.agent
+
+
+def test_the_access_review(company: Company, record: Record) -> None:
+    agents = {agent.id: agent for agent in company.engine.agents.list()}
+    left = {human.id for human in company.engine.humans.list() if human.offboarded}
+    answer = analysis.access_review(record, dormant="2d")
+    assert {row["agent_id"] for row in answer} == set(agents)
+    for row in answer:
+        agent = agents[row["agent_id"]]
+        own = [entry for entry in company.calls if entry.agent == agent.id]
+        allowed = [entry for entry in own if entry.effect == "allow"]
+        assert (row["allowed"], row["refused"]) == (len(allowed), len(own) - len(allowed))
+        assert row["last_allowed"] == max((e.at for e in allowed), default=None)
+        assert row["status"] == agent.status
+        assert row["owner_id"] == agent.owner
+        assert row["ceiling"] == [str(one) for one in agent.ceiling]
+        assert row["grants"] == sum(grant.agent == agent.id for grant in company.grants)
+        assert ("its owner has left" in row["ask"]) == (agent.owner in left)
+        quiet = not allowed or max(e.at for e in allowed) < company.end() - timedelta(days=2)
+        asked = {"never used", "no allowed call for 2d"} & set(row["ask"])
+        assert bool(asked) == (agent.status == "active" and quiet)
+    standing = {use.agent.id: use.standing for use in company.engine.review().agents}
+    assert {row["agent_id"]: row["standing"] for row in answer} == standing
+
+
+def test_nothing_is_missing_where_every_call_ended(company: Company, record: Record) -> None:
+    assert len(analysis.gaps(record)) == 0
+    assert analysis.gaps(record).sentence.startswith("0 allowed calls of")
+
+
+def test_every_answer_has_its_forms(company: Company) -> None:
+    record = company.records["export"]
+    for answer in (
+        analysis.who_did(record, "bank.*"),
+        analysis.refusals(record),
+        analysis.unused(record),
+        analysis.access_review(record),
+        analysis.rate_anomalies(record, score=3),
+    ):
+        assert len(answer.to_pandas()) == len(answer.to_polars()) == len(answer) > 0
+        assert answer.to_arrow().num_rows == len(answer)
+        assert answer.sentence[:40] in repr(answer)
+        assert "<table>" in answer._repr_html_()
+        head, *lines = answer.to_csv().split("\r\n")
+        assert head.split(",") == answer.frame.column_names
+        assert len(lines) - 1 == len(answer)
