@@ -15,6 +15,12 @@ use crate::store::StoreError;
 /// The longest message of an error, in characters.
 const LONGEST: usize = 4000;
 
+/// What a tool's name or pattern looks like.
+pub(super) const TOOL: &str =
+    "dot segments of A-Z, a-z, 0-9, _ and -, such as `pay.transfer`; in a pattern `pay.*`";
+/// What a resource or a pattern of some looks like.
+pub(super) const RESOURCE: &str = "slash segments such as `account/travel-1`, or typed: `path:/srv/a`, `url:https://host/a`, `id:a`; in a pattern `account/*`";
+
 static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
 /// A class of `answerable.errors`.
@@ -132,10 +138,25 @@ pub(super) fn registry(py: Python<'_>, error: &RegistryError) -> PyErr {
     match error {
         RegistryError::NotFound { kind, .. } => {
             let hint = match *kind {
-                "credential" => "list what there is with engine.vault.list()".to_owned(),
-                kind => format!("list what there is with engine.{kind}s.list()"),
+                "human" => "engine.humans.list(), or `answerable humans list`, has all there are",
+                "agent" => "engine.agents.list(), or `answerable agents list`, has all there are",
+                "task" => "engine.tasks.list(), or `answerable tasks list`, has all there are",
+                "rule" => "engine.rules.list(), or `answerable rules list`, has all there are",
+                "credential" => {
+                    "engine.vault.list(), or `answerable vault list`, has all there are"
+                }
+                "approval" => {
+                    "engine.approvals.list(), or `answerable approvals list --all`, has those of the last 30 days"
+                }
+                "grant" => {
+                    "engine.trail.entries(kind=\"grant\"), or `answerable trail show --kind grant`, has all that were seen here"
+                }
+                "policy version" => {
+                    "engine.trail.entries(kind=\"policy\"), or `answerable trail show --kind policy`, has all that were in force"
+                }
+                _ => "it is another engine's, or has ended",
             };
-            make(py, "NotFound", &error.to_string(), "not_found", &hint, &[])
+            make(py, "NotFound", &error.to_string(), "not_found", hint, &[])
         }
         RegistryError::Invalid(message) => {
             let (message, hint) = split(message);
@@ -151,5 +172,18 @@ pub(super) fn registry(py: Python<'_>, error: &RegistryError) -> PyErr {
 }
 
 pub(super) fn scope(py: Python<'_>, error: &ScopeError) -> PyErr {
-    make(py, "InvalidInput", &error.to_string(), error.code(), "", &[])
+    let hint = match error {
+        ScopeError::ToolPattern { .. } => TOOL,
+        ScopeError::ResourcePattern { .. } => RESOURCE,
+        ScopeError::Name { .. } => {
+            "an argument's name as in the function, with dots for fields: `order.total`"
+        }
+        ScopeError::Caveat { .. } => "docs/caveats.md has each caveat with what it takes",
+        ScopeError::Limit { .. } => {
+            "such as ans.calls(10), ans.rate(5, \"1m\"), ans.total(\"amount\", 2000)"
+        }
+        ScopeError::Twice { .. } => "name it once; ans.all_of(…) joins caveats on one argument",
+        ScopeError::TooMany { .. } => "grant less, or use patterns: `pay.*`, `account/*`",
+    };
+    make(py, "InvalidInput", &error.to_string(), error.code(), hint, &[])
 }

@@ -107,8 +107,9 @@ impl State {
         }
         if let Some(known) = self.account(new.account, new.issuer) {
             return Err(RegistryError::Illegal(format!(
-                "`{}` is registered already, as {}; use that human",
-                new.account, known.id
+                "`{}` is registered already, as {id}; take that one: engine.humans.get(\"{id}\"), or its id on the command line",
+                new.account,
+                id = known.id,
             )));
         }
         let human = Arc::new(Human {

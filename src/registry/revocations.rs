@@ -132,12 +132,16 @@ impl State {
             |kind| RegistryError::NotFound { kind, name: target.id().unwrap_or_default() };
         match target {
             Target::Grant(digest, _) if self.revoked_grants.contains(digest) => {
-                return Err(RegistryError::Illegal("the grant was revoked already".to_owned()));
+                return Err(RegistryError::Illegal(
+                    "the grant was revoked already; nothing is left to revoke, the entries of kind `revocation` say who did it and why".to_owned(),
+                ));
             }
             Target::Agent(id) if !self.agents.contains_key(id) => return Err(not_found("agent")),
             Target::Human(id) if !self.humans.contains_key(id) => return Err(not_found("human")),
             Target::Task(id) if self.ended_tasks.contains(id) => {
-                return Err(RegistryError::Illegal(format!("the task {id} has ended already")));
+                return Err(RegistryError::Illegal(format!(
+                    "the task {id} has ended already; nothing is left to end, open another with the next grant"
+                )));
             }
             _ => {}
         }

@@ -125,8 +125,9 @@ def _opened(engine: Engine) -> Iterator[Finding]:
         last = checkpoints[-1].size
         yield Finding("checkpoint", "ok", f"the newest covers {last} of {size} entries")
     else:
-        hint = "answerable trail checkpoint --out FILE"
-        yield Finding("checkpoint", "warn", f"none over {size} entries", hint)
+        hint = "answerable trail checkpoint --out FILE signs one, to be kept elsewhere"
+        found = f"none was signed over its {size} entries before this check, which signs one"
+        yield Finding("checkpoint", "warn", found, hint)
     try:
         yield Finding("trail", "ok", str(engine.trail.verify()))
     except TrailCorrupted as corrupted:

@@ -40,7 +40,7 @@ impl Engine {
                 let human = state.human(&by).ok_or_else(|| not_found("human", &by))?;
                 if human.offboarded {
                     return Err(RegistryError::Illegal(format!(
-                        "`{}` has left and decides nothing here; name a human who is here as by=",
+                        "`{}` has left and decides nothing here; name a human who is here as by= (--by)",
                         human.display()
                     ))
                     .into());

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::super::convert::{Budget, Unfit, snapshot, type_name};
+use super::super::errors;
 use super::tool::{Kind, Parameter, Tool};
 use crate::canonical::{Map, Value};
 use crate::decision::{Reason, code};
@@ -293,8 +294,9 @@ pub(in crate::python) fn bind_named(
         .map_err(|name| misfit(format!("the argument `{}` is given twice", shown(&name, 60))))?;
     let mut request = Request::new(tool, arguments);
     if let Some(resource) = resource {
-        let parsed = Resource::parse(resource)
-            .map_err(|error| vec![Reason::new(code::INVALID_RESOURCE, error.to_string())])?;
+        let parsed = Resource::parse(resource).map_err(|error| {
+            vec![Reason::new(code::INVALID_RESOURCE, error.to_string()).fix(errors::RESOURCE)]
+        })?;
         request.resource = Some(parsed);
     }
     Ok(request)

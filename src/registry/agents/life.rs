@@ -45,7 +45,7 @@ impl State {
         let mut agent = self.living(id, "suspended")?;
         if agent.status == Status::Suspended {
             return Err(RegistryError::Illegal(format!(
-                "the agent `{}` is suspended already",
+                "the agent `{}` is suspended already; resume it first, or retire it for good",
                 agent.name
             )));
         }
@@ -67,7 +67,7 @@ impl State {
         let mut agent = self.living(id, "resumed")?;
         if agent.status == Status::Active {
             return Err(RegistryError::Illegal(format!(
-                "the agent `{}` is active already",
+                "the agent `{}` is active already; nothing is left to resume",
                 agent.name
             )));
         }
@@ -113,7 +113,7 @@ impl State {
         let at = now.at;
         if rotation.key.is_none() && !agent.managed {
             return Err(RegistryError::Invalid(format!(
-                "the agent `{}` keeps its own key; give its new public key as key=",
+                "the agent `{}` keeps its own key; give its new public key as key= (--key)",
                 agent.name
             )));
         }
@@ -176,7 +176,7 @@ impl State {
         self.may_own(&owner)?;
         if agent.owner == owner {
             return Err(RegistryError::Illegal(format!(
-                "the agent `{}` belongs to them already",
+                "the agent `{}` belongs to them already; name another owner",
                 agent.name
             )));
         }
