@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::canonical::Digest;
+use crate::canonical::{Digest, digest};
 use crate::decision::{Reason, code};
 use crate::policy::{
     Call, Change, Effect, Explanation, PolicyError, PolicyRef, PolicySet, Subject, Verdict,
@@ -26,8 +26,10 @@ const MAX_EXPLAINED: usize = 2_000;
 pub struct Rules {
     /// The compiled policies.
     pub set: PolicySet,
-    /// Their version, as entries name it.
+    /// Their version, as entries name it: of their texts and of the tools they were held to.
     pub version: Arc<str>,
+    /// The digest of their texts alone.
+    pub texts: Digest,
     /// What each asks for beside its effect, in the order of the set.
     marks: Vec<Mark>,
     /// The tools that they were held to, by what each declared.
@@ -45,15 +47,20 @@ struct Mark {
 }
 
 impl Rules {
-    /// Prepares a set, held to these tools.
+    /// Prepares a set that was compiled from texts of this digest, held to these tools.
     #[must_use]
-    pub fn new(set: PolicySet, version: Arc<str>, tools: HashMap<ToolName, Digest>) -> Self {
+    pub fn new(
+        set: PolicySet,
+        version: Arc<str>,
+        texts: Digest,
+        tools: HashMap<ToolName, Digest>,
+    ) -> Self {
         let marks = set.policies().iter().map(|policy| Mark {
             id: policy.id.as_ref().into(),
             asks: policy.effect == Effect::Permit && policy.annotation("advice") == Some("ask"),
             masks: masks(policy.annotation("mask")),
         });
-        Self { marks: marks.collect(), set, version, tools, unfit: HashMap::new() }
+        Self { marks: marks.collect(), set, version, texts, tools, unfit: HashMap::new() }
     }
 
     /// The same, with a tool that they do not fit: its calls are denied.
@@ -64,10 +71,22 @@ impl Rules {
         Self {
             set: self.set.clone(),
             version: self.version.clone(),
+            texts: self.texts,
             marks: self.marks.clone(),
             tools: self.tools.clone(),
             unfit,
         }
+    }
+
+    /// The digest of what decides the calls of a tool here: the texts, and what the tool declared.
+    /// Other tools come and go without it.
+    #[must_use]
+    pub fn basis(&self, tool: &ToolName) -> Digest {
+        let declared = self.tools.get(tool).map(Digest::as_slice).unwrap_or_default();
+        let unfit = self.unfit.get(tool).map(|(declared, _)| declared.as_slice());
+        let parts: [&[u8]; 4] =
+            [&self.texts, tool.as_str().as_bytes(), declared, unfit.unwrap_or_default()];
+        digest("answerable/v1/policy-basis", &parts)
     }
 
     /// Whether the policies were held to a tool as it is declared.
@@ -208,7 +227,8 @@ fn told_change(change: &Change, masked: &dyn Fn(&str) -> bool) -> Option<String>
 #[must_use]
 pub fn unreadable(why: &str) -> Reason {
     let text = format!("the policies in force cannot be asked: {why}");
-    Reason::new(code::POLICY_ERROR, text).fix("load the policies again with engine.policies.load")
+    Reason::new(code::POLICY_ERROR, text)
+        .fix("load the policies again with engine.policies.load, or `answerable policy load`")
 }
 
 impl Say<'_> {

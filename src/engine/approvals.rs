@@ -83,13 +83,13 @@ impl Engine {
         self.state.read().policies().version().to_string().into()
     }
 
-    /// The same, for whoever holds the state's lock.
-    pub(super) fn policy_version_in(&self, state: &State) -> Cow<'static, str> {
+    /// The digest of what decides the calls of a tool beside the chain, as the state has it.
+    fn basis_in(&self, state: &State, tool: &ToolName) -> Digest {
         #[cfg(test)]
         if let Some(version) = &*self.version.lock() {
-            return version.clone();
+            return crate::canonical::sha256(version.as_bytes());
         }
-        state.policies().version().to_string().into()
+        state.policies().basis(tool)
     }
 
     /// Turns a decision that asks into what the approval of that very request makes of it: an
@@ -116,8 +116,9 @@ impl Engine {
             let policy_version = version.clone();
             Decision { policy_version, ..Decision::deny(vec![reason]) }
         };
-        let digest = self.approval_digest(bound, request, call.by_type, &version);
         let mut state = self.state.write();
+        let basis = self.basis_in(&state, &request.tool);
+        let digest = self.approval_digest(bound, request, call.by_type, &basis);
         let known = state.approval_of(&digest).filter(|known| at < known.expires_at);
         if let Some(known) = known {
             return Ok(match known.stage {
@@ -156,6 +157,7 @@ impl Engine {
             task: leaf.payload.task.id,
             tool: request.tool.as_str().to_owned(),
             policy: version.to_string(),
+            basis,
             entry: EntryId::from_bytes(crate::keys::random().map_err(key)?),
             decision: Some(entry),
             answer: None,
@@ -190,9 +192,10 @@ impl Engine {
         if self.open_approvals.load(Ordering::Acquire) == 0 {
             return None;
         }
-        let digest = self.approval_digest(bound, request, passed, &self.policy_version());
         let now = self.clock.stamp();
         let state = self.state.read();
+        let basis = self.basis_in(&state, &request.tool);
+        let digest = self.approval_digest(bound, request, passed, &basis);
         let known = state.approval_of(&digest)?;
         (known.stage_at(now) == Stage::Approved).then_some(known.id)
     }
@@ -229,7 +232,7 @@ impl Engine {
         bound: &Bound,
         request: &Request,
         passed: &[(Box<str>, String)],
-        version: &str,
+        basis: &Digest,
     ) -> Digest {
         let chain: Vec<u8> = bound.chain.hops().iter().flat_map(|hop| hop.digest).collect();
         let mut arguments = Vec::with_capacity(128);
@@ -252,7 +255,7 @@ impl Engine {
             &resource,
             &arguments,
             &by_type,
-            version.as_bytes(),
+            basis,
         ])
     }
 
@@ -265,10 +268,30 @@ impl Engine {
         if state.count_approvals() == 0 {
             return Ok(Vec::new());
         }
-        let version = self.policy_version_in(state);
         state.end_approvals(at, &|state, open| {
-            ground_lost(state, open, &version, at).map(|reason| reason.code.into_owned())
+            self.ground_lost(state, open, at).map(|reason| reason.code.into_owned())
         })
+    }
+
+    /// What has taken the ground from an open approval, if anything.
+    pub(super) fn ground_lost(&self, state: &State, open: &Open, at: i64) -> Option<Reason> {
+        let approval = &open.approval;
+        let tool = ToolName::parse(&approval.tool).ok();
+        if approval.purpose == Purpose::Call
+            && tool.as_ref().is_none_or(|tool| self.basis_in(state, tool) != approval.basis)
+        {
+            let text = "the policies, or what the tool declares, were changed since";
+            return Some(Reason::new(code::POLICY_CHANGED, text));
+        }
+        if let Some(answer) = &approval.answer
+            && state.human(&answer.by).is_none_or(|human| human.offboarded)
+        {
+            return Some(Reason::new(code::HUMAN_OFFBOARDED, "who approved it has left"));
+        }
+        let Some(chain) = &open.chain else {
+            return Some(Reason::new(code::NO_AUTHORITY, "its chain cannot be read any more"));
+        };
+        chain_against(state, chain, tool.as_ref(), at)
     }
 
     /// Gives the approvals read from the store their chains, and ends those that lost their ground
@@ -365,23 +388,6 @@ impl Engine {
         self.forget_approval(&id, token);
         Ok(answered)
     }
-}
-
-/// What has taken the ground from an open approval, if anything.
-pub(super) fn ground_lost(state: &State, open: &Open, version: &str, at: i64) -> Option<Reason> {
-    let approval = &open.approval;
-    if approval.purpose == Purpose::Call && approval.policy != version {
-        return Some(Reason::new(code::POLICY_CHANGED, "the policies were changed since"));
-    }
-    if let Some(answer) = &approval.answer
-        && state.human(&answer.by).is_none_or(|human| human.offboarded)
-    {
-        return Some(Reason::new(code::HUMAN_OFFBOARDED, "who approved it has left"));
-    }
-    let Some(chain) = &open.chain else {
-        return Some(Reason::new(code::NO_AUTHORITY, "its chain cannot be read any more"));
-    };
-    chain_against(state, chain, ToolName::parse(&approval.tool).ok().as_ref(), at)
 }
 
 /// What speaks against a chain, and a tool under it.

@@ -1,6 +1,7 @@
 //! What an ask meets, driven through the engine with tools that ask in tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod swept;
 mod verified;
 
 use std::sync::Arc;

@@ -4,6 +4,9 @@
 //! A grant has ended for good once a durable entry is later than its end by more than the clock may
 //! be set back: from then on no clock that is accepted can bring it back. So what was counted of its
 //! limits and that it was revoked bear on nothing any more.
+//!
+//! An approval that is closed is kept for 30 days after all that came of it has ended, by the same
+//! reckoning; who answered it is told from the trail from then on.
 
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -14,7 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use super::{Engine, EngineError};
 use crate::clock::MAX_BEHIND_MICROS;
 use crate::recorder::{Head, keyspace};
-use crate::registry::{child_key, ended_grants, revoked_key};
+use crate::registry::{child_key, ended_grants, old_approvals, revoked_key};
 use crate::store::{Batch, StoreError};
 
 /// How long it rests between turns.
@@ -34,6 +37,8 @@ pub(super) type Stop = Arc<(Mutex<bool>, Condvar)>;
 pub struct Swept {
     /// How many grants that ended were dealt with.
     pub grants: usize,
+    /// How many approvals that were closed long ago were dropped.
+    pub approvals: usize,
     /// How many records were dropped.
     pub records: usize,
     /// Whether there may be more.
@@ -74,6 +79,11 @@ impl Engine {
             batch.delete(revoked_key(&grant.digest));
             batch.delete(grant.key.clone());
         }
+        let old = old_approvals(&*self.store, before, TURN)?;
+        more |= old.len() == TURN;
+        for key in old.iter().flatten() {
+            batch.delete(key.clone());
+        }
         let records = batch.len();
         if !batch.is_empty() {
             self.recorder.forget(&ended.iter().map(|grant| grant.digest).collect());
@@ -81,7 +91,7 @@ impl Engine {
             let mut state = self.state.write();
             ended.iter().for_each(|grant| state.forget_revoked(&grant.digest));
         }
-        Ok(Swept { grants: ended.len(), records, more })
+        Ok(Swept { grants: ended.len(), approvals: old.len(), records, more })
     }
 }
 

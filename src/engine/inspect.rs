@@ -51,7 +51,6 @@ impl Engine {
             let made = self.made(&chain)?;
             chain.made_at(made)
         };
-        let names = self.names();
         let mut hops: Vec<Hop> = Vec::new();
         for (place, grant) in chain.hops().iter().enumerate() {
             let payload = &grant.payload;
@@ -60,7 +59,7 @@ impl Engine {
             let entry = self.grant_entry(&grant.digest)?;
             let statement = entry.as_ref().and_then(|entry| entry.value_text("statement"));
             hops.push(Hop {
-                name: names.of(&agent).to_owned(),
+                name: self.name_of(&agent),
                 agent,
                 grant: payload.id.to_string(),
                 until: render_instant(payload.exp).unwrap_or_default(),
@@ -80,7 +79,7 @@ impl Engine {
         Ok(Inspected {
             grant: leaf.payload.id.to_string(),
             digest: leaf.digest,
-            human_name: names.of(&human).to_owned(),
+            human_name: self.name_of(&human),
             human,
             task: leaf.payload.task.id.to_string(),
             sentence: self.task_sentence(&leaf.payload.task.id).ok(),

@@ -61,7 +61,7 @@ pub use policies::{
     PolicyTold, Replay, Replayed,
 };
 pub use query::{CountBy, Order, Query, Walk, count_places};
-pub use read::{Exported, Filter, Names};
+pub use read::{Exported, Filter};
 pub use receipt::{About, Receipt};
 pub use reconstruct::{Node, Reconstruction, What};
 pub use review::{Finding, Review, Reviewing, Severity, Spans, Used};

@@ -1,6 +1,5 @@
 //! Reading the trail: entries by filter, checkpoints, exports.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -58,18 +57,6 @@ pub struct Filter {
     pub until: Option<i64>,
 }
 
-/// Names for ids, as the registry knows them now.
-#[derive(Debug, Clone, Default)]
-pub struct Names(HashMap<String, String>);
-
-impl Names {
-    /// The name of a human or agent; the id itself if there is none.
-    #[must_use]
-    pub fn of<'a>(&'a self, id: &'a str) -> &'a str {
-        self.0.get(id).map_or(id, String::as_str)
-    }
-}
-
 /// What an export wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exported {
@@ -80,13 +67,17 @@ pub struct Exported {
 }
 
 impl Engine {
-    /// Names of all humans and agents.
+    /// The name of a human or agent by its id, as the registry knows it now; the id itself if there
+    /// is none.
     #[must_use]
-    pub fn names(&self) -> Names {
+    pub fn name_of(&self, id: &str) -> String {
+        if self.here().is_err() {
+            return id.to_owned();
+        }
         let state = self.state.read();
-        let humans = state.humans().into_iter().map(|h| (h.id.to_string(), h.display().to_owned()));
-        let agents = state.agents().into_iter().map(|a| (a.id.to_string(), a.name.clone()));
-        Names(humans.chain(agents).collect())
+        let agent = || Some(state.agent(&id.parse().ok()?)?.name.clone());
+        let human = || Some(state.human(&id.parse().ok()?)?.display().to_owned());
+        agent().or_else(human).unwrap_or_else(|| id.to_owned())
     }
 
     /// Calls `each` with every entry from an index on, in order, until it answers `false`; all
@@ -131,16 +122,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         self.check()?;
         self.recorder.flush()?;
-        self.each_written_leaf(0, each)
-    }
-
-    /// As [`Engine::each_leaf`] from a place on, for what is on the disk now.
-    pub(super) fn each_written_leaf(
-        &self,
-        at: u64,
-        each: &mut dyn FnMut(Entry) -> Result<bool, EngineError>,
-    ) -> Result<(), EngineError> {
-        self.library.each_block(at, &mut |next, block| {
+        self.library.each_block(0, &mut |next, block| {
             for (leaf, index) in block.leaves().zip(block.first()..) {
                 if index < next {
                     continue;

@@ -8,6 +8,7 @@ use super::read::export_line;
 use super::{Engine, EngineError, shown};
 use crate::canonical::{Digest, Value};
 use crate::principal::TaskId;
+use crate::registry::asked_key;
 use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::entry::{Entry, kind};
 use crate::trail::merkle::{LeafHashes, MerkleError, inclusion, leaf_hash, node_hash};
@@ -75,6 +76,12 @@ impl Engine {
         let mut wanted = Wanted::default();
         for entry in &subject {
             wanted.take(entry);
+            // An approval may have been asked for under another version, of the same texts.
+            if let Ok(approval) = entry.text("approval").parse()
+                && let Some(asked) = self.entry_of(&asked_key(&approval))?
+            {
+                wanted.policies.insert(asked.text("policy").to_owned());
+            }
         }
         self.parties(&mut wanted)?;
         let mut levels = Levels::default();
@@ -227,7 +234,7 @@ impl Wanted {
                     || names(entry.text("target"))
                     || (entry.text("target") == "owner" && names("owner"))
             }
-            "policy" => self.policies.contains(entry.text("version")),
+            kind::POLICY => self.policies.contains(entry.text("policy")),
             kind::ERASURE => names("human") || names("entry"),
             // Approvals, leases and what comes later: by the entry that they name, or that names
             // them.

@@ -236,8 +236,7 @@ impl Builder<'_> {
         let (id, label) = match &entry {
             None => (String::new(), "(a grant that is not here)".to_owned()),
             Some(entry) => {
-                let names = self.engine.names();
-                let mut label = names.of(entry.text("agent")).to_owned();
+                let mut label = self.engine.name_of(entry.text("agent"));
                 if let Some(Value::Datetime(until)) = entry.fields.get("until") {
                     let until = render_instant(*until).unwrap_or_default();
                     let _ = write!(label, " · until {until}");

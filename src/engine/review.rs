@@ -6,19 +6,22 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::findings::{look_at_owner, look_at_use};
-use super::{Engine, EngineError};
-use crate::canonical::{Digest, Value, sha256};
-use crate::chain::Chain;
+use super::{Engine, EngineError, Keys, key_of_leaf, text_of_leaf};
+use crate::canonical::{Digest, Raw, Value, map_view, sha256};
+use crate::chain::{Chain, UnverifiedChain};
 use crate::clock::MICROS;
 use crate::keys::{Owner, PublicKey};
-use crate::principal::{AgentId, EntryId, HumanId, Status};
+use crate::principal::{AgentId, EntryId, GrantId, HumanId, Status};
 use crate::registry::{Agent, RegistryError, draft};
-use crate::trail::entry::{Entry, kind};
+use crate::trail::block::BlockError;
+use crate::trail::entry::kind;
 
 pub(super) const HOUR: i64 = 3_600 * MICROS;
 pub(super) const DAY: i64 = 24 * HOUR;
 /// How many standing delegations are opened to see what they narrow.
 const MAX_CHAINS: usize = 10_000;
+/// How many of them are opened at once.
+const AT_ONCE: usize = 1_000;
 /// How many recent refusals of one agent are kept by their time.
 const MAX_REFUSED: usize = 10_000;
 
@@ -134,10 +137,11 @@ pub(super) struct Tally {
 }
 
 struct Seen {
-    id: String,
+    id: GrantId,
     agent: AgentId,
     issuer: Option<AgentId>,
-    delegated: bool,
+    /// The digest of the grant above, if there is one.
+    parent: Option<Digest>,
     /// The place of its entry, and whether this engine made it.
     place: u64,
     made: bool,
@@ -168,31 +172,28 @@ struct Look {
 }
 
 impl Scan {
-    fn read(&mut self, leaf: &Entry, recent: i64) {
-        self.size = leaf.index + 1;
-        match leaf.kind() {
-            kind::GRANT => self.grant(leaf),
-            kind::DECISION => self.decision(leaf, recent),
-            kind::LEASE => self.leased.read(leaf),
+    fn read(&mut self, index: u64, leaf: &Keys<'_>, recent: i64) {
+        self.size = index + 1;
+        match text_of_leaf(leaf, "kind") {
+            Some(kind::GRANT) => self.grant(index, leaf),
+            Some(kind::DECISION) => self.decision(leaf, recent),
+            Some(kind::LEASE) => self.leased.read(leaf),
             _ => {}
         }
     }
 
-    fn grant(&mut self, leaf: &Entry) {
-        let time = |key: &str| match leaf.fields.get(key) {
-            Some(Value::Datetime(at)) => *at,
-            _ => 0,
-        };
-        let digest = leaf.fields.get("digest").and_then(Value::as_bytes);
-        let digest = digest.and_then(|bytes| bytes.try_into().ok());
-        let (Some(digest), Ok(agent)) = (digest, leaf.text("agent").parse()) else { return };
+    fn grant(&mut self, index: u64, leaf: &Keys<'_>) {
+        let time = |key| key_of_leaf(leaf, key).and_then(Raw::datetime).unwrap_or_default();
+        let digest = |key| key_of_leaf(leaf, key).and_then(Raw::bytes)?.try_into().ok();
+        let (Some(digest), parent) = (digest("digest"), digest("parent")) else { return };
+        let (Some(id), Some(agent)) = (id_of(leaf, "grant"), id_of(leaf, "agent")) else { return };
         let seen = Seen {
-            id: leaf.text("grant").to_owned(),
+            id,
             agent,
-            issuer: leaf.text("issuer").parse().ok(),
-            delegated: leaf.fields.get("parent").is_some(),
-            place: leaf.index,
-            made: leaf.fields.get("offline").is_none(),
+            issuer: id_of(leaf, "issuer"),
+            parent,
+            place: index,
+            made: key_of_leaf(leaf, "offline").is_none(),
             from: time("from"),
             until: time("until"),
             last_use: None,
@@ -201,10 +202,10 @@ impl Scan {
         self.grants.insert(digest, seen);
     }
 
-    fn decision(&mut self, leaf: &Entry, recent: i64) {
-        let Ok(acting) = leaf.text("agent").parse::<AgentId>() else { return };
-        let at = leaf.at();
-        if leaf.text("effect") != "allow" {
+    fn decision(&mut self, leaf: &Keys<'_>, recent: i64) {
+        let Some(acting) = id_of::<AgentId>(leaf, "agent") else { return };
+        let at = at_of(leaf);
+        if text_of_leaf(leaf, "effect") != Some("allow") {
             let tally = self.agents.entry(acting).or_default();
             tally.refused += 1;
             if at >= recent {
@@ -215,15 +216,30 @@ impl Scan {
             }
             return;
         }
-        for digest in leaf.digests("chain") {
-            let Some(grant) = self.grants.get_mut(&digest) else { continue };
+        let tool = text_of_leaf(leaf, "tool").unwrap_or_default();
+        for digest in key_of_leaf(leaf, "chain").into_iter().flat_map(Raw::items) {
+            let digest: Option<Digest> = digest.bytes().and_then(|bytes| bytes.try_into().ok());
+            let Some(grant) = digest.and_then(|digest| self.grants.get_mut(&digest)) else {
+                continue;
+            };
             grant.last_use = Some(at);
             let tally = self.agents.entry(grant.agent).or_default();
             tally.last_use = Some(at);
             tally.allowed += 1;
-            tally.tools.entry(leaf.text("tool").to_owned()).or_insert(at);
+            if !tally.tools.contains_key(tool) {
+                tally.tools.insert(tool.to_owned(), at);
+            }
         }
     }
+}
+
+fn id_of<T: std::str::FromStr>(leaf: &Keys<'_>, key: &str) -> Option<T> {
+    text_of_leaf(leaf, key)?.parse().ok()
+}
+
+/// When an entry was sequenced, in microseconds.
+pub(super) fn at_of(leaf: &Keys<'_>) -> i64 {
+    key_of_leaf(leaf, "at").and_then(Raw::datetime).unwrap_or_default()
 }
 
 impl Engine {
@@ -246,8 +262,11 @@ impl Engine {
         let now = self.now_or_mark();
         let recent = now.saturating_sub(spans.recent);
         let from = scan.size;
-        self.each_written_leaf(from, &mut |leaf| {
-            scan.read(&leaf, recent);
+        self.library.each_block(from, &mut |next, block| {
+            for (leaf, index) in block.leaves().zip(block.first()..).filter(|(_, i)| *i >= next) {
+                let leaf = map_view(leaf).map_err(|e| BlockError::Damaged(e.to_string()))?;
+                scan.read(index, &leaf, recent);
+            }
             Ok(true)
         })?;
         self.settle(scan, now);
@@ -357,7 +376,7 @@ impl Engine {
         findings: &mut Vec<Finding>,
     ) -> Result<(), EngineError> {
         let Scan { grants, looked, .. } = scan;
-        let standing = grants.iter().filter(|(_, grant)| grant.delegated && !grant.ended);
+        let standing = grants.iter().filter(|(_, grant)| grant.parent.is_some() && !grant.ended);
         let mut standing: Vec<_> = standing.collect();
         standing.sort_by(|a, b| (a.1.from, &a.1.id).cmp(&(b.1.from, &b.1.id)));
         if standing.len() > MAX_CHAINS {
@@ -371,18 +390,17 @@ impl Engine {
                 ),
                 suggestion: "let grants run out sooner".to_owned(),
             });
+            standing.truncate(MAX_CHAINS);
         }
-        for (digest, grant) in standing.into_iter().take(MAX_CHAINS) {
-            let subjects = vec![grant.id.clone(), grant.agent.to_string()];
-            let look = match looked.get(digest) {
-                Some(known) => known,
-                None => {
-                    let Some(chain) = self.chain_of(digest)? else { continue };
-                    let narrows = !narrows_nothing(&chain, now);
-                    let key = chain.leaf().payload.holder.key;
-                    looked.entry(*digest).or_insert(Look { narrows, key })
-                }
-            };
+        let new: Vec<Digest> =
+            standing.iter().map(|(d, _)| **d).filter(|d| !looked.contains_key(d)).collect();
+        for some in new.chunks(AT_ONCE) {
+            self.look_into(grants, some, now, looked)?;
+        }
+        let state = self.state.read();
+        for (digest, grant) in standing {
+            let Some(look) = looked.get(digest) else { continue };
+            let subjects = vec![grant.id.to_string(), grant.agent.to_string()];
             if !look.narrows {
                 findings.push(Finding {
                     code: "narrows_nothing",
@@ -392,7 +410,6 @@ impl Engine {
                     suggestion: "delegate what the agent needs for its part".to_owned(),
                 });
             }
-            let state = self.state.read();
             if let Some(other) = state.key_of(&look.key).filter(|id| *id != grant.agent) {
                 let (name, other) = (names(&state, &grant.agent), names(&state, &other));
                 findings.push(Finding {
@@ -404,9 +421,68 @@ impl Engine {
                 });
             }
         }
+        drop(state);
         looked.retain(|digest, _| grants.get(digest).is_some_and(|grant| !grant.ended));
         Ok(())
     }
+
+    /// Opens delegations and all that stands above them: each block of the trail once for all of
+    /// them, because it opens as a whole. One whose token is not here any more is left out.
+    fn look_into(
+        &self,
+        grants: &HashMap<Digest, Seen>,
+        some: &[Digest],
+        now: i64,
+        looked: &mut HashMap<Digest, Look>,
+    ) -> Result<(), EngineError> {
+        let mut places = HashMap::new();
+        for digest in some {
+            for (digest, grant) in above(grants, digest, self.max_hops) {
+                places.insert(grant.place, digest);
+            }
+        }
+        let mut sorted: Vec<u64> = places.keys().copied().collect();
+        sorted.sort_unstable();
+        let mut tokens: HashMap<Digest, String> = HashMap::with_capacity(sorted.len());
+        for entry in self.entries_at(&sorted)? {
+            if let (Some(digest), Some(token)) =
+                (places.get(&entry.index), entry.value_text("token"))
+            {
+                tokens.insert(*digest, token.to_owned());
+            }
+        }
+        let anchors = self.keys.read().anchors.clone();
+        for digest in some {
+            let hops = above(grants, digest, self.max_hops);
+            let texts: Option<Vec<&str>> =
+                hops.rev().map(|(digest, _)| tokens.get(&digest).map(String::as_str)).collect();
+            let Some(texts) = texts else { continue };
+            let chain = UnverifiedChain::parse(&texts.join("~"), self.max_hops)?;
+            let chain = chain.verify(&anchors, &self.cache)?;
+            let (narrows, key) = (!narrows_nothing(&chain, now), chain.leaf().payload.holder.key);
+            looked.insert(*digest, Look { narrows, key });
+        }
+        Ok(())
+    }
+}
+
+/// A grant and those above it, as far as they are known; none if there are too many.
+fn above<'a>(
+    grants: &'a HashMap<Digest, Seen>,
+    digest: &Digest,
+    most: usize,
+) -> impl DoubleEndedIterator<Item = (Digest, &'a Seen)> + use<'a> {
+    let mut hops = Vec::new();
+    let mut next = Some(*digest);
+    while let Some(digest) = next {
+        let Some(seen) = grants.get(&digest).filter(|_| hops.len() < most) else {
+            hops.clear();
+            break;
+        };
+        next = seen.parent;
+        hops.push((digest, seen));
+    }
+    hops.into_iter()
 }
 
 /// Whether the last hop of a chain passes on all that the hop above allows.

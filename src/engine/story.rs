@@ -7,7 +7,7 @@ use super::{Engine, EngineError};
 use crate::canonical::{Map, Value, to_json};
 use crate::clock::render_instant;
 use crate::decision::{Reason, code};
-use crate::registry::Stage;
+use crate::registry::answered_key;
 use crate::request::{Request, Resource, ToolName};
 use crate::scope::Scope;
 use crate::trail::entry::{Entry, kind};
@@ -139,18 +139,18 @@ impl Engine {
         let Some(text) = entry.fields.get("approval").and_then(Value::as_str) else {
             return Ok(None);
         };
-        let told = match text.parse().map(|id| self.approval(&id)) {
-            Ok(Ok(told)) => told,
-            Ok(Err(EngineError::Registry(_))) | Err(_) => return Ok(Some(text.to_owned())),
-            Ok(Err(error)) => return Err(error),
+        let Ok(id) = text.parse() else { return Ok(Some(text.to_owned())) };
+        // From the trail: what is kept beside it of an approval is dropped in time.
+        let Some(answer) = self.entry_of(&answered_key(&id))? else {
+            return match self.approval(&id) {
+                Ok(told) => Ok(Some(format!("{text}: {}", told.stage.word()))),
+                Err(EngineError::Registry(_)) => Ok(Some(text.to_owned())),
+                Err(error) => Err(error),
+            };
         };
-        let Some(answer) = &told.approval.answer else {
-            return Ok(Some(format!("{text}: {}", told.stage.word())));
-        };
-        let word = if told.stage == Stage::Refused { "refused" } else { "approved" };
-        let by = told.by_name.as_deref().unwrap_or_default();
-        let (assurance, at) = (answer.assurance.word(), render_instant(answer.at));
-        let note = told.note.map(|note| format!(": {note}")).unwrap_or_default();
+        let (word, by) = (answer.text("action"), self.name_of(answer.text("by")));
+        let (assurance, at) = (answer.text("assurance"), render_instant(answer.at()));
+        let note = answer.value_text("note").map(|note| format!(": {note}")).unwrap_or_default();
         Ok(Some(format!(
             "{text}: {word} by {by} ({assurance}) at {}{note}",
             at.unwrap_or_default()
@@ -160,7 +160,6 @@ impl Engine {
     fn hops(&self, entry: &Entry) -> Result<Vec<Hop>, EngineError> {
         let digests = entry.digests("chain");
         let Some(leaf) = digests.last() else { return Ok(Vec::new()) };
-        let names = self.names();
         let chain = self.chain_of(leaf)?;
         let allowed = entry.text("effect") == "allow";
         let asked = Recorded::of(entry);
@@ -177,7 +176,7 @@ impl Engine {
                 _ => String::new(),
             };
             hops.push(Hop {
-                name: names.of(&agent).to_owned(),
+                name: self.name_of(&agent),
                 agent,
                 grant: grant.text("grant").to_owned(),
                 until,

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Engine;
-use super::review::{Finding, Severity, Spans};
+use super::review::{Finding, Severity, Spans, at_of};
+use super::{Engine, Keys, text_of_leaf};
 use crate::clock::{MICROS, render_seconds};
-use crate::trail::entry::Entry;
 
 const DAY: i64 = 24 * 3_600 * MICROS;
 /// How long before its end a credential is told to be about to expire.
@@ -18,10 +17,11 @@ const MANY: usize = 5;
 pub(super) struct Leased(BTreeMap<String, (i64, BTreeSet<String>)>);
 
 impl Leased {
-    pub(super) fn read(&mut self, leaf: &Entry) {
-        let of = self.0.entry(leaf.text("credential").to_owned()).or_default();
-        of.0 = of.0.max(leaf.at());
-        of.1.insert(leaf.text("agent").to_owned());
+    pub(super) fn read(&mut self, leaf: &Keys<'_>) {
+        let text = |key| text_of_leaf(leaf, key).unwrap_or_default().to_owned();
+        let of = self.0.entry(text("credential")).or_default();
+        of.0 = of.0.max(at_of(leaf));
+        of.1.insert(text("agent"));
     }
 }
 

@@ -19,8 +19,8 @@ use pyo3::types::PyCapsule;
 
 use crate::canonical::{Digest, Raw};
 use crate::engine::{
-    Engine as Core, EngineError, Hits, Holder, Keys, Library, Names, Order, Rows, Walk,
-    key_of_leaf, text_of_leaf,
+    Engine as Core, EngineError, Hits, Holder, Keys, Library, Order, Rows, Walk, key_of_leaf,
+    text_of_leaf,
 };
 use crate::trail::block::Light;
 use crate::trail::entry::kind;
@@ -76,8 +76,8 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    pub(super) fn new(core: Arc<Core>, names: Arc<Names>, source: Source) -> Self {
-        Self { core, source, columns: Columns::new(names), schema: schema() }
+    pub(super) fn new(core: Arc<Core>, source: Source) -> Self {
+        Self { columns: Columns::new(core.clone()), core, source, schema: schema() }
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, String> {
@@ -224,7 +224,9 @@ struct Chain {
 
 /// The columns of the batch in the making, and the words of all batches.
 struct Columns {
-    names: Arc<Names>,
+    core: Arc<Core>,
+    /// Names by ids, as they were when first met.
+    names: HashMap<Box<str>, Arc<str>>,
     words: [Words; WORDS.len()],
     grants: Words,
     holders: HashMap<Digest, Holder>,
@@ -288,10 +290,10 @@ impl Rows for Columns {
                 self.set(&mut words, place, text);
             }
         }
-        let names = self.names.clone();
         for (place, name) in [(word::HUMAN_NAME, "human"), (word::AGENT_NAME, "agent")] {
             if let Some(id) = text_of_leaf(keys, name).filter(|id| *id != "none") {
-                self.set(&mut words, place, names.of(id));
+                let name = self.name(id);
+                self.set(&mut words, place, &name);
             }
         }
         let reasons = key_of_leaf(keys, "reasons").into_iter().flat_map(Raw::items);
@@ -332,9 +334,10 @@ impl Rows for Columns {
 }
 
 impl Columns {
-    fn new(names: Arc<Names>) -> Self {
+    fn new(core: Arc<Core>) -> Self {
         Self {
-            names,
+            core,
+            names: HashMap::new(),
             words: Default::default(),
             grants: Words::default(),
             holders: HashMap::new(),
@@ -348,6 +351,15 @@ impl Columns {
         if let (Some(slot), Some(known)) = (words.get_mut(place), self.words.get_mut(place)) {
             *slot = Some(known.number(text));
         }
+    }
+
+    fn name(&mut self, id: &str) -> Arc<str> {
+        if let Some(name) = self.names.get(id) {
+            return name.clone();
+        }
+        let name: Arc<str> = self.core.name_of(id).into();
+        self.names.insert(id.into(), name.clone());
+        name
     }
 
     fn chain(&mut self, raw: Raw<'_>) -> usize {
@@ -369,7 +381,6 @@ impl Columns {
             Some(Err(digests)) => digests.clone(),
             None => Vec::new(),
         };
-        let names = self.names.clone();
         let (mut via, mut hops) = (Vec::new(), Vec::new());
         for digest in digests {
             let holder = match self.holders.get(&digest) {
@@ -377,14 +388,14 @@ impl Columns {
                 None => core.holder_of(&digest).map_err(|error| error.to_string())?,
             };
             let Some(holder) = holder else { continue };
-            let name = names.of(&holder.agent);
+            let name = self.name(&holder.agent);
             let mut number = |place: usize, text: &str| {
                 self.words.get_mut(place).map_or(0, |words| words.number(text))
             };
             let (agent, agent_name) =
-                (number(word::AGENT, &holder.agent), number(word::AGENT_NAME, name));
+                (number(word::AGENT, &holder.agent), number(word::AGENT_NAME, &name));
             hops.push([agent, agent_name, self.grants.number(&holder.grant)]);
-            via.push(name.to_owned());
+            via.push(name);
         }
         let via = self.words.get_mut(word::VIA).map_or(0, |w| w.number(&via.join(" → ")));
         if let Some(slot) = self.chains.get_mut(number) {

@@ -32,15 +32,14 @@ pub(super) struct Revocation {
 
 impl Revocation {
     pub(super) fn new(core: &Core, revoked: core::Revoked) -> Self {
-        let names = core.names();
         let name = |id: &Option<String>| {
-            id.as_deref().map(|id| shown(names.of(id), 80)).unwrap_or_default()
+            id.as_deref().map(|id| shown(&core.name_of(id), 80)).unwrap_or_default()
         };
         let mut hints = Vec::new();
         if let Some(issuer) = &revoked.issuer {
-            let issuer = shown(names.of(issuer), 80);
+            let issuer = shown(&core.name_of(issuer), 80);
             hints.push(format!(
-                "`{issuer}` made this grant and can make another; if it is not to be trusted, revoke the holder: engine.revoke(engine.agents.get(\"{issuer}\"), …)"
+                "`{issuer}` made this grant and can make another; if it is not to be trusted, revoke the holder: engine.revoke(engine.agents.get(\"{issuer}\"), …), or `answerable revoke {issuer}`"
             ));
         }
         if revoked.children > 0 {

@@ -14,7 +14,7 @@ use super::{convert, enter, errors, notebook};
 use crate::canonical::{Value, to_json};
 use crate::clock::{MICROS, parse_instant, render_instant};
 use crate::engine::{
-    CountBy, Engine as Core, EngineError, Hits, Names, Order, Query, count_places, shown,
+    CountBy, Engine as Core, EngineError, Hits, Order, Query, count_places, shown,
 };
 use crate::trail::entry::{self, kind};
 use crate::trail::index::Field;
@@ -23,7 +23,6 @@ use crate::trail::index::Field;
 pub(super) struct Row {
     pub(super) entry: entry::Entry,
     pub(super) outcome: Option<entry::Entry>,
-    pub(super) names: Arc<Names>,
     pub(super) core: Arc<Core>,
 }
 
@@ -45,25 +44,22 @@ enum Shown {
 #[pyclass(frozen, sequence, module = "answerable", name = "Entries")]
 pub(super) struct Entries {
     core: Arc<Core>,
-    names: Arc<Names>,
     shown: Shown,
 }
 
 impl Entries {
     pub(super) fn new(core: Arc<Core>, query: Query, order: Order) -> Self {
-        let names = Arc::new(core.names());
-        Self { core, names, shown: Shown::Fitting(Arc::new(Hits::new(query)), order) }
+        Self { core, shown: Shown::Fitting(Arc::new(Hits::new(query)), order) }
     }
 
     /// Entries at some places, in their order.
     pub(super) fn of_places(core: Arc<Core>, places: Vec<u64>) -> Self {
-        let names = Arc::new(core.names());
-        Self { core, names, shown: Shown::Listed(Arc::new(places)) }
+        Self { core, shown: Shown::Listed(Arc::new(places)) }
     }
 
     fn listed(&self, places: Vec<u64>) -> Self {
         let shown = Shown::Listed(Arc::new(places));
-        Self { core: self.core.clone(), names: self.names.clone(), shown }
+        Self { core: self.core.clone(), shown }
     }
 
     /// All places, as they are shown.
@@ -115,7 +111,7 @@ impl Entries {
 
     /// The rows at some places, in their order.
     fn rows(&self, places: &[u64]) -> Result<Vec<Arc<Row>>, EngineError> {
-        rows(&self.core, &self.names, places)
+        rows(&self.core, places)
     }
 
     /// A slice that ends are enough to tell, without counting all.
@@ -160,11 +156,7 @@ impl Entries {
 }
 
 /// Entries at some places with their outcomes, in the order of the places.
-pub(super) fn rows(
-    core: &Arc<Core>,
-    names: &Arc<Names>,
-    places: &[u64],
-) -> Result<Vec<Arc<Row>>, EngineError> {
+pub(super) fn rows(core: &Arc<Core>, places: &[u64]) -> Result<Vec<Arc<Row>>, EngineError> {
     let mut sorted = places.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
@@ -172,7 +164,7 @@ pub(super) fn rows(
     let by_place: HashMap<u64, Arc<Row>> = read
         .into_iter()
         .map(|(entry, outcome)| {
-            let row = Row { entry, outcome, names: names.clone(), core: core.clone() };
+            let row = Row { entry, outcome, core: core.clone() };
             (row.entry.index, Arc::new(row))
         })
         .collect();
@@ -228,9 +220,9 @@ impl Entries {
 
     fn __iter__(&self) -> EntriesIterator {
         let source = self.source();
-        let (core, names) = (self.core.clone(), self.names.clone());
+        let core = self.core.clone();
         let state = Mutex::new((source, VecDeque::new()));
-        EntriesIterator { core, names, state }
+        EntriesIterator { core, state }
     }
 
     /// How many there are, by the values of a field, the most first.
@@ -269,20 +261,20 @@ impl Entries {
         } else {
             counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         }
+        let names: Vec<String> = counts.iter().map(|(value, _)| self.core.name_of(value)).collect();
         let mut times: HashMap<&str, usize> = HashMap::new();
-        for (value, _) in &counts {
-            *times.entry(self.names.of(value)).or_default() += 1;
+        for name in &names {
+            *times.entry(name).or_default() += 1;
         }
         let dict = PyDict::new(py);
-        for (value, count) in &counts {
-            let name = self.names.of(value);
+        for ((value, count), name) in counts.iter().zip(&names) {
             match by {
                 CountBy::Time(_) => {
                     let at = parse_instant(value).unwrap_or_default();
                     dict.set_item(convert::instant(py, at)?, count)?;
                 }
                 // Two of one name are told apart.
-                _ if times.get(name).is_some_and(|times| *times > 1) => {
+                _ if times.get(name.as_str()).is_some_and(|times| *times > 1) => {
                     dict.set_item(format!("{name} ({value})"), count)?;
                 }
                 _ => dict.set_item(name, count)?,
@@ -301,7 +293,7 @@ impl Entries {
         // The interface leaves it to the producer whether to follow a wish for other types.
         let _ = requested_schema;
         enter(py, || self.core.size())?;
-        arrow::stream(py, Batches::new(self.core.clone(), self.names.clone(), self.source()))
+        arrow::stream(py, Batches::new(self.core.clone(), self.source()))
     }
 
     /// The Arrow PyCapsule interface: the schema of the stream.
@@ -374,7 +366,6 @@ fn frames<'py>(entries: &Bound<'py, Entries>, name: &str) -> PyResult<Bound<'py,
 #[pyclass(frozen, module = "answerable", name = "EntriesIterator")]
 pub(super) struct EntriesIterator {
     core: Arc<Core>,
-    names: Arc<Names>,
     state: Mutex<(Source, VecDeque<Arc<Row>>)>,
 }
 
@@ -389,7 +380,7 @@ impl EntriesIterator {
             let mut state = self.state.lock();
             if state.1.is_empty() {
                 let places = state.0.next_places(&self.core.library, READ)?;
-                state.1 = rows(&self.core, &self.names, &places)?.into();
+                state.1 = rows(&self.core, &places)?.into();
             }
             Ok(state.1.pop_front())
         })?;
@@ -412,8 +403,8 @@ impl Row {
             kind::DECISION => format!("{} {}", self.entry.text("effect"), self.tool()),
             kind => format!("{kind} {}", self.entry.text("action")),
         };
-        let who = self.names.of(self.entry.text("human"));
-        format!("{at} {} {} ({})", self.entry.id(), shown(&what, 100), shown(who, 60))
+        let who = self.core.name_of(self.entry.text("human"));
+        format!("{at} {} {} ({})", self.entry.id(), shown(&what, 100), shown(&who, 60))
     }
 
     fn tool(&self) -> &str {
@@ -457,7 +448,7 @@ impl Entry {
     /// The human's name.
     #[getter]
     fn human_name(&self) -> Option<String> {
-        self.0.text("human").map(|id| self.0.names.of(&id).to_owned())
+        self.0.text("human").map(|id| self.0.core.name_of(&id))
     }
 
     /// The id of the acting agent, or of the one the entry is about.
@@ -469,7 +460,7 @@ impl Entry {
     /// The agent's name.
     #[getter]
     fn agent_name(&self) -> Option<String> {
-        self.0.text("agent").map(|id| self.0.names.of(&id).to_owned())
+        self.0.text("agent").map(|id| self.0.core.name_of(&id))
     }
 
     /// The names of the agents on the chain, from the root.
@@ -480,7 +471,7 @@ impl Entry {
             let mut names = Vec::new();
             for digest in row.entry.digests("chain") {
                 if let Some(grant) = row.core.grant_entry(&digest)? {
-                    names.push(row.names.of(grant.text("agent")).to_owned());
+                    names.push(row.core.name_of(grant.text("agent")));
                 }
             }
             Ok(names)

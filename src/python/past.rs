@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use super::{convert, notebook};
-use crate::engine::{Could as CoreCould, Names, Node, Reconstruction as Core, shown};
+use crate::engine::{Could as CoreCould, Engine, Node, Reconstruction as Core, shown};
 
 /// What happened, as a tree.
 #[pyclass(frozen, module = "answerable", name = "Reconstruction")]
@@ -79,7 +79,7 @@ impl Reconstruction {
 #[pyclass(frozen, module = "answerable", name = "Could")]
 pub(super) struct Could {
     pub(super) could: CoreCould,
-    pub(super) names: Arc<Names>,
+    pub(super) core: Arc<Engine>,
 }
 
 #[pymethods]
@@ -91,8 +91,8 @@ impl Could {
     }
 
     #[getter]
-    fn agent_name(&self) -> &str {
-        self.names.of(&self.could.agent)
+    fn agent_name(&self) -> String {
+        self.core.name_of(&self.could.agent)
     }
 
     /// The id of the human in whose name.
@@ -102,14 +102,14 @@ impl Could {
     }
 
     #[getter]
-    fn human_name(&self) -> &str {
-        self.names.of(&self.could.human)
+    fn human_name(&self) -> String {
+        self.core.name_of(&self.could.human)
     }
 
     /// The names of the agents on the chain, from the root.
     #[getter]
-    fn via(&self) -> Vec<&str> {
-        self.could.via.iter().map(|id| self.names.of(id)).collect()
+    fn via(&self) -> Vec<String> {
+        self.could.via.iter().map(|id| self.core.name_of(id)).collect()
     }
 
     #[getter]
@@ -147,7 +147,7 @@ impl Could {
 
     fn __repr__(&self) -> String {
         let via: Vec<String> = self.via().iter().map(|name| shown(name, 60)).collect();
-        let (human, may) = (shown(self.human_name(), 60), shown(&self.could.capability, 200));
+        let (human, may) = (shown(&self.human_name(), 60), shown(&self.could.capability, 200));
         format!("<{human} → {}: {may}>", via.join(" → "))
     }
 }

@@ -151,7 +151,7 @@ impl Trail {
             let message = format!("there is no entry `{}`", shown(&id, 60));
             return Err(errors::make(py, "NotFound", &message, "not_found", "", &[]));
         };
-        let row = Row { entry, outcome, names: Arc::new(core.names()), core: core.clone() };
+        let row = Row { entry, outcome, core: core.clone() };
         Ok(Entry(Arc::new(row)))
     }
 
@@ -186,22 +186,22 @@ impl Trail {
     ) -> PyResult<Vec<Could>> {
         let core = &self.0;
         let wrong = |why: String| errors::invalid(py, &why, "");
-        let tool = ToolName::parse(&tool).map_err(|error| wrong(error.to_string()))?;
+        let tool = ToolName::parse(&tool)
+            .map_err(|error| errors::invalid(py, &error.to_string(), errors::TOOL))?;
         let resource = resource.as_deref().map(Resource::parse).transpose();
-        let resource = resource.map_err(|error| wrong(error.to_string()))?;
+        let resource =
+            resource.map_err(|error| errors::invalid(py, &error.to_string(), errors::RESOURCE))?;
         let now = core.now_or_mark();
         let at = at.map(|at| convert::moment(at, now)).transpose().map_err(wrong)?.unwrap_or(now);
-        let (answer, names) =
-            enter(py, || Ok((core.who_could(&tool, resource.as_ref(), at)?, core.names())))?;
+        let answer = enter(py, || core.who_could(&tool, resource.as_ref(), at))?;
         if !answer.erased.is_empty() {
             let text = format!("{} grants of that time were erased", answer.erased.len());
             let category = py.get_type::<pyo3::exceptions::PyUserWarning>();
             let text = std::ffi::CString::new(text).unwrap_or_default();
             PyErr::warn(py, &category, &text, 1)?;
         }
-        let names = Arc::new(names);
         let found = answer.found.into_iter();
-        Ok(found.map(|could| Could { could, names: names.clone() }).collect())
+        Ok(found.map(|could| Could { could, core: core.clone() }).collect())
     }
 
     /// The four questions of one decision, readable.

@@ -51,15 +51,10 @@ impl Follower {
         most: usize,
         kinds: Vec<String>,
     ) -> PyResult<(Vec<Entry>, u64)> {
-        let (found, next, names) = enter(py, || {
-            let (found, next) = self.core.written(place, most.clamp(1, 4_096), &kinds)?;
-            Ok((found, next, self.core.names()))
-        })?;
-        let names = Arc::new(names);
-        let entries = found.into_iter().map(|entry| {
-            let (names, core) = (names.clone(), self.core.clone());
-            Entry(Arc::new(Row { entry, outcome: None, names, core }))
-        });
+        let (found, next) = enter(py, || self.core.written(place, most.clamp(1, 4_096), &kinds))?;
+        let entries = found
+            .into_iter()
+            .map(|entry| Entry(Arc::new(Row { entry, outcome: None, core: self.core.clone() })));
         Ok((entries.collect(), next))
     }
 

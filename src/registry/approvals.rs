@@ -14,6 +14,7 @@ use super::records::{base64, damaged, each, json, parse};
 use super::{Change, Put, RegistryError, State, check_text, draft};
 use crate::canonical::{Digest, Value};
 use crate::chain::Chain;
+use crate::grant::Grant;
 use crate::keys::Owner;
 use crate::principal::{AgentId, ApprovalId, Assurance, EntryId, HumanId, TaskId};
 use crate::store::Store;
@@ -21,8 +22,6 @@ use crate::trail::entry::{Draft, kind};
 
 /// Records of open approvals.
 const OPEN: &[u8] = b"ap/";
-/// Records of approvals that nothing waits for any more.
-const CLOSED: &[u8] = b"ac/";
 /// Where an approval was asked for.
 const ASKED: &[u8] = b"ai/";
 /// Where an approval was answered.
@@ -142,6 +141,10 @@ pub struct Approval {
     pub tool: String,
     /// The policy version of the judgement that asked.
     pub policy: String,
+    /// The digest of what decided it: of the policies, and of what the tool declared; all zeros
+    /// where access is asked for.
+    #[serde(default, with = "digest_text")]
+    pub basis: Digest,
     /// The entry that asks.
     pub entry: EntryId,
     /// The decision that asked; none where access is asked for.
@@ -169,10 +172,6 @@ impl Approval {
 
     fn open_key(&self) -> Vec<u8> {
         [OPEN, self.id.as_bytes()].concat()
-    }
-
-    fn closed_key(&self) -> Vec<u8> {
-        [CLOSED, self.id.as_bytes()].concat()
     }
 
     fn record(&self) -> Result<Vec<u8>, RegistryError> {
@@ -234,32 +233,6 @@ pub fn asked_key(id: &ApprovalId) -> Vec<u8> {
 #[must_use]
 pub fn answered_key(id: &ApprovalId) -> Vec<u8> {
     [ANSWERED, id.as_bytes().as_slice()].concat()
-}
-
-/// An approval that is not open any more.
-///
-/// # Errors
-/// The store's, or a record that cannot be read.
-pub fn closed_approval(
-    store: &dyn Store,
-    id: &ApprovalId,
-) -> Result<Option<Approval>, RegistryError> {
-    let key = [CLOSED, id.as_bytes().as_slice()].concat();
-    store.get(&key)?.map(|bytes| parse(&bytes)).transpose()
-}
-
-/// All approvals that are not open any more, oldest first.
-///
-/// # Errors
-/// The store's, or a record that cannot be read.
-pub fn closed_approvals(store: &dyn Store) -> Result<Vec<Approval>, RegistryError> {
-    let mut all: Vec<Approval> = Vec::new();
-    each(store, CLOSED, |_, value| {
-        all.push(parse(value)?);
-        Ok(())
-    })?;
-    all.sort_by_key(|approval| (approval.asked_at, approval.id));
-    Ok(all)
 }
 
 impl State {
@@ -355,7 +328,7 @@ impl State {
             .ok_or_else(|| RegistryError::NotFound { kind: "human", name: by.to_string() })?;
         if human.offboarded {
             return Err(RegistryError::Illegal(format!(
-                "`{}` has left and answers nothing here; name a human who is here as by=",
+                "`{}` has left and answers nothing here; name a human who is here as by= (--by)",
                 human.display()
             )));
         }
@@ -394,7 +367,7 @@ impl State {
         Ok((approval, Change { draft, puts }))
     }
 
-    /// Uses up a yes: what is answered goes with the entry of the decision or grant that uses it.
+    /// Uses up a yes, by a decision or by the grant it gave: what is answered goes with its entry.
     ///
     /// # Errors
     /// `Invalid` if the record cannot be written.
@@ -402,14 +375,15 @@ impl State {
         &mut self,
         id: &ApprovalId,
         decision: Option<EntryId>,
-        grant: Option<Digest>,
+        grant: Option<&Grant>,
     ) -> Result<Vec<Put>, RegistryError> {
         let Some(open) = self.approvals.open.get(id) else { return Ok(Vec::new()) };
         let mut approval = (*open.approval).clone();
         approval.stage = Stage::Used;
         approval.used = decision;
-        approval.grant = grant;
-        self.close_approval(&approval)
+        approval.grant = grant.map(|grant| grant.digest);
+        let until = grant.map_or(approval.expires_at, |grant| grant.payload.exp);
+        self.close_approval(&approval, until)
     }
 
     /// Ends the open approvals for which `why` answers a code, each with an entry.
@@ -434,7 +408,7 @@ impl State {
                 .with("because", Value::str(&code));
             approval.stage = Stage::Ended;
             approval.because = Some(code);
-            let puts = self.close_approval(&approval)?;
+            let puts = self.close_approval(&approval, approval.expires_at)?;
             changes.push((approval.id, Change { draft, puts }));
         }
         Ok(changes)
@@ -450,15 +424,22 @@ impl State {
         let lapsed: Vec<_> = lapsed.filter(|approval| at >= approval.expires_at).take(32).collect();
         for approval in lapsed {
             let stage = approval.stage_at(at);
-            puts.extend(self.close_approval(&Approval { stage, ..(*approval).clone() })?);
+            let until = approval.expires_at;
+            puts.extend(self.close_approval(&Approval { stage, ..(*approval).clone() }, until)?);
         }
         Ok(puts)
     }
 
-    fn close_approval(&mut self, approval: &Approval) -> Result<Vec<Put>, RegistryError> {
+    /// Closes an approval. `until`: when all that came of it has ended.
+    fn close_approval(
+        &mut self,
+        approval: &Approval,
+        until: i64,
+    ) -> Result<Vec<Put>, RegistryError> {
         let record = approval.record()?;
         self.approvals.remove(approval);
-        Ok(vec![Put::Drop(approval.open_key()), Put::Set(approval.closed_key(), record)])
+        let [closed, kept] = super::closed::puts(&approval.id, record, until);
+        Ok(vec![Put::Drop(approval.open_key()), closed, kept])
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod agents;
 mod approvals;
+mod closed;
 mod credentials;
 mod grants;
 mod halts;
@@ -21,8 +22,8 @@ mod tasks;
 pub use agents::{Agent, NewAgent, Note, Rotation, secret_key};
 pub use approvals::{
     Answer, Approval, MAX_OPEN, MAX_OPEN_PER_GRANT, Open, Purpose, Stage, answered_key, asked_key,
-    closed_approval, closed_approvals,
 };
+pub use closed::{closed_approval, closed_approvals, old_approvals};
 pub use credentials::{
     Credential, Held, NewCredential, Source, Version, open_secret, secret_at, vault_owner,
 };

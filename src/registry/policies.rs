@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::records::{damaged, each, json, parse};
 use super::{Change, Put, RegistryError, State, draft};
 use crate::authorizer::Rules;
-use crate::canonical::{Digest, Value};
+use crate::canonical::{Digest, Value, digest};
 use crate::keys::{Owner, SealKey};
 use crate::principal::HumanId;
 use crate::request::{ToolDeclaration, ToolName, shorten};
@@ -46,6 +47,25 @@ pub struct Texts {
     /// The tools that they were held to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolDeclaration>,
+}
+
+impl Texts {
+    /// The digest of the policies, entities and types, whatever tools they were held to.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut parts: Vec<&[u8]> = Vec::new();
+        for (word, files) in
+            [("policies", &self.policies), ("entities", &self.entities), ("schemas", &self.schemas)]
+        {
+            // Each list begins with its word and its length: no file passes for one of another.
+            parts.push(word.as_bytes());
+            parts.push(if files.is_empty() { b"none" } else { b"some" });
+            for (name, text) in files {
+                parts.extend([b"file".as_slice(), name.as_bytes(), text.as_bytes()]);
+            }
+        }
+        digest("answerable/v1/policy-texts", &parts)
+    }
 }
 
 /// Policies in force.
@@ -88,6 +108,18 @@ impl Policies {
             Self::Never => "none".into(),
             Self::InForce(in_force) => in_force.rules.version.clone(),
             Self::Unreadable { version, .. } => version.clone(),
+        }
+    }
+
+    /// The digest of what they have to say of a tool: another one may decide its calls otherwise.
+    #[must_use]
+    pub fn basis(&self, tool: &ToolName) -> Digest {
+        match self {
+            Self::Never => digest("answerable/v1/policy-basis", &[b"none"]),
+            Self::InForce(now) => now.rules.basis(tool),
+            Self::Unreadable { version, .. } => {
+                digest("answerable/v1/policy-basis", &[b"unreadable", version.as_bytes()])
+            }
         }
     }
 }
@@ -254,6 +286,7 @@ impl State {
             .with("action", Value::str(action))
             .with("policy", Value::str(&in_force.rules.version))
             .with("before", Value::str(&self.policies.version()))
+            .with("texts", Value::str(&HEXLOWER.encode(&in_force.rules.texts)))
             .with("policies", Value::int(count))
             .with("by", Value::str(&by.to_string()))
             .beside("files", Value::List(files.collect()), &Owner::human(by));

@@ -230,6 +230,44 @@ def test_other_policies_are_another_question(world: Asking) -> None:
     assert world.asked(80) != approval, "the old policies again are no old yes"
 
 
+def test_another_tools_first_use_ends_no_approval(world: Asking) -> None:
+    pending, approved = world.asked(80), world.asked(81)
+    world.engine.approvals.approve(approved, by=world.bob)
+    version = world.engine.policies.version
+
+    @ans.tool("shop.browse")
+    def browse(page: int = 1) -> int:
+        return page
+
+    with world.engine.acting(world.root), pytest.raises(ans.AccessDenied):
+        browse()
+    assert world.engine.policies.version != version, "the new tool makes another version"
+    assert (pending.status, approved.status) == ("pending", "approved")
+    assert world.asked(80) == pending
+    world.pay(81)
+    assert approved.status == "used"
+    world.engine.approvals.approve(pending, by=world.bob)
+    world.pay(80)
+    assert pending.used is not None
+    world.engine.trail.verify()
+    receipt = world.engine.trail.receipt(pending.used)
+    ans.verify_receipt(receipt, authority=world.engine.authority)
+
+
+def test_another_declaration_of_its_tool_ends_an_approval(world: Asking) -> None:
+    approval = world.asked(80)
+    world.engine.approvals.approve(approval, by=world.bob)
+
+    @ans.tool("pay.transfer")
+    def transfer(amount: int, memo: str = "") -> None:
+        pytest.fail("the body ran")
+
+    with world.engine.acting(world.root), pytest.raises(ans.ApprovalRequired) as asked:
+        transfer(80)
+    assert asked.value.approval != approval
+    assert (approval.status, approval.because) == ("ended", "policy_changed")
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

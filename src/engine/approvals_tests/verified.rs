@@ -156,3 +156,24 @@ fn a_yes_to_another_call_is_found() {
     leaves.set(asked, "purpose", "access");
     leaves.refused(0, "the approval that it used was not asked for a call");
 }
+
+#[test]
+fn a_version_that_differs_in_its_tools_alone_is_the_same() {
+    let set = |texts: [&str; 2]| {
+        let mut leaves = Leaves::answered(true);
+        for (version, texts) in ["v1", "v2"].into_iter().zip(texts) {
+            let draft = crate::registry::draft("policy").unwrap();
+            let draft = draft.with("action", Value::str("loaded"));
+            let draft = draft.with("policy", Value::str(version)).with("texts", Value::str(texts));
+            let Ok(Value::Map(leaf)) = crate::canonical::decode(&draft.leaf(0)) else { panic!() };
+            leaves.all.insert(1, leaf);
+        }
+        let (asked, decided) = (leaves.place("action", "asked"), leaves.place("effect", "allow"));
+        leaves.set(asked, "policy", "v1");
+        leaves.set(decided, "policy", "v2");
+        leaves
+    };
+    assert_eq!(set(["same", "same"]).verified().faults, []);
+    let other = "the approval that it used was asked for another call";
+    set(["same", "other"]).refused(0, other);
+}

@@ -61,7 +61,7 @@ pub(super) fn compile(
     }
     let version = version.map_or_else(|| HEXLOWER.encode(set.version()), str::to_owned);
     let tools = texts.tools.iter().map(|tool| (tool.name.clone(), tool.fingerprint())).collect();
-    Ok((Rules::new(set, version.into(), tools), groups))
+    Ok((Rules::new(set, version.into(), texts.digest(), tools), groups))
 }
 
 /// The texts of a folder, held to these tools.

@@ -71,7 +71,7 @@ impl Engine {
             }
             (Policies::Never, None) => {
                 return Err(EngineError::Invalid(
-                    "no policies were ever loaded; load some with engine.policies.load".to_owned(),
+                    "no policies were ever loaded; load some with engine.policies.load, or `answerable policy load`".to_owned(),
                 ));
             }
             (Policies::Unreadable { why, .. }, None) => {

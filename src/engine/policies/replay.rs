@@ -67,7 +67,6 @@ impl Engine {
         since: Option<i64>,
         until: Option<i64>,
     ) -> Result<Replay, EngineError> {
-        let names = self.names();
         let mut bound: HashMap<Digest, Option<Arc<Governing>>> = HashMap::new();
         let version = candidate.policies.rules.version.to_string();
         let mut replay = Replay { version, ..Replay::default() };
@@ -107,7 +106,7 @@ impl Engine {
                     entry: entry.id().to_owned(),
                     at: entry.at(),
                     tool: entry.text("tool").to_owned(),
-                    agent: names.of(entry.text("agent")).to_owned(),
+                    agent: self.name_of(entry.text("agent")),
                     before,
                     after,
                     policies,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::not_found;
 use crate::canonical::{Digest, Value};
 use crate::decision::Reason;
-use crate::engine::approvals::{chain_against, ground_lost};
+use crate::engine::approvals::chain_against;
 use crate::engine::story::{arguments, reasons};
 use crate::engine::verbs::grants::Prepared;
 use crate::engine::{Bound, Engine, EngineError, NewGrant, TaskChoice, describe};
@@ -133,9 +133,8 @@ impl Engine {
         let approval = self.transition(|state, now, _| {
             let at = now.at;
             // Of this moment: policies may have been loaded since.
-            let version = self.policy_version_in(state);
             let lost = state.approval(id).filter(|_| yes);
-            if let Some(why) = lost.and_then(|open| ground_lost(state, open, &version, at)) {
+            if let Some(why) = lost.and_then(|open| self.ground_lost(state, open, at)) {
                 return Err(RegistryError::Illegal(format!(
                     "the approval {id} cannot be given any more: {}",
                     why.message
@@ -149,7 +148,7 @@ impl Engine {
             if let Some(made) = &access {
                 let grant = made.grant.payload.id.to_string();
                 change.draft = change.draft.with("grant", Value::str(&grant));
-                change.puts.extend(state.use_approval(id, None, Some(made.grant.digest))?);
+                change.puts.extend(state.use_approval(id, None, Some(&made.grant))?);
                 changes.push(change);
                 changes.push(grant_entry(&made.grant, Origin::Here, None, None, Some(by))?);
             } else {
@@ -223,6 +222,7 @@ impl Engine {
                 task: leaf.payload.task.id,
                 tool: String::new(),
                 policy: "none".to_owned(),
+                basis: Digest::default(),
                 entry: EntryId::from_bytes(random()?),
                 decision: None,
                 answer: None,
@@ -289,7 +289,8 @@ impl Engine {
         self.ring.approval_digest(&parts)
     }
 
-    fn entry_of(&self, key: &[u8]) -> Result<Option<Entry>, EngineError> {
+    /// The entry whose place stands under a key.
+    pub(in crate::engine) fn entry_of(&self, key: &[u8]) -> Result<Option<Entry>, EngineError> {
         match self.index_at(key)? {
             Some(index) => self.entry_at(index),
             None => Ok(None),
@@ -308,8 +309,7 @@ impl Engine {
             Some(_) => self.entry_of(&answered_key(&approval.id))?,
             None => None,
         };
-        let names = self.names();
-        let name = |id: &str| names.of(id).to_owned();
+        let name = |id: &str| self.name_of(id);
         let mut via = Vec::new();
         for digest in asked.as_ref().map(|entry| entry.digests("chain")).unwrap_or_default() {
             let grant = self.grant_entry(&digest)?;

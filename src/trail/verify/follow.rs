@@ -155,6 +155,7 @@ impl Verifier {
             }
             "revocation" => self.revocation(place, leaf),
             "approval" => self.facts.approvals.take(leaf),
+            "policy" => self.facts.approvals.govern(leaf),
             "decision" if leaf.text("effect") == Some("allow") => {
                 self.allowed(place, leaf, values);
             }
