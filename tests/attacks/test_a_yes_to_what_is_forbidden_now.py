@@ -2,7 +2,7 @@
 
 Class: replay
 Refusal: AccessDenied forbidden
-Check: src/authorizer.rs:authorize: every reason denies before a question is asked
+Check: src/authorizer/policies.rs:reasons: a forbid that holds denies before a question is asked
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ from attacking import World
 from policing import Policed
 
 import answerable as ans
+
+REMOVED = [
+    ("src/authorizer/policies.rs", "self.verdict.effect() == Effect::Permit", "true"),
+    ("src/authorizer/policies.rs", "&self.texts", "tool.as_str().as_bytes()"),
+]
 
 ASK = '@id("ask") @advice("ask") permit (principal, action == Action::"pay.wire", resource);'
 

@@ -2,7 +2,7 @@
 
 Class: replay
 Refusal: ApprovalRequired approval_required
-Check: src/recorder.rs:insist: what a yes was used for is on the disk before the tool runs
+Check: src/engine/judge.rs:append: that a yes was used is on the disk before the tool runs
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ import pytest
 
 import answerable as ans
 
+REMOVED = [
+    (
+        "src/engine/judge.rs",
+        "puts.extend(self.use_up(approval, id)?)",
+        "drop(self.use_up(approval, id)?)",
+    )
+]
 KILLED = """
 import os, signal, sys
 from pathlib import Path
