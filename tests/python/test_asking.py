@@ -257,6 +257,7 @@ def test_another_tools_first_use_ends_no_approval(world: Asking) -> None:
 def test_another_declaration_of_its_tool_ends_an_approval(world: Asking) -> None:
     approval = world.asked(80)
     world.engine.approvals.approve(approval, by=world.bob)
+    del world.transfer  # Nobody can call it any more: its name is free.
 
     @ans.tool("pay.transfer")
     def transfer(amount: int, memo: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 from living import World
 
 import answerable as ans
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "attacks"))
+
+import sockets
 
 THREADS = 8
 
@@ -36,6 +41,26 @@ ENDS: dict[str, tuple[Callable[[World, ans.Grant, ans.Grant], Any], str]] = {
     "root": (lambda w, *_: w.engine.rotate_authority(reason="x"), "unknown_authority"),
 }
 
+# The same as another process asks for it, through the socket of the one that holds the store.
+Asked = tuple[str, Callable[[World, ans.Grant, ans.Grant], dict[str, Any]], str]
+BY_SOCKET: dict[str, Asked] = {
+    "grant": ("revoke", lambda w, root, _: {"target": root.digest}, "revoked"),
+    "child": ("revoke", lambda w, _, child: {"target": child.digest}, "revoked"),
+    "agent": ("revoke", lambda w, *_: {"target": w.planner.id}, "revoked"),
+    "human": ("revoke", lambda w, *_: {"target": w.alice.id}, "revoked"),
+    "task": ("revoke", lambda w, root, _: {"target": root.task}, "task_ended"),
+    "end": ("tasks.end", lambda w, root, _: {"task": root.task}, "task_ended"),
+    "suspend": ("agents.suspend", lambda w, *_: {"agent": w.planner.id}, "agent_suspended"),
+    "retire": ("agents.retire", lambda w, *_: {"agent": w.booker.id}, "agent_retired"),
+    "rotate": ("agents.rotate", lambda w, *_: {"agent": w.planner.id}, "holder_key_unknown"),
+    "offboard": ("humans.offboard", lambda w, *_: {"human": w.alice.id}, "human_offboarded"),
+    "halt": ("halt", lambda *_: {}, "halted"),
+    "halt agent": ("halt", lambda w, *_: {"agent": w.booker.id}, "halted"),
+    "halt owner": ("halt", lambda w, *_: {"owner": w.alice.id}, "halted"),
+    "halt tool": ("halt", lambda *_: {"tool": "pay.**"}, "halted"),
+    "root": ("rotate_authority", lambda *_: {}, "unknown_authority"),
+}
+
 
 @pytest.mark.parametrize("durability", ["before", "relaxed"])
 @pytest.mark.parametrize("how", ENDS)
@@ -46,6 +71,36 @@ def test_no_call_that_starts_after_it_returned_is_allowed(
     end, code = ENDS[how]
     root = world.grant()
     child = world.child(root)
+    race(world, child, lambda: end(world, root, child), code)
+    world.engine.close()
+
+
+@pytest.mark.parametrize("how", BY_SOCKET)
+def test_no_call_that_starts_after_it_was_asked_for_through_the_socket_is_allowed(
+    tmp_path: Path, how: str
+) -> None:
+    world = World(tmp_path / "store")
+    verb, arguments, code = BY_SOCKET[how]
+    root = world.grant()
+    child = world.child(root)
+    request = {"verb": verb, "arguments": {**arguments(world, root, child), "reason": "x"}}
+
+    def end() -> None:
+        told = sockets.verb(world.path, request)
+        assert "done" in told, told
+
+    race(world, child, end, code)
+    world.engine.close()
+
+
+def test_both_ways_end_the_same() -> None:
+    assert {how: code for how, (_, code) in ENDS.items()} == {
+        how: code for how, (*_, code) in BY_SOCKET.items()
+    }
+
+
+def race(world: World, child: ans.Grant, end: Callable[[], Any], code: str) -> None:
+    """Has eight threads call while `end` is called, and looks at what they and the trail say."""
     ended, warm = threading.Event(), threading.Barrier(THREADS + 1)
     late: list[str] = []
     codes: set[str] = set()
@@ -72,7 +127,7 @@ def test_no_call_that_starts_after_it_returned_is_allowed(
     warm.wait()
     while sum(allowed) < 4 * THREADS:
         pass
-    end(world, root, child)
+    end()
     ended.set()
     for thread in threads:
         thread.join(60)
@@ -84,4 +139,3 @@ def test_no_call_that_starts_after_it_returned_is_allowed(
     effects = [entry.effect for entry in entries]
     assert "allow" not in effects[effects.index("deny") :]
     assert effects.count("allow") == sum(allowed)
-    world.engine.close()
