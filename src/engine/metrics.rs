@@ -296,8 +296,7 @@ impl Engine {
             let open = state.approvals();
             let count = |stage| open.iter().filter(|o| o.approval.stage_at(now) == stage).count();
             let stages = [Stage::Pending, Stage::Approved].map(|stage| (stage, count(stage)));
-            let agents = state.agents();
-            let count = |status| agents.iter().filter(|agent| agent.status == status).count();
+            let count = |status| state.count_agents(status);
             let statuses = [Status::Active, Status::Suspended, Status::Retired];
             (stages, statuses.map(|status| (status, count(status))), state.halts().len())
         };

@@ -217,9 +217,16 @@ impl State {
     /// The agents of an owner, oldest first.
     #[must_use]
     pub fn agents_of(&self, owner: &HumanId) -> Vec<Arc<Agent>> {
-        let mut all = self.agents();
-        all.retain(|agent| agent.owner == *owner);
+        let owned = self.agents.values().filter(|agent| agent.owner == *owner);
+        let mut all: Vec<_> = owned.cloned().collect();
+        all.sort_by_key(|agent| (agent.issued_at, agent.id));
         all
+    }
+
+    /// How many agents are of a status.
+    #[must_use]
+    pub fn count_agents(&self, status: Status) -> usize {
+        self.agents.values().filter(|agent| agent.status == status).count()
     }
 
     /// A copy of an agent that is not retired.
