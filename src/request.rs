@@ -9,7 +9,7 @@ mod url;
 #[cfg(test)]
 mod tests;
 
-pub use declared::{ArgumentType, Declared, DeclaredTool, ToolDeclaration};
+pub use declared::{ArgumentType, Declared, DeclaredTool, Literal, ToolDeclaration};
 pub use resource::{MAX_RESOURCE_BYTES, MAX_SEGMENTS, Resource, ResourceKind};
 pub(crate) use resource::{canonical_authority, check_size};
 pub use template::ResourceTemplate;

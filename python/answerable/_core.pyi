@@ -3338,7 +3338,7 @@ def judge_cedar(
     requests: Sequence[tuple[tuple[str, str], tuple[str, str], tuple[str, str], str, bool]],
     schema: str | None = None,
     *,
-    by_place: bool = False,
+    by_place: bool = ...,
 ) -> tuple[list[tuple[bool, list[str], list[str]]], float]:
     """Judges requests by plain Cedar: see `answerable.analysis.cedar`.
 
@@ -3356,4 +3356,5 @@ def judge_cedar(
 
     Raises:
         InvalidPolicy: If something is not what Cedar takes.
+        InvalidInput: For an argument of another type, or more than a million requests.
     """

@@ -49,6 +49,7 @@ REQUEST = (
 )
 EXPECTED = ("effect", "reason", "says", "policies", "errors", "masks")
 EFFECTS = ("allow", "deny", "ask")
+MAX_BYTES = 8 * 1024 * 1024  # Of one case file.
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,21 +119,38 @@ def read_cases(path: str | Path) -> list[PolicyCase]:
 
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            read = tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"`{path}` is not a case file: {error}") from error
-    defaults, cases = read.pop("defaults", {}), read.pop("case", [])
-    if read or not isinstance(defaults, dict) or not isinstance(cases, list):
-        wrong = sorted(read) or ["defaults and case"]
+        # What is no file, a pipe for one, is not waited for.
+        text = _text(path) if path.is_file() else None
+        read = None if text is None else tomllib.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        why = "it nests too deep" if isinstance(error, RecursionError) else error
         raise InvalidInput(
-            f"`{path}` is not a case file: expected [defaults] and [[case]], not {wrong[0]}"
+            f"`{path}` is not a case file: {why}",
+            hint="write TOML in UTF-8: [defaults] and [[case]], as docs/policies.md shows",
+        ) from error
+    if read is None:
+        raise InvalidInput(f"`{path}` is not there, or no file", hint="name a file of cases")
+    defaults, cases = read.pop("defaults", {}), read.pop("case", [])
+    tables = isinstance(cases, list) and all(isinstance(case, dict) for case in cases)
+    if read or not isinstance(defaults, dict) or not tables:
+        wrong = sorted(read) or ["what is no table"]
+        raise InvalidInput(
+            f"`{path}` is not a case file: it holds `{wrong[0][:100]}`",
+            hint="a case file has [defaults] and [[case]]",
         )
     if not cases:
         raise InvalidInput(
             f"`{path}` holds no case", hint="write [[case]] with a tool and an effect"
         )
     return [_case(path, place, {**defaults, **case}) for place, case in enumerate(cases, 1)]
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        read = file.read(MAX_BYTES + 1)
+    if len(read) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES} bytes")
+    return read.decode()
 
 
 def run_cases(policies: _core.PolicySet, path: str | Path) -> Iterator[PolicyResult]:
@@ -157,22 +175,27 @@ def _case(path: Path, place: int, stated: dict[str, Any]) -> PolicyCase:
     unknown = [word for word in stated if word not in REQUEST and word not in EXPECTED]
     if unknown:
         raise InvalidInput(
-            f"{source}: `{unknown[0]}` means nothing in a case",
+            f"{source}: `{unknown[0][:100]}` means nothing in a case",
             hint=f"a case states {', '.join(('name', *REQUEST, *EXPECTED))}",
         )
     effect = stated.get("effect")
     if effect not in EFFECTS:
-        raise InvalidInput(f"{source}: effect is allow, deny or ask, not {effect!r}")
+        raise InvalidInput(
+            f"{source}: there is no such effect: {str(effect)[:100]!r}",
+            hint="write allow, deny or ask",
+        )
     if not isinstance(stated.get("tool"), str):
-        raise InvalidInput(f"{source}: it names no tool")
+        raise InvalidInput(f"{source}: it names no tool", hint='write tool = "pay.transfer"')
     for word in ("policies", "errors", "masks"):
         if not _is_names(stated.get(word, [])):
-            raise InvalidInput(f"{source}: {word} is a list of texts")
+            raise InvalidInput(f"{source}: {word} is a list of texts", hint='write ["small"]')
     for word in ("reason", "says"):
         if not isinstance(stated.get(word, ""), str):
-            raise InvalidInput(f"{source}: {word} is text")
+            raise InvalidInput(f"{source}: {word} is text", hint="write it in quotes")
     if effect == "allow" and ("reason" in stated or "says" in stated):
-        raise InvalidInput(f"{source}: an allow has no reason to expect")
+        raise InvalidInput(
+            f"{source}: an allow has no reason to expect", hint="leave out reason and says"
+        )
     return PolicyCase(
         name=str(name or f"{effect} {stated['tool']}"),
         source=source,

@@ -1,8 +1,8 @@
 """What a tool's signature says of its arguments' types, for the schema that policies are held to.
 
-A type is told as JSON has it: `"int"`, `{"list": "str"}`, `{"record": {…}}`. A type that policies
-have no form for is `{"other": why}`: the argument is then out of every policy's reach, and a policy
-that names it is refused with that sentence.
+A type is told as JSON has it: `"int"`, `{"list": "str"}`, `{"literal": ["EUR", "USD"]}`,
+`{"record": {…}}`. A type that policies have no form for is `{"other": why}`: the argument is then
+out of every policy's reach, and a policy that names it is refused with that sentence.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["declaration"]
 
 MAX_DEPTH = 8  # How deep types may nest in the schema.
+MAX_VALUES, MAX_BYTES = 1_000, 8_000  # How many values a Literal may list, and how long they are.
 EMPTY = inspect.Parameter.empty
 OPTIONAL = typing.NotRequired
 VAR_POSITIONAL, VAR_KEYWORD = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
@@ -124,21 +125,37 @@ def _union(inner: tuple[Any, ...], depth: int) -> Told:
     """`T | None`, or alternatives that come to the same type."""
     rest = [_told(one, depth + 1) for one in inner if one is not type(None)]
     nullable = len(rest) < len(inner) or any(told.nullable for told in rest)
-    kinds = [told.kind for told in rest]
-    if len(kinds) > 1 and all(kind in ("int", "float") for kind in kinds):
-        kinds = ["float"]  # A number, whatever its kind.
-    if not kinds or any(kind != kinds[0] for kind in kinds):
+    kind = _joined([told.kind for told in rest])
+    if kind is None:
         return _other("its type is a choice of several, and policies know one type each")
-    return Told(kinds[0], nullable)
+    return Told(kind, nullable)
+
+
+def _joined(kinds: list[Any]) -> Any:
+    """The one type that values of these types have in policies; None if there is none."""
+    first = kinds[0] if kinds else None
+    if all(kind == first for kind in kinds):
+        return first
+    if all(kind in ("int", "float") for kind in kinds):
+        return "float"  # A number, whatever its kind.
+    plain = {kind for kind in kinds if isinstance(kind, str)}
+    listed = [kind["literal"] for kind in kinds if isinstance(kind, dict) and "literal" in kind]
+    base = {type(values[0]).__name__ for values in listed}
+    if not all(isinstance(kind, str) or "literal" in kind for kind in kinds):
+        return None
+    if len(base | plain) != 1:
+        return None
+    return plain.pop() if plain else _of_values([v for vs in listed for v in vs], "Literal").kind
 
 
 def _many(hint: Any, inner: tuple[Any, ...], depth: int) -> Told:
     told = [_told(one, depth + 1) for one in inner if one is not Ellipsis]
     if not told:
         return _other(f"its type hint {_name(hint)} does not say of what")
-    if any(one != told[0] for one in told):
+    kind = _joined([one.kind for one in told])
+    if kind is None:
         return _other("its items are of several types")
-    return _list(told[0])
+    return _list(Told(kind, any(one.nullable for one in told)))
 
 
 def _list(told: Told) -> Told:
@@ -156,6 +173,8 @@ def _class(hint: Any, depth: int) -> Told:
     plain = PLAIN.get((hint.__module__, hint.__qualname__))
     if plain is not None:
         return Told(plain)
+    if issubclass(hint, enum.Flag):
+        return Told("int")  # Members are joined into values of their own.
     if issubclass(hint, enum.Enum):
         return _of_values([member.value for member in hint], "enum")
     fields = _fields(hint)
@@ -189,12 +208,23 @@ def _fields(hint: Any) -> dict[str, tuple[Any, bool]] | None:
 
 
 def _of_values(values: Iterable[Any], what: str) -> Told:
-    kinds = {type(value) for value in values}
-    nullable = type(None) in kinds
-    for kind in (str, int, bool):
-        if kinds - {type(None)} == {kind}:
-            return Told(kind.__name__, nullable)
-    return _other(f"its {what} has values of several types")
+    import enum
+
+    plain = [value.value if isinstance(value, enum.Enum) else value for value in values]
+    listed = [value for value in plain if value is not None]
+    kinds = {type(value) for value in listed}
+    if len(kinds) != 1 or not kinds <= {str, int, bool}:
+        return _other(
+            f"its {what} has values of several types, or of one without a form in policies"
+        )
+    if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in listed):
+        return _other(f"its {what} has values beyond 64 bits")
+    size = sum(len(str(value).encode(errors="surrogatepass")) for value in listed)
+    if len(listed) > MAX_VALUES or size > MAX_BYTES:
+        return _other(f"its {what} lists more than {MAX_VALUES} values or {MAX_BYTES} bytes")
+    if kinds == {str} and any("\ud800" <= c <= "\udfff" for value in listed for c in value):
+        return _other(f"its {what} has values that are no Unicode text")
+    return Told({"literal": list(dict.fromkeys(listed))}, len(listed) < len(plain))
 
 
 def _is_many(hint: Any) -> bool:

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::canonical::{Digest, digest};
 use crate::decision::{Reason, code};
 use crate::policy::{
-    Call, Change, Effect, Explanation, PolicyError, PolicyRef, PolicySet, Subject, Verdict,
+    Call, Cause, Change, Effect, Explanation, PolicyError, PolicyRef, PolicySet, Subject, Verdict,
 };
 use crate::request::{Request, ToolName, shorten};
 
@@ -343,14 +343,36 @@ impl Say<'_> {
             Effect::Permit => "so it permits nothing",
             Effect::Forbid => "and a forbid that cannot be evaluated forbids",
         };
-        let why = if error.message.contains("overflow") {
-            "a calculation goes beyond 64 bits"
-        } else if error.message.contains("does not have the attribute") {
-            "something that it reads is not there"
-        } else {
-            "something that it reads is of another kind than it expects"
+        let (why, fix) = match &error.cause {
+            Cause::Unfit(name, why) => (
+                match name {
+                    Some(name) => format!("the argument `{}` {why}", shorten(name, 100)),
+                    None => format!("an argument {why}"),
+                },
+                "pass the arguments as the tool declares them",
+            ),
+            Cause::Absent(Some(name)) => (
+                format!("it reads `{}`, which is not there", shorten(name, 100)),
+                "give it, or ask whoever keeps the policies to test for it with `has`",
+            ),
+            Cause::Absent(None) => (
+                "something that it reads is not there".to_owned(),
+                "ask whoever keeps the policies to test for it with `has`",
+            ),
+            Cause::Overflow => (
+                "a calculation goes beyond 64 bits".to_owned(),
+                "pass smaller numbers, or ask whoever keeps the policies",
+            ),
+            Cause::Malformed => (
+                "a text that it reads is no decimal, address, instant or duration".to_owned(),
+                "write the text as the policy reads it",
+            ),
+            Cause::Kind => (
+                "something that it reads is of another kind than it expects".to_owned(),
+                "pass the arguments as the tool declares them",
+            ),
         };
         let text = format!("the policy `{id}` could not be evaluated, {so}: {why}");
-        Reason::new(code::POLICY_ERROR, text).fix("pass the arguments as the tool declares them")
+        Reason::new(code::POLICY_ERROR, text).fix(fix)
     }
 }

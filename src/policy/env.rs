@@ -29,7 +29,7 @@ pub(super) struct Tool {
     pub(super) action: Ent,
     pub(super) entity: Ent,
     pub(super) dangerous: bool,
-    /// The types of the arguments that cannot be read without it.
+    /// The types of its arguments.
     pub(super) kinds: Vec<(Symbol, ArgumentType)>,
 }
 
@@ -64,10 +64,13 @@ pub(super) struct Env<'a> {
     pub(super) request: Request<'a>,
     pub(super) keeper: Keeper<'a>,
     /// The arguments read last: policies read the same few again and again.
-    seen: [Cell<(Symbol, Option<Val<'a>>)>; SEEN],
+    seen: [Cell<(Symbol, Seen<'a>)>; SEEN],
 }
 
 const SEEN: usize = 8;
+
+/// What reading an argument came to.
+type Seen<'a> = Result<Val<'a>, Missing>;
 
 /// What a call's context holds.
 const CONTEXT: [Symbol; 10] = [
@@ -82,6 +85,18 @@ const CONTEXT: [Symbol; 10] = [
     symbol::APPROVED,
     symbol::OWN,
 ];
+
+/// A request, but for what has no counterpart.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Of a governed call, without its arguments.
+    pub(super) context: Fields,
+    pub(super) arguments: Fields,
+    /// The arguments that have no counterpart, and why.
+    pub(super) unfit: Vec<(Box<str>, Unfit)>,
+    /// Why the deployment's own attributes have none, if so.
+    pub(super) lost: Option<Unfit>,
+}
 
 /// Why an attribute cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,7 +247,7 @@ impl<'a> Env<'a> {
             Val::Map(map) => {
                 let text = self.world.symbols.text(name).map_or("", |text| &**text);
                 let value = map.get(text).ok_or(Missing::Attribute)?;
-                match read::read(value, None, self.world, &self.keeper) {
+                match read::part(value, None, self.world, &self.keeper) {
                     Ok(Some(value)) => Ok(value),
                     Ok(None) => Err(Missing::Attribute),
                     Err(unfit) => Err(Missing::Unfit(unfit)),
@@ -254,21 +269,22 @@ impl<'a> Env<'a> {
     fn argument(&self, name: Symbol) -> Result<Val<'a>, Missing> {
         let Request::Governed(governed) = &self.request else { return Err(Missing::Type) };
         let seen = self.seen.get(name as usize % SEEN);
-        if let Some((own, Some(value))) = seen.map(Cell::get)
+        if let Some((own, read)) = seen.map(Cell::get)
             && own == name
         {
-            return Ok(value);
+            return read;
         }
         let text = self.world.symbols.text(name).map_or("", |text| &**text);
         let value = governed.call.arguments.get(text).ok_or(Missing::Attribute)?;
         let kind = governed.kind_of(name);
-        let value = read::read(value, kind, self.world, &self.keeper)
-            .map_err(Missing::Unfit)?
-            .ok_or(Missing::Attribute)?;
+        let read = match read::read(value, kind, self.world, &self.keeper) {
+            Ok(value) => value.ok_or(Missing::Attribute),
+            Err(unfit) => Err(Missing::Unfit(unfit)),
+        };
         if let Some(seen) = seen {
-            seen.set((name, Some(value)));
+            seen.set((name, read));
         }
-        Ok(value)
+        read
     }
 
     /// What the context and the chain of a governed call say.
@@ -377,10 +393,17 @@ impl<'a> Env<'a> {
         Ok(Fields::new(list, |name| self.world.symbols.get(name)))
     }
 
-    /// The whole context but for what has no counterpart: the names and reasons of that.
-    pub(super) fn gather_known(&self) -> (Fields, Vec<(Box<str>, Unfit)>) {
+    /// Whether it is a call of a governed tool that is judged.
+    pub(super) fn is_governed(&self) -> bool {
+        matches!(self.request, Request::Governed(_))
+    }
+
+    /// The context and the arguments, but for what has no counterpart.
+    pub(super) fn gather_known(&self) -> Known {
         let governed = match &self.request {
-            Request::Plain(fields) => return ((*fields).clone(), Vec::new()),
+            Request::Plain(fields) => {
+                return Known { context: (*fields).clone(), ..Known::default() };
+            }
             Request::Governed(governed) => governed,
         };
         let mut unfit: Vec<(Box<str>, Unfit)> = Vec::new();
@@ -394,17 +417,22 @@ impl<'a> Env<'a> {
             }
         }
         let symbol = |name: &str| self.world.symbols.get(name);
-        let arguments = Fields::new(arguments, symbol);
-        let mut list: Vec<(Box<str>, Datum)> = vec![("arguments".into(), Datum::Record(arguments))];
+        let mut context: Vec<(Box<str>, Datum)> = Vec::new();
+        let mut lost = None;
         for name in CONTEXT.iter().filter(|name| **name != symbol::ARGUMENTS) {
             let text = self.world.symbols.text(*name).map_or("", |text| &**text);
             match self.fact(Val::Context, *name).map(|value| self.rest(value)) {
-                Some(Ok(datum)) => list.push((text.into(), datum)),
-                Some(Err(why)) => unfit.push((text.into(), why)),
+                Some(Ok(datum)) => context.push((text.into(), datum)),
+                Some(Err(why)) => lost = Some(why),
                 None => {}
             }
         }
-        (Fields::new(list, symbol), unfit)
+        Known {
+            context: Fields::new(context, symbol),
+            arguments: Fields::new(arguments, symbol),
+            unfit,
+            lost,
+        }
     }
 
     /// A value at rest.
@@ -500,8 +528,8 @@ impl Spell for Env<'_> {
     }
 }
 
-fn nothing<'a>() -> [Cell<(Symbol, Option<Val<'a>>)>; SEEN] {
-    std::array::from_fn(|_| Cell::new((NONE, None)))
+fn nothing<'a>() -> [Cell<(Symbol, Seen<'a>)>; SEEN] {
+    std::array::from_fn(|_| Cell::new((NONE, Err(Missing::Attribute))))
 }
 
 /// The groups that a tool is in by its name, as far as policies know them.

@@ -239,7 +239,7 @@ impl Taker<'_, '_> {
         let outcome = match stock.holds(part.expression, &policy.core) {
             Ok(truth) if truth != part.negated => Outcome::Holds,
             Ok(_) => Outcome::Fails,
-            Err(message) => Outcome::Errs(message),
+            Err(failure) => Outcome::Errs(failure.message),
         };
         let (text, line, column) = written(part.expression);
         let text = if part.negated { format!("unless {text}") } else { text };

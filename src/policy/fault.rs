@@ -17,7 +17,7 @@ pub struct LoadFault {
     pub column: usize,
     /// What is wrong.
     pub message: String,
-    /// What to do about it, where that is known.
+    /// What to do about it.
     pub suggestion: Option<String>,
 }
 
@@ -31,11 +31,68 @@ impl LoadFault {
         Self { source: source.name.clone(), line, column, message, suggestion: None }
     }
 
+    /// The same, with something to do about it.
+    pub(super) fn advised(mut self) -> Self {
+        if self.suggestion.as_ref().is_none_or(|own| own.trim().is_empty()) {
+            self.suggestion = Some(advice(&self).to_owned());
+        }
+        self
+    }
+
     pub(super) fn fix(mut self, suggestion: &str) -> Self {
         self.suggestion = Some(suggestion.to_owned());
         self
     }
 }
+
+/// What to do about a fault where Cedar does not say it: by its words, else by what it is in.
+fn advice(fault: &LoadFault) -> &'static str {
+    const BY_WORDS: &[(&str, &str)] = &[
+        (
+            "unexpected type",
+            "compare values of one type: a whole number with an `int`, `decimal(\"1.0\")` with a \
+             `float`, text in quotes with a `str`",
+        ),
+        ("have compatible types", "compare values of one type"),
+        (
+            "attribute",
+            "name what the tool's signature declares, and ask `has` first where it may be absent",
+        ),
+        ("unexpected token", "correct it at that place; a policy ends with `;`"),
+        ("unexpected end of input", "end each policy with `;`, and close what was opened"),
+        ("not a function", "call one of Cedar's functions, such as `decimal(\"1.0\")`"),
+        ("extension function", "write it as Cedar does: `decimal(\"1.0\")`, `ip(\"10.0.0.0/8\")`"),
+        ("empty set", "give the set an element: what it would hold cannot be told"),
+        ("entity type", "use Agent, Human, Group, Tool, Resource or Task, or declare the type"),
+    ];
+    match fault.source.as_str() {
+        "links" => return "link a template that is there, with an entity for each of its slots",
+        "context" | "request" => return "write the request as the schema, or Cedar's JSON, has it",
+        "tools" => return "give each tool a name of its own",
+        "schema" => return SCHEMA,
+        name if name.ends_with(".cedarschema") => return SCHEMA,
+        "entities" => return entities_advice(fault),
+        name if name.ends_with(".json") => return entities_advice(fault),
+        _ => {}
+    }
+    let words = BY_WORDS.iter().find(|(words, _)| fault.message.contains(words));
+    words.map_or("correct it at its line and column", |(_, advice)| advice)
+}
+
+fn entities_advice(fault: &LoadFault) -> &'static str {
+    if fault.message.contains("lies in itself") {
+        return "remove one of its parents";
+    }
+    if fault.message.contains("schema") {
+        return "declare types and attributes of your own in a `*.cedarschema` file beside it";
+    }
+    ENTITIES
+}
+
+const ENTITIES: &str = "write a list of entities in Cedar's JSON: \
+    `[{\"uid\": {\"type\": \"Group\", \"id\": \"finance\"}, \"attrs\": {}, \"parents\": []}]`";
+const SCHEMA: &str = "write types in Cedar's schema language: \
+    `type AgentAttributes = { \"team\": String };`";
 
 impl fmt::Display for LoadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use super::code::Condition;
 use super::env::Env;
 use super::evaluate::{Machine, Trap, TrapKind};
 use super::oracle::Stock;
-use super::verdict::{Effect, PolicyError, PolicyRef, Verdict};
+use super::verdict::{Cause, Effect, Failure, PolicyError, PolicyRef, Verdict};
 use super::{Inner, Policy};
 
 pub(super) fn judge(env: &Env<'_>) -> Verdict {
@@ -26,8 +26,9 @@ pub(super) fn judge(env: &Env<'_>) -> Verdict {
             (Ok(true), Effect::Permit) => verdict.permits.push(place),
             (Ok(true), Effect::Forbid) => verdict.forbids.push(place),
             (Ok(false), _) => {}
-            (Err(message), effect) => {
-                verdict.errors.push(PolicyError { policy: PolicyRef(place), effect, message });
+            (Err(Failure { cause, message }), effect) => {
+                let policy = PolicyRef(place);
+                verdict.errors.push(PolicyError { policy, effect, cause, message });
             }
         }
     });
@@ -38,8 +39,17 @@ pub(super) fn judge(env: &Env<'_>) -> Verdict {
 }
 
 /// What went wrong, and in which part of the condition.
-fn describe(set: &Inner, policy: &Policy, trap: Trap) -> String {
+fn describe(set: &Inner, policy: &Policy, trap: Trap) -> Failure {
     let name = |symbol| set.world.symbols.text(symbol).map_or("?", |text| &**text);
+    let cause = match trap.kind {
+        TrapKind::Unfit(symbol, why) => Cause::Unfit(set.world.symbols.text(symbol).cloned(), why),
+        TrapKind::UnfitPart(why) => Cause::Unfit(None, why),
+        TrapKind::Attribute(symbol) => Cause::Absent(set.world.symbols.text(symbol).cloned()),
+        TrapKind::Entity | TrapKind::Tag => Cause::Absent(None),
+        TrapKind::Overflow => Cause::Overflow,
+        TrapKind::Malformed(_) => Cause::Malformed,
+        TrapKind::Type(..) | TrapKind::Broken => Cause::Kind,
+    };
     let what = match trap.kind {
         TrapKind::Type(expected, found) => format!("expected {expected}, found {found}"),
         TrapKind::Attribute(symbol) => format!("there is no `{}`", name(symbol)),
@@ -55,8 +65,9 @@ fn describe(set: &Inner, policy: &Policy, trap: Trap) -> String {
         let loc = policy.core.template().loc()?;
         loc.src.get(*start as usize..*end as usize).filter(|part| !part.is_empty())
     });
-    match part {
+    let message = match part {
         Some(part) => format!("{what} in `{part}`"),
         None => what,
-    }
+    };
+    Failure { cause, message }
 }

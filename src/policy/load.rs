@@ -37,8 +37,11 @@ pub(super) fn load(
 pub(super) fn on_a_large_stack<T: Send>(
     run: impl FnOnce() -> Result<T, Vec<LoadFault>> + Send,
 ) -> Result<T, Vec<LoadFault>> {
-    let failed = |message: String| Err(vec![LoadFault::whole("policies", message)]);
-    std::thread::scope(|scope| {
+    let failed = |message: String| {
+        let advice = "load them again; if it goes on, divide them among several files";
+        Err(vec![LoadFault::whole("policies", message).fix(advice)])
+    };
+    let result = std::thread::scope(|scope| {
         let worker = std::thread::Builder::new()
             .name("answerable-policies".to_owned())
             .stack_size(STACK)
@@ -48,7 +51,8 @@ pub(super) fn on_a_large_stack<T: Send>(
             Ok(Err(_)) => failed("the loader failed".to_owned()),
             Err(error) => failed(format!("no thread to load them on: {error}")),
         }
-    })
+    });
+    result.map_err(|faults| faults.into_iter().map(LoadFault::advised).collect())
 }
 
 fn load_here(bundle: &Bundle, before: Option<&PolicySet>) -> Result<PolicySet, Vec<LoadFault>> {
@@ -222,9 +226,8 @@ fn tools(bundle: &Bundle, world: &mut World) -> FastMap<Box<str>, Tool> {
             .iter()
             .map(|argument| {
                 // INVARIANT: every argument's name is a symbol, so that its type is found.
-                (world.symbols.intern(&argument.name), argument.kind.clone())
+                (world.symbols.intern(&argument.name), argument.kind.sorted())
             })
-            .filter(|(_, kind)| kind.coerces() || *kind == schema::ArgumentType::Opaque)
             .collect();
         let facts = Tool { action, entity, dangerous: tool.dangerous, kinds };
         tools.insert(tool.name.as_str().into(), facts);

@@ -42,9 +42,9 @@ pub use fault::LoadFault;
 pub use lint::{Lint, Weight, lint};
 pub use plain::{PlainBundle, PlainRequest, PlainSet};
 pub use scan::{MAX_BRACKETS, MAX_OPERATORS, MAX_SOURCE_BYTES};
-pub use schema::{Argument, ArgumentType, ToolType};
+pub use schema::{Argument, ArgumentType, Member, ToolType};
 pub use subject::Subject;
-pub use verdict::{Effect, Policies, PolicyError, PolicyRef, Verdict};
+pub use verdict::{Cause, Effect, Policies, PolicyError, PolicyRef, Verdict};
 
 use crate::canonical::Digest;
 use code::{Code, Condition};

@@ -1,47 +1,56 @@
 //! Cedar's own evaluator on the same request: for conditions that are not compiled, for the shadow
 //! check, and for explanations. It is given the entities that a condition can reach, no others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{
-    Context, EntityUIDEntry, Expr, ExprKind, Literal, Policy as Core, Request as Asked, Value,
-    ValueKind, Var,
+    Context, Eid, Entity, EntityType, EntityUID, EntityUIDEntry, Expr, ExprKind, Literal, Name,
+    PartialValue, Policy as Core, Request as Asked, Unknown, Value, ValueKind, Var,
 };
 use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
-use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::evaluator::{EvaluationError, Evaluator};
 use cedar_policy_core::extensions::Extensions;
 
 use super::convert::{to_entity, to_uid, to_value};
 use super::datum::{Datum, Fields};
-use super::env::Env;
+use super::env::{Env, Known};
 use super::names::Ent;
-use super::verdict::{Effect, PolicyError, PolicyRef, Verdict};
+use super::verdict::{Cause, Effect, Failure, PolicyError, PolicyRef, Verdict};
 
-/// All policies, one after the other, each whole.
-pub(super) fn judge(env: &Env<'_>) -> Verdict {
+/// All policies, one after the other, each whole. `None` where the call holds an argument that
+/// Cedar has no value for, and a policy takes the arguments as one.
+pub(super) fn judge(env: &Env<'_>) -> Option<Verdict> {
     let set = env.set;
     let mut verdict = Verdict::default();
     let stock = Stock::new(env, set.policies.iter().map(|policy| &policy.core));
+    let whole = |core: &Core| core.non_scope_constraints().is_some_and(takes_whole);
+    if !stock.unfit.is_empty() && set.policies.iter().any(|policy| whole(&policy.core)) {
+        return None;
+    }
     for (place, policy) in set.policies.iter().enumerate() {
         let place = place as u32;
         match stock.holds(&policy.core.condition(), &policy.core) {
             Ok(true) if policy.effect == Effect::Permit => verdict.permits.push(place),
             Ok(true) => verdict.forbids.push(place),
             Ok(false) => {}
-            Err(message) => verdict.errors.push(PolicyError {
+            Err(Failure { cause, message }) => verdict.errors.push(PolicyError {
                 policy: PolicyRef(place),
                 effect: policy.effect,
+                cause,
                 message,
             }),
         }
     }
-    verdict
+    Some(verdict)
 }
 
 /// A request in Cedar's form.
+///
+/// Where an argument has no value in Cedar, the arguments are an entity instead of a record: its
+/// attributes can be unknown, so that asking for one says yes and reading it is an error.
 pub(super) struct Stock {
-    request: Result<Asked, String>,
+    request: Result<Asked, Failure>,
     entities: Entities,
     /// What of the call has no value in Cedar.
     unfit: Vec<(Box<str>, &'static str)>,
@@ -61,19 +70,32 @@ impl Stock {
             }
             hops = hops.max(condition.map_or(0, dereferences));
         }
-        let (context, unfit) = env.gather_known();
-        mentioned(&context, &mut roots);
-        Self { request: request(env, &context), entities: reached(env, roots, hops), unfit }
+        let known = env.gather_known();
+        for fields in [&known.context, &known.arguments] {
+            mentioned(fields, &mut roots);
+        }
+        let mut entities = reached(env, roots, hops);
+        let request = match known.lost {
+            Some(why) => Err(failed(&format!("`own` {why}"))),
+            None => request(env, &known, &mut entities),
+        };
+        let entities = Entities::from_entities(
+            entities,
+            None::<&NoEntitiesSchema>,
+            TCComputation::AssumeAlreadyComputed,
+            Extensions::all_available(),
+        );
+        Self { request, entities: entities.unwrap_or_default(), unfit: known.unfit }
     }
 
     /// Whether a condition holds.
     ///
     /// # Errors
     /// Cedar's words for what went wrong.
-    pub(super) fn holds(&self, condition: &Expr, policy: &Core) -> Result<bool, String> {
+    pub(super) fn holds(&self, condition: &Expr, policy: &Core) -> Result<bool, Failure> {
         match self.value(condition, policy)?.value_kind() {
             ValueKind::Lit(Literal::Bool(truth)) => Ok(*truth),
-            _ => Err("type error: expected bool".to_owned()),
+            _ => Err(failed("type error: expected bool")),
         }
     }
 
@@ -81,34 +103,66 @@ impl Stock {
     ///
     /// # Errors
     /// Cedar's words for what went wrong.
-    pub(super) fn value(&self, expression: &Expr, policy: &Core) -> Result<Value, String> {
-        // Fails closed: what has no value in Cedar is not taken for absent.
-        for (name, why) in &self.unfit {
-            if names(expression, name) {
-                return Err(format!("`{name}` {why}"));
-            }
+    pub(super) fn value(&self, expression: &Expr, policy: &Core) -> Result<Value, Failure> {
+        if !self.unfit.is_empty() && takes_whole(expression) {
+            return Err(self.unfit_in(expression));
         }
         let request = self.request.clone()?;
         Evaluator::new(request, &self.entities, Extensions::all_available())
             .interpret(expression, policy.env())
-            .map_err(|error| error.to_string())
+            .map_err(|error| match Cause::of(&error) {
+                Some(cause) => Failure { cause, message: error.to_string() },
+                None => self.unfit_in(expression),
+            })
+    }
+
+    /// The failure of an expression that reads an argument which has no value.
+    fn unfit_in(&self, expression: &Expr) -> Failure {
+        let named = self.unfit.iter().find(|(name, _)| names(expression, name));
+        match named.or(self.unfit.first()) {
+            Some((name, why)) => Failure {
+                cause: Cause::Unfit(named.map(|_| name.as_ref().into()), why),
+                message: format!("`{name}` {why}"),
+            },
+            None => failed("the value is not known"),
+        }
     }
 }
 
-/// Whether an expression can see a field of that name: it names it, or takes a record as a whole.
+impl Cause {
+    /// `None` where a value is not known.
+    fn of(error: &EvaluationError) -> Option<Self> {
+        Some(match error {
+            EvaluationError::NonValue(_) => return None,
+            EvaluationError::EntityDoesNotExist(_)
+            | EvaluationError::EntityAttrDoesNotExist(_)
+            | EvaluationError::RecordAttrDoesNotExist(_) => Self::Absent(None),
+            EvaluationError::IntegerOverflow(_) => Self::Overflow,
+            EvaluationError::FailedExtensionFunctionExecution(_) => Self::Malformed,
+            _ => Self::Kind,
+        })
+    }
+}
+
+fn failed(message: &str) -> Failure {
+    Failure { cause: Cause::Kind, message: message.to_owned() }
+}
+
+/// Whether an expression names a field.
 fn names(expression: &Expr, name: &str) -> bool {
+    expression.subexpressions().any(|part| match part.expr_kind() {
+        ExprKind::GetAttr { attr, .. } | ExprKind::HasAttr { attr, .. } => attr == name,
+        ExprKind::ExtHasAttr { attrs, .. } => attrs.iter().any(|attr| attr == name),
+        _ => false,
+    })
+}
+
+/// Whether an expression takes the context or the arguments as one: otherwise than to read, or to
+/// ask for, a field of theirs.
+fn takes_whole(expression: &Expr) -> bool {
     let mut whole = 0usize;
     let mut read = 0usize;
     for part in expression.subexpressions() {
-        match part.expr_kind() {
-            ExprKind::GetAttr { attr, .. } | ExprKind::HasAttr { attr, .. } if attr == name => {
-                return true;
-            }
-            ExprKind::ExtHasAttr { attrs, .. } if attrs.iter().any(|attr| attr == name) => {
-                return true;
-            }
-            _ => {}
-        }
         match part.expr_kind() {
             ExprKind::Var(Var::Context) => whole += 1,
             ExprKind::GetAttr { expr, .. } | ExprKind::HasAttr { expr, .. } if is_context(expr) => {
@@ -141,20 +195,54 @@ fn is_context(expression: &Expr) -> bool {
     matches!(expression.expr_kind(), ExprKind::Var(Var::Context))
 }
 
-fn request(env: &Env<'_>, context: &Fields) -> Result<Asked, String> {
-    let lost = || "the request cannot be put in Cedar's form".to_owned();
+fn request(env: &Env<'_>, known: &Known, entities: &mut Vec<Entity>) -> Result<Asked, Failure> {
+    let lost = || failed("the request cannot be put in Cedar's form");
     let entry =
         |entity| to_uid(entity, env).map(|uid| EntityUIDEntry::known(uid, None)).ok_or_else(lost);
-    let context = context
-        .iter()
-        .map(|(name, datum)| Some((name.into(), to_value(datum, env)?)))
-        .collect::<Option<_>>()
-        .ok_or_else(lost)?;
+    let mut context = Vec::new();
+    for (name, datum) in known.context.iter() {
+        context.push((name.into(), to_value(datum, env).ok_or_else(lost)?));
+    }
+    if env.is_governed() {
+        let mut arguments = Vec::new();
+        for (name, datum) in known.arguments.iter() {
+            arguments.push((name, to_value(datum, env).ok_or_else(lost)?));
+        }
+        let arguments = if known.unfit.is_empty() {
+            Value::record(arguments, None)
+        } else {
+            let entity = arguments_as_entity(arguments, &known.unfit).ok_or_else(lost)?;
+            let uid = entity.uid().clone();
+            entities.push(entity);
+            Value::from(uid)
+        };
+        context.push(("arguments".into(), arguments));
+    }
     Ok(Asked::new_unchecked(
         entry(env.principal)?,
         entry(env.action)?,
         entry(env.resource)?,
-        Some(Context::Value(Arc::new(context))),
+        Some(Context::Value(Arc::new(context.into_iter().collect()))),
+    ))
+}
+
+/// An entity that policies cannot name.
+fn arguments_as_entity(
+    known: Vec<(&str, Value)>,
+    unfit: &[(Box<str>, &'static str)],
+) -> Option<Entity> {
+    let kind = EntityType::from("Arguments::Unfit".parse::<Name>().ok()?);
+    let known = known.into_iter().map(|(name, value)| (name.into(), PartialValue::Value(value)));
+    let unknown = unfit.iter().map(|(name, _)| {
+        let unknown = Unknown::new_untyped(name.as_ref());
+        (name.as_ref().into(), PartialValue::unknown(unknown))
+    });
+    Some(Entity::new_with_attr_partial_value(
+        EntityUID::from_components(kind, Eid::new(""), None),
+        known.chain(unknown),
+        HashSet::new(),
+        HashSet::new(),
+        [],
     ))
 }
 
@@ -185,7 +273,7 @@ fn mentioned(fields: &Fields, found: &mut BTreeSet<Ent>) {
     fields.iter().for_each(|(_, datum)| within(datum, found));
 }
 
-fn reached(env: &Env<'_>, roots: BTreeSet<Ent>, hops: usize) -> Entities {
+fn reached(env: &Env<'_>, roots: BTreeSet<Ent>, hops: usize) -> Vec<Entity> {
     let mut entities = Vec::new();
     let mut done = BTreeSet::new();
     let mut next = roots;
@@ -205,11 +293,5 @@ fn reached(env: &Env<'_>, roots: BTreeSet<Ent>, hops: usize) -> Entities {
             break;
         }
     }
-    Entities::from_entities(
-        entities,
-        None::<&NoEntitiesSchema>,
-        TCComputation::AssumeAlreadyComputed,
-        Extensions::all_available(),
-    )
-    .unwrap_or_default()
+    entities
 }

@@ -20,7 +20,7 @@ use super::index::Index;
 use super::judge::judge;
 use super::load::{describe, on_a_large_stack};
 use super::names::FastMap;
-use super::scan::scan;
+use super::scan::{scan, scan_schema};
 use super::value::{Keeper, Scratch};
 use super::verdict::Verdict;
 use super::world::{Above, Layer, World};
@@ -96,7 +96,7 @@ impl PlainSet {
     /// # Errors
     /// What is wrong with the request.
     pub fn judge(&self, request: &PlainRequest<'_>) -> Result<Verdict, LoadFault> {
-        self.within(request, judge)
+        self.within(request, judge).map_err(LoadFault::advised)
     }
 
     /// The same by Cedar's own evaluator, on entities put back into Cedar's form.
@@ -104,7 +104,9 @@ impl PlainSet {
     /// # Errors
     /// What is wrong with the request.
     pub fn oracle(&self, request: &PlainRequest<'_>) -> Result<Verdict, LoadFault> {
-        self.within(request, oracle::judge)
+        // INVARIANT: a plain request has no argument of ours.
+        self.within(request, |env| oracle::judge(env).unwrap_or_default())
+            .map_err(LoadFault::advised)
     }
 
     fn within(
@@ -216,6 +218,7 @@ fn schema(text: &str) -> Result<ValidatorSchema, Vec<LoadFault>> {
         return ValidatorSchema::from_json_str(text, extensions)
             .map_err(|error| faults_of(&error, &source));
     }
+    scan_schema(&source).map_err(|fault| vec![fault])?;
     match ValidatorSchema::from_cedarschema_str(text, extensions) {
         Ok((schema, _)) => Ok(schema),
         Err(error) => Err(faults_of(&error, &source)),

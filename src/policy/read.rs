@@ -1,10 +1,12 @@
 //! Arguments as policies read them: straight from the call, without a copy where that can be.
 //!
-//! What has no exact counterpart is unfit: reading it is an error, so that a forbid that reads it
-//! forbids and a permit that reads it does not permit. Asking whether it is there says yes.
+//! What has no exact counterpart, or is not of the type that its tool declares, is unfit: reading it
+//! is an error, so that a forbid that reads it forbids and a permit that reads it does not permit.
+//! Asking whether it is there says yes. An argument is unfit as a whole: one wrong element of a
+//! list, or field of a record, is enough.
 
 use super::datum::{Datum, Fields};
-use super::schema::{Argument, ArgumentType};
+use super::schema::{Argument, ArgumentType, Member};
 use super::value::{Keeper, Val};
 use super::world::World;
 use crate::canonical::{Decimal, Int, Map, Value};
@@ -18,6 +20,8 @@ const WIDE: Unfit = "is beyond 64 bits";
 const BYTES: Unfit = "is bytes, which the policy language has no type for";
 const NOTHING: Unfit = "holds `None` in a list, which the policy language has no value for";
 const OPAQUE: Unfit = "has no type in the policy language";
+const FINE: Unfit = "is finer than the policy language counts: give it in whole milliseconds";
+const FIELDS: Unfit = "has other fields than its tool declares";
 
 /// Reads one argument; `None` where it counts as absent.
 pub(super) fn read<'a>(
@@ -26,17 +30,26 @@ pub(super) fn read<'a>(
     world: &World,
     keeper: &Keeper<'a>,
 ) -> Result<Option<Val<'a>>, Unfit> {
+    fits(value, kind)?;
+    part(value, kind, world, keeper)
+}
+
+/// Reads a part of an argument that fits as a whole.
+pub(super) fn part<'a>(
+    value: &'a Value,
+    kind: Option<&ArgumentType>,
+    world: &World,
+    keeper: &Keeper<'a>,
+) -> Result<Option<Val<'a>>, Unfit> {
     Ok(Some(match value {
         Value::Null => return Ok(None),
-        _ if kind == Some(&ArgumentType::Opaque) => return Err(OPAQUE),
         Value::Bool(truth) => Val::Bool(*truth),
         Value::Int(number) => whole(number, kind)?,
         Value::Float(number) => Val::Decimal(float(*number)?),
         Value::Decimal(number) => Val::Decimal(decimal(number)?),
         Value::Str(text) => Val::Str(text),
-        // Cedar counts milliseconds.
-        Value::Datetime(micros) => Val::Datetime(micros.div_euclid(1000)),
-        Value::Enum(member) => return read(&member.value, kind, world, keeper),
+        Value::Datetime(micros) => Val::Datetime(millis(*micros)?),
+        Value::Enum(member) => return part(&member.value, kind, world, keeper),
         Value::List(items) | Value::Tuple(items) if is_plain(items, kind) => Val::List(items),
         Value::Map(map) if !kind.is_some_and(ArgumentType::coerces) => Val::Map(map),
         Value::Record(record) if !kind.is_some_and(ArgumentType::coerces) => {
@@ -44,12 +57,120 @@ pub(super) fn read<'a>(
         }
         Value::Bytes(_) => return Err(BYTES),
         Value::Uuid(_) | Value::List(_) | Value::Tuple(_) | Value::Map(_) | Value::Record(_) => {
-            match datum(value, kind, world)? {
+            match converted(value, kind, world)? {
                 Some(datum) => Val::of(keeper.keep(datum)),
                 None => return Ok(None),
             }
         }
     }))
+}
+
+/// Whether a value is what its tool declares, in all its parts, and each part has a counterpart.
+/// `None` counts as absent. What is not declared may be of any kind that has one.
+fn fits(value: &Value, kind: Option<&ArgumentType>) -> Result<(), Unfit> {
+    let Some(kind) = kind else { return has_counterpart(value) };
+    let is_of_kind = match (kind, value) {
+        (_, Value::Null) => true,
+        (ArgumentType::Opaque, _) => return Err(OPAQUE),
+        (_, Value::Enum(member)) => return fits(&member.value, Some(kind)),
+        (ArgumentType::Bool, Value::Bool(_))
+        | (ArgumentType::String, Value::Str(_))
+        | (ArgumentType::Uuid, Value::Uuid(_)) => true,
+        (ArgumentType::Uuid, Value::Str(text)) => is_uuid(text),
+        (ArgumentType::OneOf(members), value) => is_member(members, value),
+        (ArgumentType::Long, Value::Int(_))
+        | (ArgumentType::Datetime, Value::Datetime(_))
+        | (ArgumentType::Decimal, Value::Float(_) | Value::Decimal(_)) => {
+            return has_counterpart(value);
+        }
+        (ArgumentType::Decimal, Value::Int(number)) => {
+            return whole(number, Some(kind)).map(|_| ());
+        }
+        (ArgumentType::Set(item), Value::List(items) | Value::Tuple(items)) => {
+            return items.iter().try_for_each(|own| listed(own, Some(item)));
+        }
+        (ArgumentType::Record(fields), Value::Map(map)) => return fields_fit(map, fields),
+        (ArgumentType::Record(fields), Value::Record(record)) => {
+            return fields_fit(&record.fields, fields);
+        }
+        _ => false,
+    };
+    if is_of_kind { Ok(()) } else { Err(declared(kind)) }
+}
+
+fn listed(item: &Value, kind: Option<&ArgumentType>) -> Result<(), Unfit> {
+    if *item == Value::Null { Err(NOTHING) } else { fits(item, kind) }
+}
+
+fn has_counterpart(value: &Value) -> Result<(), Unfit> {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Str(_) | Value::Uuid(_) => Ok(()),
+        Value::Int(number) => whole(number, None).map(|_| ()),
+        Value::Float(number) => float(*number).map(|_| ()),
+        Value::Decimal(number) => decimal(number).map(|_| ()),
+        Value::Datetime(micros) => millis(*micros).map(|_| ()),
+        Value::Bytes(_) => Err(BYTES),
+        Value::Enum(member) => has_counterpart(&member.value),
+        Value::List(items) | Value::Tuple(items) => {
+            items.iter().try_for_each(|item| listed(item, None))
+        }
+        Value::Map(map) => map.iter().try_for_each(|(_, value)| has_counterpart(value)),
+        Value::Record(record) => {
+            record.fields.iter().try_for_each(|(_, value)| has_counterpart(value))
+        }
+    }
+}
+
+/// Whether a record has the fields that are declared, and no others. INVARIANT: they are sorted.
+fn fields_fit(map: &Map, fields: &[Argument]) -> Result<(), Unfit> {
+    let mut required = fields.iter().filter(|field| field.required).count();
+    for (name, value) in map.iter() {
+        let at = fields.binary_search_by(|field| field.name.as_str().cmp(name));
+        let field = at.ok().and_then(|at| fields.get(at)).ok_or(FIELDS)?;
+        // What has no type is not seen in a record.
+        if field.kind != ArgumentType::Opaque {
+            fits(value, Some(&field.kind))?;
+        }
+        required -= usize::from(field.required && *value != Value::Null);
+    }
+    if required == 0 { Ok(()) } else { Err(FIELDS) }
+}
+
+/// Whether a value is one of those listed. INVARIANT: they are sorted.
+fn is_member(members: &[Member], value: &Value) -> bool {
+    let found = match value {
+        Value::Bool(truth) => members.binary_search(&Member::Bool(*truth)),
+        Value::Int(Int::Small(number)) => members.binary_search(&Member::Long(*number)),
+        Value::Str(text) => members.binary_search_by(|member| match member {
+            Member::String(own) => own.as_str().cmp(text),
+            Member::Bool(_) | Member::Long(_) => std::cmp::Ordering::Less,
+        }),
+        _ => return false,
+    };
+    found.is_ok()
+}
+
+/// What a value is not.
+fn declared(kind: &ArgumentType) -> Unfit {
+    match kind {
+        ArgumentType::Bool => "is no bool, as its tool declares it",
+        ArgumentType::Long => "is no whole number, as its tool declares it",
+        ArgumentType::String => "is no text, as its tool declares it",
+        ArgumentType::Uuid => {
+            "is no UUID, as its tool declares it (as text: 36 characters in lower case)"
+        }
+        ArgumentType::OneOf(_) => "is none of the values that its tool declares",
+        ArgumentType::Decimal => "is no number, as its tool declares it",
+        ArgumentType::Datetime => "is no datetime, as its tool declares it",
+        ArgumentType::Set(_) => "is no list, as its tool declares it",
+        ArgumentType::Record(_) => "is no record of fields, as its tool declares it",
+        ArgumentType::Opaque => OPAQUE,
+    }
+}
+
+/// Milliseconds of microseconds.
+fn millis(micros: i64) -> Result<i64, Unfit> {
+    if micros % 1000 == 0 { Ok(micros / 1000) } else { Err(FINE) }
 }
 
 /// Whether the elements of a list can be compared where they are.
@@ -103,9 +224,17 @@ pub(super) fn datum(
     kind: Option<&ArgumentType>,
     world: &World,
 ) -> Result<Option<Datum>, Unfit> {
+    fits(value, kind)?;
+    converted(value, kind, world)
+}
+
+fn converted(
+    value: &Value,
+    kind: Option<&ArgumentType>,
+    world: &World,
+) -> Result<Option<Datum>, Unfit> {
     Ok(Some(match value {
         Value::Null => return Ok(None),
-        _ if kind == Some(&ArgumentType::Opaque) => return Err(OPAQUE),
         Value::Bool(truth) => Datum::Bool(*truth),
         Value::Int(number) => match whole(number, kind)? {
             Val::Decimal(number) => Datum::Decimal(number),
@@ -115,9 +244,9 @@ pub(super) fn datum(
         Value::Float(number) => Datum::Decimal(float(*number)?),
         Value::Decimal(number) => Datum::Decimal(decimal(number)?),
         Value::Str(text) => Datum::Str(text.clone()),
-        Value::Datetime(micros) => Datum::Datetime(micros.div_euclid(1000)),
+        Value::Datetime(micros) => Datum::Datetime(millis(*micros)?),
         Value::Uuid(bytes) => Datum::Str(uuid(bytes).into()),
-        Value::Enum(member) => return datum(&member.value, kind, world),
+        Value::Enum(member) => return converted(&member.value, kind, world),
         Value::Bytes(_) => return Err(BYTES),
         Value::List(items) | Value::Tuple(items) => {
             let kind = match kind {
@@ -126,7 +255,7 @@ pub(super) fn datum(
             };
             let items: Result<Vec<Datum>, Unfit> = items
                 .iter()
-                .map(|item| datum(item, kind, world).and_then(|item| item.ok_or(NOTHING)))
+                .map(|item| converted(item, kind, world).and_then(|item| item.ok_or(NOTHING)))
                 .collect();
             Datum::set(items?)
         }
@@ -146,12 +275,26 @@ pub(super) fn fields(
     };
     let mut list = Vec::with_capacity(map.len());
     for (name, value) in map.iter() {
-        let kind = kinds.iter().find(|field| field.name == name).map(|field| &field.kind);
-        if let Some(datum) = datum(value, kind, world)? {
+        let at = kinds.binary_search_by(|field| field.name.as_str().cmp(name));
+        let kind = at.ok().and_then(|at| kinds.get(at)).map(|field| &field.kind);
+        if kind == Some(&ArgumentType::Opaque) {
+            continue;
+        }
+        if let Some(datum) = converted(value, kind, world)? {
             list.push((name.into(), datum));
         }
     }
     Ok(Fields::new(list, |name| world.symbols.get(name)))
+}
+
+/// Whether a text is a UUID as [`uuid`] writes it: one in another form is another text, which no
+/// comparison would take for the same.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        })
 }
 
 fn uuid(bytes: &[u8; 16]) -> String {

@@ -69,6 +69,28 @@ pub(super) fn scan(source: &Source) -> Result<(), LoadFault> {
     Ok(())
 }
 
+/// A look at a schema's text: how deep its types nest, of which the work grows with a power.
+///
+/// # Errors
+/// What makes the source unfit to be parsed at all.
+pub(super) fn scan_schema(source: &Source) -> Result<(), LoadFault> {
+    let mut scanner = Scanner { bytes: source.text.as_bytes(), at: 0 };
+    let mut depth = 0usize;
+    while let Some((start, token)) = scanner.next(&source.text) {
+        match token {
+            "(" | "[" | "{" | "<" => depth += 1,
+            ")" | "]" | "}" | ">" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_BRACKETS {
+            let message = format!("types nest more than {MAX_BRACKETS} deep");
+            return Err(LoadFault::at(source, start, message)
+                .fix("name the inner types, and refer to them by their names"));
+        }
+    }
+    Ok(())
+}
+
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -130,6 +152,17 @@ mod tests {
 
     fn scanned(text: &str) -> Result<(), LoadFault> {
         scan(&Source { name: "a.cedar".to_owned(), text: text.to_owned() })
+    }
+
+    #[test]
+    fn types_of_a_schema_nest_so_deep_only() {
+        let scanned = |text: String| scan_schema(&Source { name: "s.cedarschema".into(), text });
+        for (open, close) in [("{a:", "}"), ("Set<", ">"), ("[", "]")] {
+            let nested = |n: usize| format!("type X = {}Long{};", open.repeat(n), close.repeat(n));
+            assert_eq!(scanned(nested(MAX_BRACKETS)), Ok(()), "{open}");
+            let fault = scanned(nested(MAX_BRACKETS + 1)).unwrap_err();
+            assert!(fault.message.contains("nest") && fault.suggestion.is_some(), "{fault}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use cedar_policy_core::validator::json_schema::Fragment;
 use cedar_policy_core::validator::{RawName, ValidatorSchema, ValidatorSchemaFragment};
 
 use super::fault::{LoadFault, faults_of};
+use super::scan::scan_schema;
 use super::{Bundle, Source};
 use crate::scope::ToolPattern;
 
@@ -48,18 +49,35 @@ pub enum ArgumentType {
     Bool,
     /// A whole number; beyond 64 bits it cannot be read by a policy.
     Long,
-    /// Text. Also a UUID, and a member of an enumeration of texts.
+    /// Text, or a member of an enumeration of texts.
     String,
+    /// A UUID, in policies its text: 36 characters, in lower case.
+    Uuid,
+    /// One of these values: a `Literal`, or the values of an enumeration. They are of one type, and
+    /// that is what policies see.
+    OneOf(Vec<Member>),
     /// A number with at most four digits after the point; one with more cannot be read by a policy.
     Decimal,
-    /// An instant, in milliseconds.
+    /// An instant, in milliseconds; a finer one cannot be read by a policy.
     Datetime,
     /// A list, tuple or set of one type: order and repetition are not seen.
     Set(Box<ArgumentType>),
     /// Named fields.
     Record(Vec<Argument>),
-    /// What policies have no type for: they can only ask whether it was given.
+    /// What policies have no type for: of an argument they can only ask whether it was given, and a
+    /// field of a record they do not see.
     Opaque,
+}
+
+/// One of the values that an argument may have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Member {
+    /// A truth.
+    Bool(bool),
+    /// A whole number.
+    Long(i64),
+    /// A text.
+    String(String),
 }
 
 /// One argument of a tool, or field of a record.
@@ -87,40 +105,84 @@ pub struct ToolType {
 }
 
 impl ArgumentType {
-    /// Whether a value must be read with this type at hand: a whole number given for a decimal.
+    /// Whether a value must be read with this type at hand: a whole number given for a decimal, a
+    /// record with fields that are not seen.
     pub(super) fn coerces(&self) -> bool {
         match self {
             Self::Decimal => true,
             Self::Set(item) => item.coerces(),
-            Self::Record(fields) => fields.iter().any(|field| field.kind.coerces()),
+            Self::Record(fields) => {
+                fields.iter().any(|field| field.kind.coerces() || field.kind == Self::Opaque)
+            }
             _ => false,
         }
     }
 
-    fn write(&self, out: &mut String) {
+    /// The same type with members and fields in an order in which they are searched.
+    pub(super) fn sorted(&self) -> Self {
         match self {
+            Self::OneOf(members) => {
+                let mut members = members.clone();
+                members.sort_unstable();
+                Self::OneOf(members)
+            }
+            Self::Set(item) => Self::Set(Box::new(item.sorted())),
+            Self::Record(fields) => {
+                let mut fields: Vec<Argument> = fields
+                    .iter()
+                    .map(|field| Argument { kind: field.kind.sorted(), ..field.clone() })
+                    .collect();
+                fields.sort_by(|a, b| a.name.cmp(&b.name));
+                Self::Record(fields)
+            }
+            plain => plain.clone(),
+        }
+    }
+
+    /// Writes it in the schema's language; `exact` also what that has no words for.
+    fn write(&self, exact: bool, out: &mut String) {
+        match self {
+            Self::Uuid if exact => out.push_str("Uuid"),
+            Self::OneOf(members) if exact => {
+                for member in members {
+                    let _ = match member {
+                        Member::Bool(truth) => write!(out, "{truth}|"),
+                        Member::Long(number) => write!(out, "{number}|"),
+                        Member::String(text) => write!(out, "{}|", quoted(text)),
+                    };
+                }
+            }
             Self::Bool => out.push_str("Bool"),
             Self::Long => out.push_str("Long"),
-            Self::String => out.push_str("String"),
+            Self::String | Self::Uuid => out.push_str("String"),
+            Self::OneOf(members) => out.push_str(match members.first() {
+                Some(Member::Bool(_)) => "Bool",
+                Some(Member::Long(_)) => "Long",
+                Some(Member::String(_)) => "String",
+                None => "Opaque",
+            }),
             Self::Decimal => out.push_str("decimal"),
             Self::Datetime => out.push_str("datetime"),
             Self::Set(item) => {
                 out.push_str("Set<");
-                item.write(out);
+                item.write(exact, out);
                 out.push('>');
             }
-            Self::Record(fields) => write_record(fields, out),
+            Self::Record(fields) => {
+                let seen = |field: &&Argument| exact || field.kind != Self::Opaque;
+                write_record(fields.iter().filter(seen), exact, out);
+            }
             Self::Opaque => out.push_str("Opaque"),
         }
     }
 }
 
-fn write_record(fields: &[Argument], out: &mut String) {
+fn write_record<'a>(fields: impl Iterator<Item = &'a Argument>, exact: bool, out: &mut String) {
     out.push_str("{ ");
     for field in fields {
         let mark = if field.required { "" } else { "?" };
         let _ = write!(out, "{}{mark}: ", quoted(&field.name));
-        field.kind.write(out);
+        field.kind.write(exact, out);
         out.push_str(", ");
     }
     out.push('}');
@@ -181,7 +243,7 @@ fn text(tools: &[ToolType], taken: &[&str], optional: &str) -> String {
             quoted(&tool.name),
             above.join(", ")
         );
-        write_record(&tool.arguments, &mut out);
+        write_record(tool.arguments.iter(), false, &mut out);
         let _ = writeln!(out, ", {CONTEXT} }} }};");
     }
     out
@@ -231,6 +293,11 @@ pub(super) fn build(bundle: &Bundle) -> Result<Schema, Vec<LoadFault>> {
     let entities = join(&own, &text(&bundle.tools, &taken, "?"))?;
     let mut rest = text(&[], &taken, "");
     let mut canonical = base;
+    // What the schema's language does not say of the tools decides all the same.
+    for tool in &bundle.tools {
+        canonical.push_str(&quoted(&tool.name));
+        ArgumentType::Record(tool.arguments.clone()).sorted().write(true, &mut canonical);
+    }
     for fragment in &own {
         let fragment = serde_json::to_string(fragment).unwrap_or_default();
         canonical.push_str(&fragment);
@@ -240,6 +307,7 @@ pub(super) fn build(bundle: &Bundle) -> Result<Schema, Vec<LoadFault>> {
 }
 
 fn fragment(source: &Source) -> Result<Fragment<RawName>, Vec<LoadFault>> {
+    scan_schema(source).map_err(|fault| vec![fault])?;
     match Fragment::from_cedarschema_str(&source.text, Extensions::all_available()) {
         Ok((fragment, _)) => Ok(fragment),
         Err(error) => Err(faults_of(&error, source)),

@@ -91,13 +91,12 @@ impl Subject {
     }
 
     /// The same by Cedar's own evaluator, slowly. `None` where the call holds an argument that
-    /// Cedar has no value for.
+    /// Cedar has no value for, and a policy takes the arguments as one.
     #[must_use]
     pub fn oracle(&self, call: &Call<'_>) -> Option<Verdict> {
         let scratch = Scratch::default();
         let env = self.env(call, &scratch);
-        env.gather(env.context()).ok()?;
-        Some(oracle::judge(&env))
+        oracle::judge(&env)
     }
 
     pub(super) fn env<'a>(&'a self, call: &'a Call<'a>, scratch: &'a Scratch) -> Env<'a> {

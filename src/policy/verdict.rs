@@ -1,5 +1,7 @@
 //! What the policies say of a call.
 
+use std::sync::Arc;
+
 /// A policy's place in its set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyRef(pub(super) u32);
@@ -31,8 +33,33 @@ pub struct PolicyError {
     pub policy: PolicyRef,
     /// What it would have done.
     pub effect: Effect,
-    /// What went wrong.
+    /// What kind of thing went wrong. It holds names and words of ours, no values.
+    pub cause: Cause,
+    /// What went wrong, in words that may hold values.
     pub message: String,
+}
+
+/// Why a condition cannot be evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// An argument that has no counterpart in the policy language, or is not of the type that its
+    /// tool declares: its name, if it is known, and what it is, to be said after the name.
+    Unfit(Option<Arc<str>>, &'static str),
+    /// Something that is not there: an attribute, by its name, if it is known.
+    Absent(Option<Arc<str>>),
+    /// A calculation beyond 64 bits.
+    Overflow,
+    /// A text that is no decimal, address, instant or duration.
+    Malformed,
+    /// Something of another kind than the condition expects.
+    Kind,
+}
+
+/// A condition that could not be evaluated.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub(super) cause: Cause,
+    pub(super) message: String,
 }
 
 /// Policies, in their order. The first few need no allocation.

@@ -90,7 +90,11 @@ impl Policies {
         let version = version.as_deref();
         let loaded = match (path, version) {
             (Some(_), Some(_)) => {
-                return Err(errors::invalid(py, "give a folder or a version, not both", ""));
+                return Err(errors::invalid(
+                    py,
+                    "a folder and a version are given",
+                    "give one of them, or neither for those in force",
+                ));
             }
             (Some(path), None) => enter(py, || self.0.read_policies(&path.0))?,
             (None, version) => enter(py, || self.0.policies_of(version))?,
@@ -125,7 +129,7 @@ impl Policies {
         let now = self.0.now_or_mark();
         let moment =
             |at: Option<&Bound<'_, PyAny>>| at.map(|at| convert::moment(at, now)).transpose();
-        let wrong = |why: String| errors::invalid(py, &why, "");
+        let wrong = |why: String| errors::invalid(py, &why, "write `7d`, a date or a datetime");
         let (since, until) = (moment(since).map_err(wrong)?, moment(until).map_err(wrong)?);
         let replay = enter(py, || {
             let candidate = self.0.read_policies(&path.0)?;
@@ -211,7 +215,8 @@ impl PolicySet {
         host: Option<Text<'_>>,
         approved: Flag,
     ) -> PyResult<PolicyAnswer> {
-        let wrong = |why: String| errors::invalid(py, &why, "");
+        let hint = "state the request as a call would make it: docs/policies.md has the parts";
+        let wrong = |why: String| errors::invalid(py, &why, hint);
         let now = match time {
             Some(time) => convert::moment(time, 0).map_err(wrong)?,
             None => Clock::new(Source::System, 0).stamp(),
@@ -600,7 +605,7 @@ pub(super) struct PolicyFault {
     column: Option<usize>,
     /// What is wrong.
     message: String,
-    /// What to do about it, where that is known.
+    /// What to do about it.
     suggestion: Option<String>,
 }
 
@@ -644,13 +649,13 @@ struct Stated(Map);
 
 impl Stated {
     fn of(py: Python<'_>, given: &Bound<'_, PyAny>, what: &str, words: &[&str]) -> PyResult<Self> {
-        let wrong = |why: String| errors::invalid(py, &why, "");
+        let hint = format!("{what} has {}", words.join(", "));
+        let wrong = |why: String| errors::invalid(py, &why, &hint);
         let Value::Map(map) = convert::to_value(given).map_err(wrong)? else {
             return Err(wrong(format!("{what} is a dict, or text")));
         };
         if let Some((word, _)) = map.iter().find(|(word, _)| !words.contains(word)) {
             let word = shown(word, 40);
-            let hint = format!("{what} has {}", words.join(", "));
             return Err(errors::invalid(py, &format!("`{word}` means nothing in {what}"), &hint));
         }
         Ok(Self(map))
@@ -660,12 +665,13 @@ impl Stated {
         match self.0.get(word) {
             None => Ok(None),
             Some(Value::Str(text)) => Ok(Some(text.to_string())),
-            Some(_) => Err(errors::invalid(py, &format!("`{word}` is text"), "")),
+            Some(_) => Err(errors::invalid(py, &format!("`{word}` is text"), "write it in quotes")),
         }
     }
 
     fn texts(&self, py: Python<'_>, word: &str) -> PyResult<Vec<String>> {
-        let wrong = || errors::invalid(py, &format!("`{word}` is a list of texts"), "");
+        let wrong =
+            || errors::invalid(py, &format!("`{word}` is a list of texts"), "write `[\"a\"]`");
         let Some(value) = self.0.get(word) else { return Ok(Vec::new()) };
         let items = value.as_list().ok_or_else(wrong)?.iter();
         items.map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
@@ -675,7 +681,11 @@ impl Stated {
         match self.0.get(word) {
             None => Ok(None),
             Some(Value::Datetime(at)) => Ok(Some(*at)),
-            Some(_) => Err(errors::invalid(py, &format!("`{word}` is a datetime with a zone"), "")),
+            Some(_) => Err(errors::invalid(
+                py,
+                &format!("`{word}` is a datetime with a zone"),
+                "write `2026-01-05T10:00:00Z`",
+            )),
         }
     }
 }
@@ -692,7 +702,13 @@ fn human_of(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<CaseHuman> {
         Some("asserted") => Assurance::Asserted,
         Some("oidc") => Assurance::Oidc,
         Some("signed") => Assurance::Signed,
-        Some(_) => return Err(errors::invalid(py, "assurance is asserted, oidc or signed", "")),
+        Some(_) => {
+            return Err(errors::invalid(
+                py,
+                "there is no such assurance",
+                "write asserted, oidc or signed",
+            ));
+        }
     };
     Ok(CaseHuman {
         id: stated.text(py, "id")?.unwrap_or(usual.id),
@@ -721,7 +737,8 @@ fn chain_into(py: Python<'_>, given: &Bound<'_, PyAny>, case: &mut Case) -> PyRe
     let stated = if given.cast::<PyDict>().is_ok() {
         Stated::of(py, given, "chain", &["agents", "issued", "latest"])?
     } else {
-        let agents = convert::to_value(given).map_err(|why| errors::invalid(py, &why, ""))?;
+        let wrong = |why: String| errors::invalid(py, &why, "give a list of agents' names");
+        let agents = convert::to_value(given).map_err(wrong)?;
         let mut map = Map::new();
         map.insert("agents", agents);
         Stated(map)
@@ -749,7 +766,8 @@ pub(super) fn refused(
     let text = first.as_ref().map_or_else(|| error.to_string(), PolicyFault::__str__);
     let more = faults.len().saturating_sub(1);
     let text = if more == 0 { text } else { format!("{text}; and {more} more") };
-    let hint = first.as_ref().and_then(|fault| fault.suggestion.clone()).unwrap_or_default();
+    let hint = first.as_ref().and_then(|fault| fault.suggestion.clone());
+    let hint = hint.unwrap_or_else(|| "correct it at its line and column".to_owned());
     let place = |of: Option<usize>| {
         of.and_then(|of| Some(of.into_pyobject(py).ok()?.into_any().unbind()))
             .unwrap_or_else(|| py.None())

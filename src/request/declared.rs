@@ -12,6 +12,9 @@ use crate::canonical::{Digest, digest};
 
 /// How deep the types of arguments may nest.
 const MAX_DEPTH: usize = 16;
+/// How many values an argument of few values may have, and how many bytes of text they may take.
+const MAX_LITERALS: usize = 1_000;
+const MAX_LITERAL_BYTES: usize = 16 * 1024;
 /// How many arguments, and how many fields of one record, a tool may declare.
 const MAX_NAMES: usize = 256;
 
@@ -79,12 +82,26 @@ pub enum ArgumentType {
     Datetime,
     /// A UUID, in policies its text.
     Uuid,
+    /// One of these values, all of one type: a `Literal`, or the values of an enumeration.
+    Literal(Vec<Literal>),
     /// A list or tuple of one type, in policies a set.
     List(Box<ArgumentType>),
     /// Fields of their own types.
     Record(BTreeMap<String, Declared>),
     /// A type that policies have no form for; why, in words.
     Other(String),
+}
+
+/// One of the values that an argument may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Literal {
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Text.
+    Str(String),
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // What serde calls it with.
@@ -123,7 +140,37 @@ fn check_type(kind: &ArgumentType, depth: usize) -> Result<(), String> {
     match kind {
         ArgumentType::List(inner) => check_type(inner, depth + 1),
         ArgumentType::Record(fields) => check_names(fields, depth + 1),
+        ArgumentType::Literal(values) => check_literals(values),
         _ => Ok(()),
+    }
+}
+
+fn check_literals(values: &[Literal]) -> Result<(), String> {
+    let bytes: usize = values.iter().map(Literal::bytes).sum();
+    if values.len() > MAX_LITERALS || bytes > MAX_LITERAL_BYTES {
+        return Err(format!(
+            "{} values of {bytes} bytes are listed; at most {MAX_LITERALS} of {MAX_LITERAL_BYTES} are",
+            values.len()
+        ));
+    }
+    let Some(first) = values.first() else { return Err("no value is listed".to_owned()) };
+    match values.iter().all(|value| value.word() == first.word()) {
+        true => Ok(()),
+        false => Err("the values listed are of several types".to_owned()),
+    }
+}
+
+impl Literal {
+    fn bytes(&self) -> usize {
+        if let Self::Str(text) = self { text.len() } else { 8 }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Str(_) => "str",
+        }
     }
 }
 
@@ -136,6 +183,14 @@ impl std::fmt::Display for ArgumentType {
             Self::Bool => f.write_str("bool"),
             Self::Datetime => f.write_str("datetime"),
             Self::Uuid => f.write_str("UUID"),
+            Self::Literal(values) => {
+                write!(
+                    f,
+                    "one of {} {} values",
+                    values.len(),
+                    values.first().map_or("", Literal::word)
+                )
+            }
             Self::List(inner) => write!(f, "list of {inner}"),
             Self::Record(_) => f.write_str("record"),
             Self::Other(_) => f.write_str("of a type without a form in policies"),
@@ -163,9 +218,33 @@ mod tests {
             r#"{"name":"pay transfer","arguments":{}}"#,
             r#"{"name":"pay","arguments":{},"argument":{}}"#,
             r#"{"name":"pay","arguments":{"a":{"type":"string"}}}"#,
+            r#"{"name":"pay","arguments":{"a":{"type":{"literal":[1.5]}}}}"#,
+            r#"{"name":"pay","arguments":{"a":{"type":{"literal":[9223372036854775808]}}}}"#,
         ] {
             assert!(serde_json::from_str::<ToolDeclaration>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn listed_values_are_of_one_type_and_few() {
+        let text = |number: usize| Literal::Str(format!("v{number}"));
+        for (values, sound) in [
+            (vec![text(1), text(2)], true),
+            (vec![Literal::Bool(true)], true),
+            ((0..MAX_LITERALS).map(text).collect(), true),
+            ((0..=MAX_LITERALS).map(text).collect(), false),
+            (vec![Literal::Str("x".repeat(MAX_LITERAL_BYTES + 1))], false),
+            (vec![Literal::Int(1), Literal::Bool(true)], false),
+            (vec![], false),
+        ] {
+            let count = values.len();
+            assert_eq!(check_type(&ArgumentType::Literal(values), 0).is_ok(), sound, "{count}");
+        }
+        let text = r#"{"literal":["EUR",true,-3]}"#;
+        let read: ArgumentType = serde_json::from_str(text).unwrap();
+        let all = vec![Literal::Str("EUR".to_owned()), Literal::Bool(true), Literal::Int(-3)];
+        assert_eq!(read, ArgumentType::Literal(all));
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
     }
 
     #[test]

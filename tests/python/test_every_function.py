@@ -39,7 +39,7 @@ INSIDE = {"Credential", "Lease"}
 # Known to answer a wrong type with Python's own TypeError still; nothing is to be added here.
 OWED = {
     "Trail.add_cosignatures", "Trail.consistency", "Trail.page", "Trail.verify", "Witness.cosign",
-    "Witness.generate", "consistent", "cosigned_at", "judge_cedar", "read_checkpoint", "signed_by",
+    "Witness.generate", "consistent", "cosigned_at", "read_checkpoint", "signed_by",
     "verify",
     *(f"Vault.{name}" for name in dir(ans.Vault)),
 }  # fmt: skip

@@ -93,8 +93,8 @@ def test_types_with_a_form_are_told() -> None:
         "key": "uuid",
         "account": "str",
         "tagged": "str",
-        "size": "str",
-        "word": "str",
+        "size": {"literal": ["s", "l"]},
+        "word": {"literal": ["a", "b"]},
         "texts": {"list": "str"},
         "pairs": {"list": "int"},
         "many": {"list": "int"},
@@ -153,6 +153,64 @@ def test_types_without_a_form_say_why(hint: Any, why: str) -> None:
         tool.__annotations__["it"] = hint
     (kind,) = kinds(tool).values()
     assert why in kind["other"]
+
+
+class Access(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+@pytest.mark.parametrize(
+    ("hint", "kind"),
+    [
+        (Literal["a", "b"] | Literal["c"], {"literal": ["a", "b", "c"]}),
+        (Literal["a"] | str, "str"),
+        (Size | Literal["x"] | None, {"literal": ["s", "l", "x"]}),
+        (Literal[Size.SMALL], {"literal": ["s"]}),
+        (Literal[1, 2, 1], {"literal": [1, 2]}),
+        (Literal[True], {"literal": [True]}),
+        (list[Literal["a", "b"]], {"list": {"literal": ["a", "b"]}}),
+        (tuple[Literal["a"], str], {"list": "str"}),
+        (Access, "int"),
+    ],
+)
+def test_a_choice_of_values_is_told_by_its_values(hint: Any, kind: Any) -> None:
+    def tool(it): ...  # type: ignore[no-untyped-def]
+
+    tool.__annotations__["it"] = hint
+    (told,) = kinds(tool).values()
+    assert told == kind
+    assert (
+        [type(one) for one in told.get("literal", [])]
+        == [  # True is not 1.
+            type(one) for one in kind.get("literal", [])
+        ]
+        if isinstance(kind, dict)
+        else True
+    )
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        Literal["a", 1],
+        Literal[1, True],
+        Literal[b"x"],
+        Literal["a"] | int,
+        Literal["a"] | Literal[1],
+        Literal["a"] | list[str],
+        Literal[2**63],
+        Literal["\ud800"],
+        Literal[tuple(f"v{number}" for number in range(1_001))],
+        Literal["x" * 8_001],
+    ],
+)
+def test_a_choice_of_other_values_is_out_of_reach(hint: Any) -> None:
+    def tool(it): ...  # type: ignore[no-untyped-def]
+
+    tool.__annotations__["it"] = hint
+    (told,) = kinds(tool).values()
+    assert list(told) == ["other"]
 
 
 def test_a_name_that_is_not_there_costs_one_argument_only() -> None:

@@ -4,6 +4,8 @@
 
 #[path = "policies/generate.rs"]
 mod generate;
+#[path = "policies/kinds.rs"]
+mod kinds;
 #[path = "policies/nasty.rs"]
 mod nasty;
 #[path = "policies/same.rs"]

@@ -19,8 +19,9 @@ TOOLS = Argument(
     action="append",
     metavar="MODULE",
     default=[],
-    help="a Python module that declares tools with @ans.tool; may be repeated. Without it the "
-    "tools are those that the store has seen",
+    help="a Python module that declares tools with @ans.tool; may be repeated. It is imported: its "
+    "code runs, from this folder, as this account. Without it the tools are those that the store "
+    "has seen",
 )
 SEVERITIES = ("info", "low", "medium", "high")
 
@@ -224,8 +225,9 @@ def import_tools(modules: list[str]) -> None:
             sys.path.insert(0, here)
         try:
             importlib.import_module(name)
-        except ImportError as error:
-            raise UsageError(f"the module `{name}` cannot be imported: {error}") from error
+        except Exception as error:  # What a module raises is its own.
+            why = f"{type(error).__name__}: {error}"[:300]
+            raise UsageError(f"the module `{name}` cannot be imported: {why}") from error
 
 
 def has_store(run: Run) -> bool:

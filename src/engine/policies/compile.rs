@@ -8,10 +8,11 @@ use data_encoding::HEXLOWER;
 use super::folder::Folder;
 use crate::authorizer::{Rules, masks};
 use crate::policy::{
-    Argument, ArgumentType as Kind, Bundle, Effect, LoadFault, Policy, PolicySet, Source, ToolType,
+    Argument, ArgumentType as Kind, Bundle, Effect, LoadFault, Member, Policy, PolicySet, Source,
+    ToolType,
 };
 use crate::registry::Texts;
-use crate::request::{ArgumentType, Declared, ToolDeclaration};
+use crate::request::{ArgumentType, Declared, Literal, ToolDeclaration};
 
 /// The annotations that mean something here; others begin with `x_`.
 const ANNOTATIONS: [&str; 5] = ["id", "reason", "advice", "mask", "severity"];
@@ -91,7 +92,9 @@ fn arguments(declared: &std::collections::BTreeMap<String, Declared>) -> Vec<Arg
 
 fn kind(declared: &ArgumentType) -> Kind {
     match declared {
-        ArgumentType::Str | ArgumentType::Uuid => Kind::String,
+        ArgumentType::Str => Kind::String,
+        ArgumentType::Uuid => Kind::Uuid,
+        ArgumentType::Literal(values) => Kind::OneOf(values.iter().map(member).collect()),
         ArgumentType::Int => Kind::Long,
         ArgumentType::Float => Kind::Decimal,
         ArgumentType::Bool => Kind::Bool,
@@ -99,6 +102,14 @@ fn kind(declared: &ArgumentType) -> Kind {
         ArgumentType::List(inner) => Kind::Set(Box::new(kind(inner))),
         ArgumentType::Record(fields) => Kind::Record(arguments(fields)),
         ArgumentType::Other(_) => Kind::Opaque,
+    }
+}
+
+fn member(literal: &Literal) -> Member {
+    match literal {
+        Literal::Bool(truth) => Member::Bool(*truth),
+        Literal::Int(number) => Member::Long(*number),
+        Literal::Str(text) => Member::String(text.clone()),
     }
 }
 

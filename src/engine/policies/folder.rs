@@ -62,7 +62,8 @@ impl Folder {
         let total: u64 = found.iter().map(|mark| mark.size).sum();
         if total > MAX_POLICY_BYTES {
             return Err(EngineError::Invalid(format!(
-                "the policies in `{}` have {total} bytes; at most {MAX_POLICY_BYTES} are loaded",
+                "the policies in `{}` have {total} bytes, and at most {MAX_POLICY_BYTES} are loaded; \
+                 leave out what is no policy, and divide large entity files",
                 path.display()
             )));
         }
@@ -203,5 +204,9 @@ fn read_text(path: &Path, name: &str) -> Result<String, EngineError> {
 }
 
 fn unreadable(path: &Path, what: &str) -> EngineError {
-    EngineError::Invalid(format!("the policies in `{}` cannot be read: {what}", path.display()))
+    EngineError::Invalid(format!(
+        "the policies in `{}` cannot be read: {what}; name a folder that holds `*.cedar` files, or \
+         one such file, that this account may read",
+        path.display()
+    ))
 }
