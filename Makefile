@@ -46,6 +46,7 @@ python: $(VENV)/.test
 	$(BIN)/python benches/guard.py --smoke
 	$(BIN)/python benches/policies.py --smoke
 	$(BIN)/python benches/trail.py --smoke
+	$(BIN)/python benches/analysis.py --smoke
 	cargo bench --locked --profile dev --bench engine -- --smoke
 	cargo bench --locked --profile dev --bench policy -- --smoke
 	cargo bench --locked --profile dev --bench scale -- --smoke
@@ -75,6 +76,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benches/guard.py
 	$(BIN)/python benches/policies.py
 	$(BIN)/python benches/trail.py
+	$(BIN)/python benches/analysis.py
 
 fmt: $(VENV)/.test
 	cargo fmt

@@ -18,7 +18,19 @@ from answerable._core import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["STYLE", "bundle", "csv", "facts", "html", "mark", "page", "safe", "table", "text_of"]
+__all__ = [
+    "STYLE",
+    "bundle",
+    "csv",
+    "facts",
+    "html",
+    "mark",
+    "page",
+    "parts",
+    "safe",
+    "table",
+    "text_of",
+]
 
 ROWS = 20  # How many rows of a sequence a notebook shows.
 CELL = 200  # The most characters of a table's cell.
@@ -120,12 +132,12 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def whole(parts: Iterable[str]) -> str:
+def whole(pieces: Iterable[str]) -> str:
     """Parts as what a notebook shows: with the style sheet, under one class."""
-    return f'<div class="answerable"><style>{STYLE}</style>{"".join(parts)}</div>'
+    return f'<div class="answerable"><style>{STYLE}</style>{"".join(pieces)}</div>'
 
 
-def page(title: str, parts: Iterable[str]) -> str:
+def page(title: str, pieces: Iterable[str]) -> str:
     """Parts as a page that loads nothing, by its own rule, and prints well."""
     return "\n".join(
         [
@@ -136,7 +148,7 @@ def page(title: str, parts: Iterable[str]) -> str:
             '<meta name="viewport" content="width=device-width">',
             '<meta name="color-scheme" content="light dark">',
             f"<title>{safe(title)}</title><style>{STYLE}{_PAGE}</style></head>",
-            f'<body><main class="answerable">{"".join(parts)}</main></body></html>\n',
+            f'<body><main class="answerable">{"".join(pieces)}</main></body></html>\n',
         ]
     )
 
@@ -194,7 +206,12 @@ def bundle(value: Any) -> dict[str, str]:
 
 def html(value: Any) -> str:
     """A value of the engine as HTML."""
-    return whole(_PARTS[type(value).__name__](value))
+    return whole(parts(value))
+
+
+def parts(value: Any) -> list[str]:
+    """The same in pieces, for a page."""
+    return _PARTS[type(value).__name__](value)
 
 
 # ---------------------------------------------------------------------------------- one kind each

@@ -112,6 +112,15 @@ def test_what_was_asked_of_an_engine_need_not_be_read_whole(company: Company) ->
     assert analysis.who_did(fresh, "bank.transfer").rows() == (
         analysis.who_did(company.records["engine"], "bank.transfer").rows()
     )
+    agent, own = company.engine.agents.list()[0], company.records["engine"]
+    radius = analysis.blast_radius(fresh, agent)
+    assert radius.rows() == analysis.blast_radius(own, agent).rows()
+    assert radius.sentence == analysis.blast_radius(own, agent).sentence
+    grant = next(g.leaf["grant"] for g in company.grants if g.leaf["depth"] == 1)
+    assert analysis.below(fresh, grant).rows() == analysis.below(own, grant).rows()
+    human = company.engine.humans.list()[1]
+    assert analysis.in_name_of(fresh, human).rows() == analysis.in_name_of(own, human).rows()
+    assert analysis.refusals(fresh).rows() == analysis.refusals(own).rows()
     assert fresh._calls is None
     assert fresh._book is None
 

@@ -18,7 +18,16 @@ from answerable.analysis.cedar import cedar
 if TYPE_CHECKING:
     from answerable.analysis.answer import Answer
     from answerable.analysis.causes import refusals
+    from answerable.analysis.drawing import Picture
     from answerable.analysis.habits import first_times, rate_anomalies
+    from answerable.analysis.handover import Case, case
+    from answerable.analysis.pictures import (
+        delegation_graph,
+        heat_map,
+        refusals_over_time,
+        scope_use,
+        timeline,
+    )
     from answerable.analysis.questions import approvals, below, gaps, in_name_of, who_did
     from answerable.analysis.reach import Narrowing, blast_radius, unused
     from answerable.analysis.record import Record, read
@@ -26,26 +35,43 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "Case",
     "Narrowing",
+    "Picture",
     "Record",
     "access_review",
     "approvals",
     "below",
     "blast_radius",
+    "case",
     "cedar",
+    "delegation_graph",
     "first_times",
     "gaps",
+    "heat_map",
     "in_name_of",
     "rate_anomalies",
     "read",
     "refusals",
+    "refusals_over_time",
+    "scope_use",
+    "timeline",
     "unused",
     "who_did",
 ]
 
 _PLACES = {
     "answer": ("Answer",),
+    "drawing": ("Picture",),
     "habits": ("first_times", "rate_anomalies"),
+    "handover": ("Case", "case"),
+    "pictures": (
+        "delegation_graph",
+        "heat_map",
+        "refusals_over_time",
+        "scope_use",
+        "timeline",
+    ),
     "questions": ("approvals", "below", "gaps", "in_name_of", "who_did"),
     "reach": ("Narrowing", "blast_radius", "unused"),
     "record": ("Record", "read"),

@@ -32,7 +32,7 @@ def refusals(source: Any, *, since: Any = None, until: Any = None, agent: Any = 
     record = record_of(source)
     refused = record.select(effect="deny", since=since, until=until, agent=agent)
     table = refused.table.append_column("row", pa.array(np.arange(len(refused))))
-    made = table.group_by(["reason", "tool"]).aggregate(
+    made = table.group_by(["reason", "tool"], use_threads=False).aggregate(
         [
             ([], "count_all"),
             ("agent", "count_distinct"),
@@ -43,7 +43,8 @@ def refusals(source: Any, *, since: Any = None, until: Any = None, agent: Any = 
             ("row", "max"),
         ]
     )
-    made = made.sort_by([("count_all", "descending"), ("at_max", "descending")])
+    # The newest row tells causes of one count apart.
+    made = made.sort_by([("count_all", "descending"), ("row_max", "descending")])
     newest = refused.table.select(["id", "agent_name"]).take(made["row_max"]).to_pylist()
     rows = [
         {

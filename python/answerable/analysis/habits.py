@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from answerable.analysis.answer import Answer
-from answerable.analysis.questions import COUNT, TEXT, TIME
+from answerable.analysis.questions import COUNT, TEXT, TIME, runs
 from answerable.analysis.record import Calls, record_of
 from answerable.errors import InvalidInput
 from answerable.showing import text_of
@@ -76,7 +76,7 @@ def first_times(source: Any, *, since: Any = "7d", least: int = 50) -> Answer:
             f"in {row['before']:,} calls before it, never {_of(row)}: below "
             f"{row['expected_below']:.2%} of its calls, with 95 % confidence"
         )
-    rows.sort(key=lambda row: (-row["before"], row["at"]))
+    rows.sort(key=lambda row: (-row["before"], row["row"], row["what"]))
     agents = {row["agent"] for row in rows}
     sentence = (
         f"{len(rows):,} first times of {len(agents):,} agents since "
@@ -121,16 +121,17 @@ def rate_anomalies(
     slot = pc.divide(pc.cast(calls["at"], pa.int64()), size)
     table = pa.table({"agent": calls["agent"], "slot": slot, "no": _refused(calls)})
     table = table.filter(pc.is_valid(table["agent"]))
-    made = table.group_by(["agent", "slot"]).aggregate([([], "count_all"), ("no", "sum")])
+    made = table.group_by(["agent", "slot"], use_threads=False).aggregate(
+        [([], "count_all"), ("no", "sum")]
+    )
     encoded = made["agent"].combine_chunks()
     codes, counts = encoded.indices.to_numpy(), made["count_all"].to_numpy()
     slots, refused = made["slot"].to_numpy(), made["no_sum"].to_numpy()
     order = np.argsort(codes, kind="stable")
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     begin = None if since is None else record.moment(since)
     names, rows = encoded.dictionary.to_pylist(), []
     labels = _labels(calls)
-    for first, last in zip(starts, np.append(starts[1:], len(order)), strict=True):
+    for first, last in runs(codes[order]):
         own = order[first:last]
         median = float(np.median(counts[own]))
         spread = 1.4826 * float(np.median(np.abs(counts[own] - median)))
@@ -158,7 +159,7 @@ def rate_anomalies(
                     "agent_id": names[codes[place]],
                 }
             )
-    rows.sort(key=lambda row: -row["score"])
+    rows.sort(key=lambda row: (-row["score"], row["at"], row["agent_id"]))
     sentence = f"{len(rows):,} {per}s in which an agent called far more often than it does" + (
         f"; the furthest: {rows[0]['agent']}, {rows[0]['why']}." if rows else "."
     )
@@ -193,7 +194,7 @@ def _refused(calls: Calls) -> Any:
 
 
 def _labels(calls: Calls) -> dict[str, str]:
-    made = calls.table.group_by(["agent", "agent_name"]).aggregate([])
+    made = calls.table.group_by(["agent", "agent_name"], use_threads=False).aggregate([])
     return {row["agent"]: row["agent_name"] for row in made.to_pylist() if row["agent"]}
 
 

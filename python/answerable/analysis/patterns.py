@@ -69,6 +69,7 @@ def _compiled(pattern: str, tool: bool) -> re.Pattern[str]:
     return re.compile(made.replace(r"\z", r"\Z"))
 
 
+@functools.lru_cache(maxsize=65536)
 def covers_tool(pattern: str, tool: str) -> bool:
     """Whether a tool is one of those meant."""
     return _compiled(pattern, True).match(tool) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from answerable.analysis.record import Calls, Record, record_of
 from answerable.errors import InvalidInput
 from answerable.showing import text_of
 
-__all__ = ["approvals", "below", "gaps", "grouped", "in_name_of", "who_did"]
+__all__ = ["approvals", "below", "gaps", "grouped", "in_name_of", "runs", "who_did"]
 
 TEXT = pa.string()
 TEXTS = pa.list_(pa.string())
@@ -87,7 +88,9 @@ def in_name_of(source: Any, human: Any, *, since: Any = None, until: Any = None)
     sentences = record.sentences([row["task"] for row in rows])
     for row in rows:
         row["stated"] = sentences.get(row["task"])
-    rows.sort(key=lambda row: row["first"])
+    rows.sort(
+        key=lambda row: (row["first"], row["task"] or "", row["via"] or "", row["tool"] or "")
+    )
     name = calls["human_name"][0].as_py() if len(calls) else str(getattr(human, "id", human))
     refused = sum(row["refused"] for row in rows)
     agents = len(pc.unique(calls.hops["agent"]))
@@ -104,7 +107,7 @@ def in_name_of(source: Any, human: Any, *, since: Any = None, until: Any = None)
 def below(source: Any, grant: Any) -> Answer:
     """Everything below a grant: what was granted under it, and what was called."""
     record = record_of(source)
-    book = record.book
+    book = record.near(grant=grant)
     root = book.grant(grant)
     calls = record.select(grant=root.id)
     # The last hop of each call is the grant that it was made under.
@@ -217,7 +220,7 @@ def grouped(calls: Calls, keys: Sequence[str], more: Sequence[Any] = ()) -> list
     """Calls counted by the values of columns, the most first."""
     refused = pc.cast(pc.not_equal(calls["effect"], "allow"), pa.int64())
     table = calls.table.append_column("refused", refused)
-    made = table.group_by(list(keys)).aggregate(
+    made = table.group_by(list(keys), use_threads=False).aggregate(
         [
             ([], "count_all"),
             ("refused", "sum"),
@@ -231,9 +234,15 @@ def grouped(calls: Calls, keys: Sequence[str], more: Sequence[Any] = ()) -> list
     names = {"count_all": "calls", "refused_sum": "refused", "at_min": "first", "at_max": "last"}
     names |= {"resource_count_distinct": "resources", "task_count_distinct": "tasks"}
     made = made.rename_columns([names.get(name, name) for name in made.column_names])
-    order = [("calls", "descending"), ("first", "ascending")]
-    rows: list[dict[str, Any]] = made.sort_by(order).to_pylist()
+    rows: list[dict[str, Any]] = made.to_pylist()
+    rows.sort(key=lambda row: (-row["calls"], row["first"], *(str(row[key]) for key in keys)))
     return rows
+
+
+def runs(codes: Any) -> list[tuple[int, int]]:
+    """Where each value of a sorted array begins and ends."""
+    starts = np.flatnonzero(np.diff(codes, prepend=-1)).tolist()
+    return list(pairwise([*starts, len(codes)])) if starts else []
 
 
 def words(capability: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from answerable.analysis.answer import Answer
 from answerable.analysis.book import AgentFacts, Book, GrantFacts
 from answerable.analysis.code import as_cedar, as_python
 from answerable.analysis.patterns import covers_resource, covers_tool, drawn
-from answerable.analysis.questions import COUNT, TEXT, TEXTS, TIME, grouped, words
+from answerable.analysis.questions import COUNT, TEXT, TEXTS, TIME, grouped, runs, words
 from answerable.analysis.record import Calls, Record, record_of
 
 __all__ = ["Narrowing", "blast_radius", "unused"]
@@ -39,11 +39,20 @@ class Held:
     last: datetime | None = None
     used: dict[str, list[str | None]] = field(default_factory=dict)
 
-    def covers(self, tool: str | None, resource: str | None) -> bool:
-        """Whether it means a call by its tool and resource; arguments are not looked at."""
-        if tool is None or not covers_tool(self.capability["tool"], tool):
-            return False
-        return covers_resource(self.capability.get("resource"), resource)
+    def add(self, tool: str | None, used: Any) -> None:
+        """Counts some calls of one tool."""
+        if not used.num_rows:
+            return
+        allowed = used.filter(used["allowed"])
+        count = pc.sum(allowed["calls"]).as_py() or 0
+        self.allowed += count
+        self.refused += (pc.sum(used["calls"]).as_py() or 0) - count
+        if count:
+            resources = allowed["resource"].to_pylist()
+            newest = pc.max(allowed["last"]).as_py()
+            self.resources += sum(resource is not None for resource in resources)
+            self.last = newest if self.last is None else max(self.last, newest)
+            self.used.setdefault(tool or "", []).extend(resources)
 
 
 def blast_radius(source: Any, agent: Any, *, at: Any = None, since: Any = None) -> Answer:
@@ -60,7 +69,7 @@ def blast_radius(source: Any, agent: Any, *, at: Any = None, since: Any = None) 
         since: Only grants in force since then, and calls since then.
     """
     record = record_of(source)
-    book = record.book
+    book = record.near(agent=agent)
     facts = book.agent(agent)
     moment = None if at is None else record.moment(at)
     start = None if since is None else record.moment(since)
@@ -241,7 +250,7 @@ def _used(calls: Calls) -> Any:
     """Calls by tool, resource and whether they were allowed."""
     allowed = pc.equal(calls["effect"], "allow")
     table = calls.table.select(["tool", "resource", "at"]).append_column("allowed", allowed)
-    made = table.group_by(["tool", "resource", "allowed"]).aggregate(
+    made = table.group_by(["tool", "resource", "allowed"], use_threads=False).aggregate(
         [([], "count_all"), ("at", "min"), ("at", "max")]
     )
     names = {"count_all": "calls", "at_min": "first", "at_max": "last"}
@@ -250,18 +259,23 @@ def _used(calls: Calls) -> Any:
 
 def _count(held: list[Held], outside: Held, used: Any, *, spread: bool = False) -> None:
     """Counts calls for the first capability that covers each; with `spread` for all that do."""
-    if used is None:
+    if used is None or not used.num_rows:
         return
-    for row in used.to_pylist():
-        covering = [one for one in held if one.covers(row["tool"], row["resource"])]
-        for one in (covering if spread else covering[:1]) or [outside]:
-            if not row["allowed"]:
-                one.refused += row["calls"]
-                continue
-            one.allowed += row["calls"]
-            one.resources += row["resource"] is not None
-            one.last = row["last"] if one.last is None else max(one.last, row["last"])
-            one.used.setdefault(row["tool"] or "", []).append(row["resource"])
+    used = used.combine_chunks()
+    tools = used["tool"].combine_chunks()
+    codes = pc.fill_null(tools.indices, len(tools.dictionary)).to_numpy()
+    order = np.argsort(codes, kind="stable")
+    used, names = used.take(pa.array(order)), [*tools.dictionary.to_pylist(), None]
+    for first, last in runs(codes[order]):
+        tool, part = names[codes[order[first]]], used.slice(first, last - first)
+        covering = [one for one in held if tool and covers_tool(one.capability["tool"], tool)]
+        resources, left = part["resource"].to_pylist(), np.ones(len(part), dtype=bool)
+        for one in covering:
+            patterns = one.capability.get("resource")
+            fit = np.array([covers_resource(patterns, resource) for resource in resources])
+            one.add(tool, part.filter(pa.array(fit if spread else fit & left)))
+            left &= ~fit
+        outside.add(tool, part.filter(pa.array(left)))
 
 
 def _by_agent(record: Record, since: Any, only: AgentFacts | None) -> dict[str, Any]:
@@ -279,7 +293,7 @@ def _by_agent(record: Record, since: Any, only: AgentFacts | None) -> dict[str, 
     )
     if only is not None:
         table = table.filter(pc.equal(table["holder"], only.id))
-    made = table.group_by(["holder", "tool", "resource"]).aggregate(
+    made = table.group_by(["holder", "tool", "resource"], use_threads=False).aggregate(
         [([], "count_all"), ("at", "max")]
     )
     made = made.rename_columns(["holder", "tool", "resource", "calls", "last"])
@@ -288,13 +302,8 @@ def _by_agent(record: Record, since: Any, only: AgentFacts | None) -> dict[str, 
     codes = holders.indices.to_numpy()
     order = np.argsort(codes, kind="stable")
     made, codes = made.take(pa.array(order)), codes[order]
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    ends = np.append(starts[1:], len(codes))
     names = holders.dictionary.to_pylist()
-    return {
-        names[codes[start]]: made.slice(start, end - start)
-        for start, end in zip(starts, ends, strict=True)
-    }
+    return {names[codes[a]]: made.slice(a, b - a) for a, b in runs(codes)}
 
 
 def _narrowed(held: Sequence[Held]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -126,6 +126,34 @@ class Record:
                 ) from error
         return self._book
 
+    def near(self, *, agent: Any = None, grant: Any = None) -> Book:
+        """The book, or as much of it as is asked for: what an agent or the task of a grant holds.
+
+        From an engine that is not read yet its indexes find that much; else all of it is there.
+        """
+        if self._book is not None or self.engine is None:
+            return self.book
+        trail = self.engine.trail
+        few = [trail.entries(kind=kind) for kind in ("identity", "revocation")]
+        few.append(trail.entries(kind="task", action="ended"))
+        if grant is not None:
+            id_ = getattr(grant, "id", grant)
+            made = list(trail.entries(kind="grant", grant=id_))
+            tasks = {entry.task for entry in made}
+            few += [trail.entries(kind="grant", task=task) for task in tasks]
+            return Book(_in_order(few))
+        facts = Book(_in_order(few[:1])).agent(agent)
+        known = {entry.index: entry for entry in trail.entries(kind="grant", agent=facts.id)}
+        wanted = {entry.leaf.get("parent") for entry in known.values()} - {None}
+        seen: set[bytes] = set()
+        while wanted:  # What they hang on ends them.
+            digest = wanted.pop()
+            seen.add(digest)
+            for entry in trail.entries(kind="grant", grant=digest.hex()):
+                known[entry.index] = entry
+                wanted |= {entry.leaf.get("parent")} - {None} - seen
+        return Book(_in_order([*few, known.values()]))
+
     def details(self, entries: list[str]) -> dict[str, dict[str, Any]]:
         """Message and fix of refusals, by the id of the entry; what was erased is absent."""
         return self._details(entries)
@@ -147,7 +175,11 @@ class Record:
     @property
     def end(self) -> datetime:
         """When the newest call was decided; the beginning of time without any."""
-        newest = pc.max(self.calls["at"]).as_py()
+        if self._calls is None and self.engine is not None:
+            some = self.engine.trail.entries(kind="decision", order="newest")[:1]
+            newest = some[0].at if some else None
+        else:
+            newest = pc.max(self.calls["at"]).as_py()
         return newest if newest is not None else datetime.min.replace(tzinfo=UTC)
 
     def moment(self, given: Any) -> datetime:
@@ -301,15 +333,7 @@ def _of_engine(engine: Any, verified: Any) -> Record:
 
     def others() -> Iterator[dict[str, Any]]:
         kinds = [kind for kind in trail.entries().count_by("kind") if kind != "decision"]
-        # In the order of the trail: what ends something is told from what came after it.
-        places = [
-            (entry.index, entry.json())
-            for kind in kinds
-            if kind != "outcome"
-            for entry in trail.entries(kind=kind)
-        ]
-        for _, text in sorted(places):
-            yield json.loads(text)
+        return _in_order(trail.entries(kind=kind) for kind in kinds if kind != "outcome")
 
     def details(entries: list[str]) -> dict[str, dict[str, Any]]:
         found = {}
@@ -327,6 +351,12 @@ def _of_engine(engine: Any, verified: Any) -> Record:
         engine=engine,
         verified=verified,
     )
+
+
+def _in_order(groups: Iterable[Iterable[Any]]) -> Iterator[dict[str, Any]]:
+    """Entries in the order of the trail: what ends something is told from what came after it."""
+    for _, text in sorted((entry.index, entry.json()) for group in groups for entry in group):
+        yield json.loads(text)
 
 
 def _of_parquet(folder: Path) -> Record:

@@ -40,6 +40,7 @@ MODULES = (
     "vault",
     "watching",
     "trail",
+    "report",
     "evidence",
     "doctor",
     "completion",

@@ -1,0 +1,156 @@
+"""Inline SVG: shapes, colours and hover text, with nothing to load and nothing that runs.
+
+Colours are the style sheet's where a front end keeps it, and mid-tones that can be read on light
+and dark where it does not. What is hovered tells itself by `<title>`, which readers of screens
+speak as well.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from answerable.showing import safe, whole
+
+__all__ = ["Picture", "bar", "colour_of", "line", "path", "rect", "text"]
+
+YES, NO, ASKED, MARK, SOFT = "#3f8f63", "#cc4b40", "#b07d1a", "#4a7fc4", "#808a93"
+_STYLE = (
+    ".answerable svg .on:hover{stroke-opacity:1;fill-opacity:1;opacity:1}"
+    ".answerable svg text{font:12px system-ui,sans-serif;fill:currentColor}"
+    ".answerable svg .ground{fill:var(--ground)}"
+    ".answerable svg .soft{opacity:.65}.answerable svg .small{font-size:11px}"
+)
+
+
+class Picture:
+    """A picture of a trail: shown in a notebook, saved as SVG.
+
+    Attributes:
+        title: What it shows.
+        description: The same in words, for who does not see it.
+        svg: The picture.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        description: str,
+        shapes: Sequence[str],
+        width: float,
+        height: float,
+        *,
+        mermaid: str | None = None,
+    ) -> None:
+        self.title, self.description, self._mermaid = title, description, mermaid
+        self.svg = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width:g} {height:g}"'
+            f' width="{width:g}" height="{height:g}" font-family="system-ui,sans-serif"'
+            f' font-size="12"><title>{safe(title)}</title><desc>{safe(description, 2_000)}</desc>'
+            f"<style>{_STYLE}</style>{''.join(shapes)}</svg>"
+        )
+
+    def mermaid(self) -> str:
+        """The graph as Mermaid text, which JupyterLab and others draw in Markdown.
+
+        Raises:
+            InvalidInput: It is no graph.
+        """
+        if self._mermaid is None:
+            from answerable.errors import InvalidInput
+
+            raise InvalidInput("only graphs are told as Mermaid", hint="use .svg")
+        return self._mermaid
+
+    def save(self, path: str | Path) -> None:
+        """Writes the SVG to a file."""
+        # Alone there is no page whose ink it takes.
+        own = "<style>svg{color:#1c2126}@media(prefers-color-scheme:dark){svg{color:#e4e8eb}}"
+        made = self.svg.replace("<style>", f"{own}</style><style>", 1)
+        Path(path).write_text(made + "\n", encoding="utf-8")
+
+    def parts(self) -> list[str]:
+        """Its pieces as HTML, for a page."""
+        return [f"<p><b>{safe(self.title)}</b></p>", self.svg]
+
+    def _repr_html_(self) -> str:
+        return whole(self.parts())
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        # Not as image/svg+xml: front ends draw that as an image, in which nothing is hovered.
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+    def __repr__(self) -> str:
+        from answerable._core import shown
+
+        return f"<picture: {shown(self.title, 200)}. {shown(self.description, 600)}>"
+
+
+def text(
+    x: float, y: float, words: str, *, most: int = 40, anchor: str = "start", kind: str = ""
+) -> str:
+    """A line of foreign text, cut to so many characters; all of it when hovered."""
+    shown = safe(words, most)
+    whole_text = f"<title>{safe(words, 400)}</title>" if len(words) > most else ""
+    names = f' class="{kind}"' if kind else ""
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="currentColor"{names}>'
+        f"{shown}{whole_text}</text>"
+    )
+
+
+def rect(
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    *,
+    fill: str,
+    hover: str = "",
+    opacity: float = 1.0,
+    radius: float = 2,
+    stroke: str = "",
+) -> str:
+    """A box that says something when hovered."""
+    edge = f' stroke="{stroke}"' if stroke else ""
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" height="{height:.1f}"'
+        f' rx="{radius:g}" fill="{fill}" fill-opacity="{opacity:.2f}"{edge} class="on">'
+        f"<title>{safe(hover, 600)}</title></rect>"
+    )
+
+
+def path(points: str, *, stroke: str, width: float, hover: str, opacity: float = 0.45) -> str:
+    """A line through points, as `d` has it."""
+    return (
+        f'<path d="{points}" fill="none" stroke="{stroke}" stroke-width="{width:.1f}"'
+        f' stroke-opacity="{opacity:g}" class="on"><title>{safe(hover, 600)}</title></path>'
+    )
+
+
+def line(x1: float, y1: float, x2: float, y2: float, *, opacity: float = 0.25) -> str:
+    """A thin line of an axis."""
+    return (
+        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="currentColor"'
+        f' stroke-opacity="{opacity:g}"/>'
+    )
+
+
+def bar(x: float, y: float, width: float, share: float, hover: str, *, colour: str = MARK) -> str:
+    """A bar of a share of a width."""
+    return rect(x, y, width, 12, fill=SOFT, opacity=0.2, hover=hover) + (
+        rect(x, y, width * share, 12, fill=colour, opacity=0.85, hover=hover) if share > 0 else ""
+    )
+
+
+def colour_of(refused: float) -> str:
+    """From green over amber to red, by the share that was refused."""
+    stops = [(0.0, (63, 143, 99)), (0.25, (190, 140, 40)), (1.0, (204, 75, 64))]
+    for (low, a), (high, b) in itertools.pairwise(stops):
+        if refused <= high:
+            at = (refused - low) / (high - low)
+            mixed: list[Any] = [round(p + (q - p) * at) for p, q in zip(a, b, strict=True)]
+            return "#" + "".join(f"{one:02x}" for one in mixed)
+    return NO
