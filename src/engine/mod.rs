@@ -8,6 +8,7 @@ mod approvals;
 #[cfg(test)]
 mod approvals_tests;
 mod could;
+mod delegations;
 mod describe;
 mod draws;
 mod erase;
