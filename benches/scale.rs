@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --bench scale` takes 2,000 agents and 20,000 grants; `-- --full` 100,000 and
 //! 1,000,000, `-- --agents N --grants N` others; with `-- --smoke` it only shows that it runs.
-//! `-- --keep FOLDER` leaves the store in a new folder, and `-- --on FOLDER` measures on a copy of
-//! such a store instead of filling one.
+//! `-- --keep FOLDER` leaves the store in a folder, and `-- --on FOLDER` measures on such a store
+//! instead of filling one: once, because its first agent is retired.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, missing_docs)]
 

@@ -305,7 +305,11 @@ fn a_kill_at_any_step_of_a_sweep_loses_nothing_and_brings_nothing_back() {
             assert_eq!(sweep(&engine), Swept::default(), "it goes on to the end");
             assert!(engine.verify(&[]).unwrap().is_ok(), "step {step}");
             engine.close().unwrap();
-            assert_eq!(kept(&path), clean, "step {step}, after: {after}");
+            let same = kept(&path) == clean;
+            assert!(
+                same,
+                "what is kept after step {step}, after: {after}, is not what it is otherwise"
+            );
         }
         if !died {
             break;
