@@ -48,13 +48,16 @@ STYLE = f"""
 [data-jp-theme-light="true"] .answerable,.vscode-light .answerable{{{_LIGHT}}}
 [data-jp-theme-light="false"] .answerable,.vscode-dark .answerable{{{_DARK}}}
 .answerable p{{margin:.2em 0 .5em}}
-.answerable table{{border-collapse:collapse;margin:.2em 0 .6em;color:inherit}}
-.answerable th,.answerable td{{text-align:left;vertical-align:top;padding:.15em .9em .15em 0;
-border:0;border-bottom:1px solid var(--line);background:none;overflow-wrap:anywhere;
-max-width:44em;color:inherit;font-size:inherit}}
-.answerable th{{font-weight:600;color:var(--soft)}}
-.answerable .number{{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}}
-.answerable .short{{white-space:nowrap}}
+.answerable.answerable table{{border-collapse:collapse;margin:.2em 0 .6em;color:inherit;
+font-size:inherit;table-layout:auto}}
+.answerable.answerable tr{{background:none}}
+.answerable.answerable th,.answerable.answerable td{{text-align:left;vertical-align:top;
+padding:.15em .9em .15em 0;border:0;border-bottom:1px solid var(--line);background:none;
+max-width:44em;overflow-wrap:break-word;white-space:normal;color:inherit;font-size:inherit}}
+.answerable.answerable th{{font-weight:600;color:var(--soft)}}
+.answerable.answerable .number{{text-align:right;white-space:nowrap;
+font-variant-numeric:tabular-nums}}
+.answerable.answerable .short{{white-space:nowrap}}
 .answerable .id,.answerable code{{font-family:ui-monospace,monospace;font-size:.92em;
 color:inherit;background:none}}
 .answerable pre{{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--raised);
@@ -389,7 +392,7 @@ def _receipt(receipt: Any) -> list[str]:
 def _review(review: Any) -> list[str]:
     findings = [
         {name: getattr(one, name) for name in ("severity", "code", "why", "suggestion")}
-        for one in review.findings[:50]
+        for one in review.findings[:ROWS]
     ]
     left = len(review) - len(findings)
     head = f"review of {len(review.agents)} agents at {text_of(review.at)} UTC"

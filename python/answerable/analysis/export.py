@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from answerable.analysis.record import COLUMNS, Calls, Record
+from answerable.analysis.record import COLUMNS, Calls, Record, told_path
 from answerable.errors import InvalidInput
 
 __all__ = ["of_export"]
@@ -50,7 +50,7 @@ def of_export(path: Path, other: re.Pattern[bytes], verified: Any) -> Record:
 
     made: list[Record] = []
     record = Record(
-        str(path),
+        told_path(path),
         lambda: _calls(parts()[0], made[0]),
         lambda: iter(parts()[1]),
         details,

@@ -22,7 +22,7 @@ from answerable.analysis.book import Book
 from answerable.analysis.patterns import KINDS, covers_tool, kind_of, regex_of_resource
 from answerable.errors import InvalidInput
 
-__all__ = ["Calls", "Record", "read", "record_of"]
+__all__ = ["Calls", "Record", "read", "record_of", "told_path"]
 
 # A line of an export that is neither a decision nor an outcome, or looks so: then it is parsed.
 _OTHER = re.compile(rb'"kind":"(?!decision"|outcome")')
@@ -344,7 +344,7 @@ def _of_engine(engine: Any, verified: Any) -> Record:
         return found
 
     return Record(
-        f"the store in {engine.path}",
+        f"the store {told_path(Path(engine.path))}",
         lambda: calls_of(trail.entries(kind="decision")),
         others,
         details,
@@ -377,7 +377,7 @@ def _of_parquet(folder: Path) -> Record:
         wanted = table.filter(pc.is_in(table["id"], pa.array(entries, pa.string())))
         return {row["id"]: row for row in wanted.to_pylist()}
 
-    return Record(str(folder), calls, others, details)
+    return Record(told_path(folder), calls, others, details)
 
 
 def _of_frame(file: Path) -> Record:
@@ -389,7 +389,7 @@ def _of_frame(file: Path) -> Record:
             hint="save the whole: analysis.read(engine).save(folder)",
         )
 
-    return Record(str(file), lambda: calls_of(pq.read_table(file)), others, lambda _: {})
+    return Record(told_path(file), lambda: calls_of(pq.read_table(file)), others, lambda _: {})
 
 
 def calls_of(entries: Any) -> Calls:
@@ -426,6 +426,12 @@ def _resources(column: Any, pattern: str) -> Any:
         for kind in KINDS:
             mask = pc.and_(mask, pc.invert(pc.starts_with(column, kind)))
     return mask
+
+
+def told_path(path: Path) -> str:
+    """A path as it is told: where it lies on a machine is nobody's business."""
+    here, whole = Path.cwd().resolve(), path.resolve()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else whole.name
 
 
 def _stamp(at: datetime) -> Any:
