@@ -354,6 +354,8 @@ class Life:
         end = datetime.fromisoformat(payload["exp"])
         ahead = timedelta(seconds=self.random.choice([0, 1, 29, 30]))
         start = min(START + timedelta(seconds=self.model.now) + ahead, end - timedelta(seconds=1))
+        # Not before its parent, which may be dated ahead itself.
+        start = max(start, datetime.fromisoformat(payload["iat"]))
         payload["iat"] = start.strftime("%Y-%m-%dT%H:%M:%SZ")
         authority = self.engine.agents.get(self.agents[0]).uri.split("/")[2]
         token = sign(secret, json.dumps(payload), f"answerable/v1/grant/{authority}")
