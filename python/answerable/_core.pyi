@@ -98,6 +98,7 @@ __all__ = [
     "email_at",
     "ends_with",
     "equals",
+    "forget_declared",
     "holder",
     "host_in",
     "in_network",
@@ -1792,6 +1793,12 @@ class ReplayedDecision:
 
 def declare(tool: Tool) -> None:
     """Takes note of what a tool declares, here and in every engine that may meet it."""
+
+def forget_declared() -> None:
+    """Forgets what was declared: what is opened later meets a tool when it is called.
+
+    Tests that share a process keep apart by it.
+    """
 
 # ----------------------------------------------------------------------------------------- trail
 

@@ -54,7 +54,7 @@ mod _core {
     #[pymodule_export]
     use super::policy::{
         Policies, Policy, PolicyAnswer, PolicyExplanation, PolicyFault, PolicyFinding, PolicySet,
-        PolicyTold, Replay, ReplayedDecision, declare,
+        PolicyTold, Replay, ReplayedDecision, declare, forget_declared,
     };
     #[pymodule_export]
     use super::policy_plain::judge_cedar;

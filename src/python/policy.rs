@@ -48,6 +48,13 @@ pub(super) fn declare(py: Python<'_>, tool: &Tool) -> PyResult<()> {
     Ok(())
 }
 
+/// Forgets what the tools of this process declared: engines that are opened later, and policies that
+/// are read later, meet a tool when it is called. Tests that share a process keep apart by it.
+#[pyfunction]
+pub(super) fn forget_declared() {
+    DECLARED.lock().clear();
+}
+
 /// What the tools of this process declare.
 pub(super) fn declared() -> Vec<Arc<DeclaredTool>> {
     DECLARED.lock().values().filter_map(Weak::upgrade).collect()

@@ -12,21 +12,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from attacking import World
 
-from answerable import guard
-
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(guard, "_tools", {})
+def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path / "store")
     yield world
     world.engine.close()
 
 
 @pytest.fixture
-def clocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def clocked(tmp_path: Path) -> Iterator[World]:
     """The same at eight o'clock of a day, until the clock is set."""
-    monkeypatch.setattr(guard, "_tools", {})
     world = World(tmp_path / "clocked", clock="2026-11-24T08:00:00Z")
     yield world
     world.engine.close()

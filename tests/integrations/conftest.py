@@ -1,4 +1,4 @@
-"""Each test declares its tools in a process of its own, as far as their names go, and offline."""
+"""The rows of the matrix run offline, each test in a deployment of its own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,6 @@ from typing import Any
 
 import pytest
 from payments import World
-
-from answerable import guard
-
-
-@pytest.fixture(autouse=True)
-def own_tool_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tool names belong to one function a process; tests share a process."""
-    monkeypatch.setattr(guard, "_tools", {})
 
 
 @pytest.fixture(autouse=True)

@@ -1,21 +1,29 @@
-"""Each test declares its tools in a process of its own, as far as their names go."""
+"""What the tests share: a store with a past, the command line, how properties are tried."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from shop import Cli, Done, Shop, make
 
-from answerable import guard
 from answerable.cli import main
 
+with contextlib.suppress(ImportError):  # The environments of the integrations have none.
+    from hypothesis import HealthCheck, settings
 
-@pytest.fixture(autouse=True)
-def own_tool_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tool names belong to one function a process; tests share a process."""
-    monkeypatch.setattr(guard, "_tools", {})
+    # A machine may be slow, and every run tries the same; each seed its own in the full run.
+    settings.register_profile(
+        "default",
+        deadline=None,
+        derandomize=os.environ.get("ANSWERABLE_CASES") != "full",
+        database=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")

@@ -30,9 +30,9 @@ from answerable import _core
 
 # The binary's own doorways, which only our Python files walk through.
 DOORWAYS = {
-    "Authority", "Call", "Follower", "Rules", "Tool", "ask", "close_all", "declare", "holder",
-    "limits_from_wire",
-    "log_flush", "log_level", "log_to", "scope_from_wire", "serve", "to_wire",
+    "Authority", "Call", "Follower", "Rules", "Tool", "ask", "close_all", "declare",
+    "forget_declared", "holder", "limits_from_wire", "log_flush", "log_level", "log_to",
+    "scope_from_wire", "serve", "to_wire",
 }  # fmt: skip
 # What there is only inside a call that was allowed, and is tried there.
 INSIDE = {"Credential", "Lease"}

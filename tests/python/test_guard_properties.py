@@ -16,17 +16,13 @@ from typing import Any
 
 import pytest
 from guarding import World
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import answerable as ans
 
 FULL = os.environ.get("ANSWERABLE_CASES") == "full"
-many = settings(
-    max_examples=3000 if FULL else 100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+many = settings(max_examples=3000 if FULL else 100)
 
 scalars = st.one_of(
     st.none(),
