@@ -44,6 +44,7 @@ pub use plain::{PlainBundle, PlainRequest, PlainSet};
 pub use scan::{MAX_BRACKETS, MAX_OPERATORS, MAX_SOURCE_BYTES};
 pub use schema::{Argument, ArgumentType, Member, ToolType};
 pub use subject::Subject;
+pub(crate) use validate::distance;
 pub use verdict::{Cause, Effect, Policies, PolicyError, PolicyRef, Verdict};
 
 use crate::canonical::Digest;

@@ -210,7 +210,7 @@ fn better(mut fault: LoadFault, tools: &[ToolType]) -> LoadFault {
 }
 
 /// The number of characters to insert, drop or replace.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, x) in a.chars().enumerate() {
         let mut diagonal = i;

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::capability::{Capability, Miss};
+use super::caveat::{Caveat, Kind};
 use super::words::{list, render, words};
+use crate::canonical::Value;
 use crate::request::{Request, shown};
 
 /// What a scope misses in a call.
@@ -152,7 +154,12 @@ impl Refusal {
                 out.code = RefusalCode::ArgumentNotNamed;
                 out.asked = None;
                 out.allowed = list(entries, |(own, _)| format!("`{}`", shown(own))).into();
-                out.fix = format!("leave `{name}` out, or ask for a grant that names it").into();
+                // A tool may need it: whoever only left it out would meet the tool's own error.
+                out.fix = format!(
+                    "ask for a grant that names `{name}`, such as with `ans.any_()`; or leave it \
+                     out, where the tool does without"
+                )
+                .into();
                 out.argument = Some(name.into());
             }
             Miss::NotObject(name, value) => {
@@ -178,6 +185,15 @@ impl Refusal {
                 out.asked = Some(render(value).into());
                 out.asked_type = Some(value.type_word());
                 out.allowed = words(caveat).into();
+                if let Some(needed) = compared(caveat).filter(|kind| !kind.is(value)) {
+                    // `"5"` is not at most 5, and looks as if it were.
+                    let given = match value.type_word() {
+                        "str" => "text",
+                        word => word,
+                    };
+                    out.asked = Some(format!("the {given} {}", render(value)).into());
+                    out.allowed = format!("a {needed}, {}", out.allowed).into();
+                }
                 out.fix = match caveat.word() {
                     "absent" => format!("leave `{name}` out").into(),
                     _ => format!("give `{name}`: {}", out.allowed).into(),
@@ -186,6 +202,43 @@ impl Refusal {
             }
         }
         out
+    }
+}
+
+/// The kind of value that a caveat compares in order, if it does.
+fn compared(caveat: &Caveat) -> Option<Ordered> {
+    match &caveat.kind {
+        Kind::AtLeast(bound) | Kind::AtMost(bound) | Kind::Between(bound, _) => {
+            [Ordered::Number, Ordered::Datetime].into_iter().find(|kind| kind.is(bound))
+        }
+        Kind::AllOf(caveats) => caveats.iter().find_map(compared),
+        _ => None,
+    }
+}
+
+/// A kind of values that have an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ordered {
+    Number,
+    Datetime,
+}
+
+impl Ordered {
+    /// Whether a value is of it.
+    fn is(self, value: &Value) -> bool {
+        match self {
+            Self::Number => matches!(value, Value::Int(_) | Value::Float(_) | Value::Decimal(_)),
+            Self::Datetime => matches!(value, Value::Datetime(_)),
+        }
+    }
+}
+
+impl fmt::Display for Ordered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Number => "number",
+            Self::Datetime => "datetime",
+        })
     }
 }
 

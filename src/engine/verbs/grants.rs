@@ -102,6 +102,7 @@ impl Engine {
     /// Signs a root grant that is nowhere yet.
     pub(in crate::engine) fn prepare(&self, new: NewGrant) -> Result<Prepared, EngineError> {
         let now = self.now()?;
+        self.named_rightly(&new.scope)?;
         let (task, sentence, opens) = match &new.task {
             TaskChoice::New(sentence) => (TaskId::from_bytes(random()?), sentence.clone(), true),
             TaskChoice::Open(id) => {
@@ -175,6 +176,7 @@ impl Engine {
         key: Option<&SecretKey>,
     ) -> Result<Arc<Bound>, EngineError> {
         let now = self.now()?;
+        self.named_rightly(&new.scope)?;
         let leaf = &bound.chain().leaf().payload;
         let (holder, parent, until) = {
             let state = self.state.read();

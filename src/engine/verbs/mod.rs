@@ -4,6 +4,7 @@ mod agents;
 mod approvals;
 mod grants;
 mod humans;
+mod naming;
 mod revocations;
 mod tasks;
 

@@ -260,6 +260,15 @@ fn a_refusal_tells_of_the_closest_capability() {
         refusal.masked().to_string(),
         "the argument `amount` is int (masked); allowed is at most 500"
     );
+    let text = scope.covers(&call("pay.transfer", "account/a", r#"{"amount":"9"}"#)).unwrap_err();
+    assert_eq!(
+        text.to_string(),
+        r#"the argument `amount` is the text "9"; allowed is a number, at most 500"#
+    );
+    assert_eq!(
+        text.masked().to_string(),
+        "the argument `amount` is str (masked); allowed is a number, at most 500"
+    );
     let refusal = scope.covers(&call("pay.transfer", "account/z", "{}")).unwrap_err();
     assert_eq!(refusal.capability, Some(1));
     assert_eq!(
