@@ -16,7 +16,6 @@ import sys
 import threading
 import weakref
 from contextvars import ContextVar, Token
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
@@ -31,6 +30,7 @@ from answerable.watching import Hub, Rules
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Sequence
     from datetime import timedelta
+    from pathlib import Path
 
     from answerable.watching import Event, Watch
 
@@ -630,10 +630,12 @@ def _let_go() -> None:
     if not _folders:
         return
     with contextlib.suppress(OSError):
-        for link in list(Path("/proc/self/fd").iterdir()):
+        with os.scandir("/proc/self/fd") as links:
+            found = list(links)
+        for link in found:
             with contextlib.suppress(OSError):
-                at = link.readlink()
-                if str(at.parent) in _folders or _is_holders(str(at), int(link.name)):
+                at = os.readlink(link.path)  # noqa: PTH115 - `pathlib` is loaded by who uses it.
+                if at.rpartition("/")[0] in _folders or _is_holders(at, int(link.name)):
                     os.close(int(link.name))
     _folders.clear()
 

@@ -14,7 +14,6 @@ Example:
 from __future__ import annotations
 
 import contextlib
-import pickle
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any, ClassVar
@@ -219,6 +218,8 @@ class EngineClosed(StoreError):
 def _portable(value: Any) -> Any:
     """`value` if it can travel to another process, else None: an error must always arrive."""
     try:
+        import pickle  # Only who pickles pays for it.
+
         pickle.dumps(value)
     except Exception:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from answerable import _core
@@ -56,6 +55,8 @@ def _text(receipt: Any) -> str:
         )
     try:
         path = str.__str__(receipt) if isinstance(receipt, str) else os.fspath(receipt)
+        from pathlib import Path  # Only who uses it pays for it.
+
         return Path(path).read_text("utf-8")
     except (OSError, ValueError) as error:
         said = f"cannot read the receipt {path[:200]!r}: {str(error)[:300]}"

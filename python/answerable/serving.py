@@ -12,7 +12,6 @@ import functools
 import json
 import os
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from answerable import _core, errors
@@ -195,6 +194,8 @@ def _packed(value: Any) -> Any:
         case date():
             return value.isoformat()
         case os.PathLike():
+            from pathlib import Path  # Only who uses it pays for it.
+
             return str(Path(value).absolute())
         case _core.Capability():
             return {"$scope": _core.to_wire([value])}
@@ -317,6 +318,8 @@ class Link:
                 code="by_is_fixed",
                 hint="leave by= out: it is your own account; or call it in that process",
             )
+        from pathlib import Path  # Only who uses it pays for it.
+
         given = {
             key: _packed(Path(value) if (name, key) in _PATHS else _named(value))
             for key, value in arguments.items()

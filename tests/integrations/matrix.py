@@ -93,7 +93,8 @@ def run(name: str, age: str, *, from_source: bool) -> bool:
         environment["PYTHONPATH"] = str(ROOT / "python")
     tests = [str(ROOT / "tests" / "integrations" / test) for test in row.tests]
     tests.append(str(ROOT / "tests" / "integrations" / "test_examples.py"))
-    tests.append(str(ROOT / "tests" / "python" / "test_guard_schemas.py"))
+    both = ("test_guard_schemas.py", "test_imports.py")
+    tests += [str(ROOT / "tests" / "python" / test) for test in both]
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests], cwd=ROOT, env=environment
     )
