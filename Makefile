@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: demo test bench fmt lint rust wheel types python faults removed integrations docs clean
+.PHONY: demo test bench fmt lint rust wheel types python fuzz faults removed integrations docs clean
 
 demo: $(VENV)/.langchain ## An agent pays invoices; every cent can be answered for
 	$(call say,demo)
@@ -54,6 +54,10 @@ python: $(VENV)/.test
 docs: $(VENV)/.python
 	$(call say,Rust documentation)
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+fuzz: $(VENV)/.test ## What reads bytes from outside, against a million changed ones
+	$(call say,changed bytes)
+	ANSWERABLE_CASES=full $(BIN)/python -m pytest tests/python/test_hostile_bytes.py
 
 faults: $(VENV)/.test ## Attacks, and failing disks
 	$(call say,attacks and faults)
