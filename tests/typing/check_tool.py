@@ -1,5 +1,6 @@
 """What a type checker must know of the public face; run by mypy and pyright, never executed."""
 
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, assert_type
 
@@ -44,7 +45,35 @@ class Bank:
         return cls()
 
 
+class Desk:
+    @ans.tool("pay.desk")
+    def __call__(self, amount: int) -> int:
+        return amount
+
+
+def paid(account: str, amount: int) -> str:
+    return account
+
+
+def noted(function: Callable[[str], int]) -> Callable[[str], int]:
+    return function
+
+
+@ans.tool("log.count")
+@noted
+def count(path: str) -> int:
+    return len(path)
+
+
+travel = ans.tool("pay.travel")(functools.partial(paid, "travel-1"))
+desk = ans.tool("pay.called")(Desk())
+
+
 async def calls() -> None:
+    assert_type(Desk()(1), int)
+    assert_type(desk(1), int)
+    assert_type(count("x"), int)
+    assert_type(travel(80), str)
     assert_type(transfer("travel-1", 80), str)
     assert_type(transfer(account="travel-1", amount=0.5, memo="x"), str)
     assert_type(await quote(1), bytes)
