@@ -13,7 +13,7 @@ HELLO, GET, SCAN, SCAN_BACK, FLUSH, EPOCH, CHECKPOINT, VERB = range(1, 9)
 
 def connect(store: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(20)
+    connection.settimeout(300)
     connection.connect(str(store / "holder.sock"))
     return connection
 

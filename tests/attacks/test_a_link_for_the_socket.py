@@ -41,7 +41,7 @@ def attach(store: Path) -> str:
         text=True,
         check=True,
         env=environment,
-        timeout=60,
+        timeout=600,
     )
     return told.stdout.strip()
 

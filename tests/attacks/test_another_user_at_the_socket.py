@@ -24,7 +24,7 @@ SCRIPT = """
 import os, socket, struct, sys
 os.setgroups([]), os.setgid(65534), os.setuid(65534)
 connection = socket.socket(socket.AF_UNIX)
-connection.settimeout(20)
+connection.settimeout(300)
 connection.connect(sys.argv[1])
 try:
     connection.sendall(struct.pack(">IB", 1, 1))

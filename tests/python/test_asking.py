@@ -115,14 +115,14 @@ def test_a_no_is_told_as_one(world: Asking) -> None:
 
 
 def test_a_call_waits_for_its_answer(world: Asking) -> None:
-    waiting = Waiting(world, "30s")
+    waiting = Waiting(world, "30m")
     approval = waiting.started()
     world.engine.approvals.approve(approval, by=world.bob)
     assert waiting.ended() == "done"
-    waiting = Waiting(world, "30s")
+    waiting = Waiting(world, "30m")
     world.engine.approvals.refuse(waiting.started(), by=world.bob)
     assert waiting.ended() == "approval_refused"
-    waiting = Waiting(world, "30s", amount=90)
+    waiting = Waiting(world, "30m", amount=90)
     waiting.started()
     world.engine.revoke(world.root, reason="enough")
     assert waiting.ended() == "revoked"
@@ -157,14 +157,14 @@ class Waiting:
         self.thread.start()
 
     def started(self) -> Any:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 300
         while not (pending := self.world.engine.approvals.pending()):
             assert time.monotonic() < end
             time.sleep(0.01)
         return pending[0]
 
     def ended(self) -> str:
-        self.thread.join(20)
+        self.thread.join(300)
         assert not self.thread.is_alive()
         return self.result
 
@@ -172,7 +172,7 @@ class Waiting:
 async def test_a_coroutine_waits_without_blocking_the_loop(world: Asking) -> None:
     ans.guard._tools.clear()
 
-    @ans.tool("pay.transfer", wait="30s")
+    @ans.tool("pay.transfer", wait="30m")
     async def transfer(amount: int) -> str:
         return "done"
 

@@ -84,7 +84,7 @@ def test_colour_is_for_terminals_that_want_it(shop: Shop, no_color: str, coloure
         stdout=inner,
         env=environment,
     )
-    process.wait(timeout=30)
+    process.wait(timeout=300)
     os.close(inner)
     seen = os.read(outer, 65_536)
     os.close(outer)

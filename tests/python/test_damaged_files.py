@@ -81,7 +81,7 @@ def test_nothing_is_lost_unsaid(made: tuple[Path, int], tmp_path: Path) -> None:
             [sys.executable, "-c", OPENER, str(copy / "governance"), str(copy / "kept")],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         word, *rest = done.stdout.split() or ["", ""]

@@ -231,7 +231,7 @@ def collector() -> Iterator[Collector]:
     server.server_close()
 
 
-def until(true: Any, seconds: float = 90.0) -> None:
+def until(true: Any, seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come"

@@ -130,7 +130,7 @@ def race(world: World, child: ans.Grant, end: Callable[[], Any], code: str) -> N
     end()
     ended.set()
     for thread in threads:
-        thread.join(60)
+        thread.join(600)
         assert not thread.is_alive()
     assert late == []
     assert codes == {code}

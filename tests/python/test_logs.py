@@ -141,7 +141,7 @@ def test_a_handler_may_use_the_engine(engine: ans.Engine, kept: Kept) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(300)
             assert not thread.is_alive()
         _core.log_flush()
     finally:
@@ -203,7 +203,7 @@ def run(body: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=600,
         env=environment,
     )
 

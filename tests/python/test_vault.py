@@ -456,7 +456,7 @@ class Mint:
     """A provider that counts."""
 
     kind = "mint"
-    timeout = 2.0
+    timeout = 60.0
 
     def __init__(self) -> None:
         self.asked: list[ans.LeaseRequest] = []
@@ -560,7 +560,7 @@ def test_a_slow_provider_is_a_denial_and_what_comes_late_is_taken_back(world: Wo
         use()
     assert denied.value.code == "credential_unavailable"
     assert "no answer within 0.1 s" in str(denied.value)
-    for _ in range(100):
+    for _ in range(6000):
         if mint.ended:
             break
         time.sleep(0.05)
@@ -575,7 +575,7 @@ def test_a_revocation_takes_a_minted_secret_back_at_once(world: World) -> None:
     @ans.tool("t.use", credential="short")
     def use() -> None:
         world.engine.revoke(grant, reason="enough", by=world.alice)
-        for _ in range(200):
+        for _ in range(15_000):
             if mint.ended:
                 break
             time.sleep(0.02)
@@ -602,7 +602,7 @@ def use() -> str:
     return ans.credential("short").reveal()
 
 class Mint:
-    kind, timeout = "mint", 1.0
+    kind, timeout = "mint", 60.0
     def mint(self, request): return "from-the-other-process"
 
 with engine.acting(grant):

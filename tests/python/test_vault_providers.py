@@ -309,7 +309,7 @@ def test_what_bao_refuses_is_a_denial(
 
 
 def test_a_server_that_is_gone_is_a_denial(world: World, bao: Bao) -> None:
-    provider = OpenBao(bao.url, "secret/data/bank", token="root-token", timeout=2.0)
+    provider = OpenBao(bao.url, "secret/data/bank", token="root-token", timeout=60.0)
     bao.close()
     with pytest.raises(ans.AccessDenied, match="cannot be reached"):
         revealed(world, provider)
