@@ -80,6 +80,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benches/guard.py
 	$(BIN)/python benches/policies.py
 	$(BIN)/python benches/trail.py
+	$(BIN)/python benches/frameworks.py
 	$(BIN)/python benches/analysis.py
 
 fmt: $(VENV)/.test

@@ -125,7 +125,8 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true")
     rounds, count = (2, 10) if parser.parse_args().smoke else (15, 200)
     os.environ["FASTMCP_LOG_LEVEL"] = "ERROR"
-    print(f"import answerable: {imported():.0f} ms of CPU, the least of 5")
+    runs = rounds + 5
+    print(f"import answerable: {imported(runs):.0f} ms of CPU, the least of {runs}")
     with (
         tempfile.TemporaryDirectory() as folder,
         ans.open(folder + "/relaxed", durability="relaxed", flush_ms=200) as engine,
@@ -164,12 +165,12 @@ def measured(call: Call, rounds: int, count: int, engine: ans.Engine) -> float:
     return statistics.median(times)
 
 
-def imported() -> float:
+def imported(runs: int) -> float:
     script = (
         "import time; t = time.process_time(); import answerable; print(time.process_time() - t)"
     )
     times = []
-    for _ in range(5):
+    for _ in range(runs):
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
         times.append(float(done.stdout) * 1e3)
     return min(times)
