@@ -107,7 +107,7 @@ def copy(tree: Path) -> None:
     ignored = shutil.ignore_patterns("*.so", "__pycache__")
     for name in ("src", "python", "tests/attacks", "benches", "docs"):
         shutil.copytree(ROOT / name, tree / name, ignore=ignored, dirs_exist_ok=True)
-    for name in ("Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md"):
+    for name in ("Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "tests/conftest.py"):
         shutil.copy2(ROOT / name, tree / name)
     (tree / "tests/rust").mkdir(parents=True, exist_ok=True)
     for test in (ROOT / "tests/rust").glob("*.rs"):
