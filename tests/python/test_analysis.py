@@ -121,6 +121,9 @@ def test_what_was_asked_of_an_engine_need_not_be_read_whole(company: Company) ->
     human = company.engine.humans.list()[1]
     assert analysis.in_name_of(fresh, human).rows() == analysis.in_name_of(own, human).rows()
     assert analysis.refusals(fresh).rows() == analysis.refusals(own).rows()
+    week = analysis.refusals(fresh, since="30h")
+    assert week.rows() == analysis.refusals(own, since="30h").rows()
+    assert 0 < len(week) < len(analysis.refusals(own))
     assert fresh._calls is None
     assert fresh._book is None
 
@@ -145,15 +148,13 @@ def test_what_was_asked_of_an_engine_need_not_be_read_whole(company: Company) ->
         {"resource": "**"},
         {"effect": "deny"},
         {"reason": "tool_not_covered"},
+        {"reason": "agent_suspended"},
         {"human": "none"},
     ],
     ids=str,
 )
 def test_a_filter_means_what_it_means_to_the_engine(company: Company, asked: Any) -> None:
-    if "reason" in asked:
-        expected = [entry.id for entry in company.calls if entry.reasons[:1] == [asked["reason"]]]
-    else:
-        expected = [entry.id for entry in company.engine.trail.entries(kind="decision", **asked)]
+    expected = [entry.id for entry in company.engine.trail.entries(kind="decision", **asked)]
     for name in ("export", "parquet"):
         found = company.records[name].select(**asked)
         assert found["id"].to_pylist() == expected
@@ -191,6 +192,9 @@ def test_what_is_no_trail_is_said(company: Company, tmp_path: Path) -> None:
         analysis.read(tmp_path / "nothing")
     with pytest.raises(ans.InvalidInput, match="is a store"):
         analysis.read(company.engine.path)
+    with pytest.raises(ans.InvalidInput, match="under a key"):
+        analysis.read(company.export, authority=True)
+    assert analysis.read(company.engine, authority=True).verified is not None
     with pytest.raises(ans.InvalidInput, match="cannot be verified"):
         analysis.read(company.frame, authority=company.engine.authority)
     with pytest.raises(ans.InvalidInput, match="there is no agent"):

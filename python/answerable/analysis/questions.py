@@ -85,7 +85,7 @@ def in_name_of(source: Any, human: Any, *, since: Any = None, until: Any = None)
     record = record_of(source)
     calls = record.select(human=human, since=since, until=until)
     rows = grouped(calls, ["task", "via", "tool"])
-    sentences = record.sentences([row["task"] for row in rows])
+    sentences = record.sentences([row["task"] for row in rows], human=human)
     for row in rows:
         row["stated"] = sentences.get(row["task"])
     rows.sort(

@@ -158,8 +158,14 @@ class Record:
         """Message and fix of refusals, by the id of the entry; what was erased is absent."""
         return self._details(entries)
 
-    def sentences(self, tasks: list[str | None]) -> dict[str | None, str | None]:
-        """What tasks were stated for, by their ids."""
+    def sentences(
+        self, tasks: list[str | None], *, human: Any = None
+    ) -> dict[str | None, str | None]:
+        """What tasks were stated for, by their ids; those of one human are found together."""
+        if self._book is None and self.engine is not None and human is not None:
+            opened = self.engine.trail.entries(kind="task", action="opened", human=human)
+            stated = {entry.task: entry.values.get("sentence") for entry in opened}
+            return {task: stated.get(task) for task in set(tasks)}
         if self._book is None and self.engine is not None:
             from answerable.errors import Error
 
@@ -205,6 +211,9 @@ class Record:
     def select(self, **asked: Any) -> Calls:
         """The calls that a filter asks for; the names are those of `engine.trail.entries`."""
         asked = {name: value for name, value in asked.items() if value is not None}
+        # A span is one before the newest call, to an engine as to a file.
+        for name in {"since", "until"} & set(asked):
+            asked[name] = self.moment(asked[name])
         if self.engine is not None and self._calls is None and asked:
             # The engine's indexes find them without reading all.
             return calls_of(self.engine.trail.entries(kind="decision", **asked))
@@ -235,10 +244,18 @@ class Record:
                 return pc.is_valid(calls["resource"])
             case "resource":
                 return _resources(calls["resource"], value)
+            case "reason":
+                reasons = calls["reasons"].combine_chunks()
+                found = pc.list_parent_indices(reasons).filter(
+                    pc.equal(pc.list_flatten(reasons), value)
+                )
+                mask = np.zeros(len(calls), dtype=bool)
+                mask[found.to_numpy()] = True
+                return mask
             case "since":
-                return pc.greater_equal(calls["at"], _stamp(self.moment(value)))
+                return pc.greater_equal(calls["at"], _stamp(value))
             case "until":
-                return pc.less(calls["at"], _stamp(self.moment(value)))
+                return pc.less(calls["at"], _stamp(value))
         return pc.equal(calls[name], value)
 
     def save(self, folder: str | Path) -> Path:
@@ -277,7 +294,7 @@ class Record:
         return f"<record of {len(self):,} calls from {shown(self.name, 100)}, {state}>"
 
 
-def read(source: Any, *, authority: str | None = None, since: Any = None) -> Record:
+def read(source: Any, *, authority: str | bool | None = None, since: Any = None) -> Record:
     """Reads a trail, to ask it questions: whole, as it is now.
 
     Args:
@@ -310,6 +327,8 @@ def read(source: Any, *, authority: str | None = None, since: Any = None) -> Rec
         from answerable import _core
         from answerable.analysis.export import of_export
 
+        if isinstance(authority, bool):
+            raise InvalidInput("an export is verified under a key", hint="authority=k4.public.…")
         checked = None if authority is None else _core.verify(path, authority, since=since)
         return of_export(path, _OTHER, checked)
     else:
