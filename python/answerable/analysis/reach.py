@@ -232,8 +232,11 @@ def _held(grants: Iterable[GrantFacts]) -> list[Held]:
     known: dict[Key, Held] = {}
     for grant in grants:
         for signed in grant.scope:
-            capability = {name: given for name, given in signed.items() if name != "limits"}
-            key = json.dumps(capability, sort_keys=True)
+            if len(signed) == 1:  # A tool alone, as most are.
+                key = signed["tool"]
+            else:
+                rest = {name: given for name, given in signed.items() if name != "limits"}
+                key = rest["tool"] if len(rest) == 1 else json.dumps(rest, sort_keys=True)
             one = known.get(key)
             if one is None:
                 one = known[key] = Held(signed)
