@@ -90,7 +90,8 @@ def blast_radius(source: Any, agent: Any, *, at: Any = None, since: Any = None) 
     rows.sort(key=lambda row: (-row["allowed"], row["may"]))
     others = through.where(pc.not_equal(through["agent"], facts.id))
     helpers = grouped(others, ["agent_name", "agent", "tool"])
-    standing = sum(grant.start <= record.end < grant.ended for grant in grants)
+    end = record.end
+    standing = sum(grant.start <= end < grant.ended for grant in grants)
     humans = {grant.human for grant in grants}
     no = sum(one.refused for one in [*held, outside])
     ceiling = ", ".join(words(one) for one in facts.ceiling) or "(erased)"

@@ -33,13 +33,13 @@ def access_review(
     used = {row["agent"]: row for row in grouped(calls, ["agent"]) if row["agent"]}
     allowed = calls.where(pc.equal(calls["effect"], "allow"))
     last = {row["agent"]: row["last"] for row in grouped(allowed, ["agent"])}
-    quiet = record.moment(dormant)
+    quiet, end = record.moment(dormant), record.end
     granted: dict[str, int] = {}
     standing: dict[str, int] = {}
     for grant in book.grants.values():
         if start is None or grant.ended > start:
             granted[grant.agent] = granted.get(grant.agent, 0) + 1
-        if grant.start <= record.end < grant.ended:
+        if grant.start <= end < grant.ended:
             standing[grant.agent] = standing.get(grant.agent, 0) + 1
     only = None if owner is None else book.human(owner).id
     rows = []
@@ -57,7 +57,7 @@ def access_review(
                 asks.append("never used" if since is None else "not used in this time")
             elif newest < quiet:
                 asks.append(f"no allowed call for {dormant}")
-            if agent.until <= record.end:
+            if agent.until <= end:
                 asks.append("its time is over")
         if made["calls"] and made["refused"] > MANY_REFUSED * made["calls"]:
             asks.append(f"{made['refused'] / made['calls']:.0%} of its calls refused")
