@@ -12,8 +12,8 @@ pub use meter::{MeterId, Need};
 pub(crate) use size::{size_of, size_of_text};
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use crate::registry::Put;
 use crate::store::{Batch, RemoteStore, Store, StoreError};
 use crate::trail::entry::{Draft, kind};
 use crate::trail::merkle::Frontier;
+use crate::vault::Redactor;
 use meter::Meter;
 use size::size_of_draft;
 use write::{MAX_DRAWS, MAX_RECORDS, Writer};
@@ -153,6 +154,8 @@ pub struct Recorder {
     portion: u64,
     /// Where another process holds the store: why nothing is sequenced here.
     elsewhere: Option<StoreError>,
+    /// What knows the secrets that no entry may hold.
+    redactor: OnceLock<Arc<Redactor>>,
 }
 
 /// The turn to write, given on when dropped, however the writing ended.
@@ -220,7 +223,37 @@ impl Recorder {
             failure: Mutex::new(None),
             portion: portion.max(1),
             elsewhere,
+            redactor: OnceLock::new(),
         }
+    }
+
+    /// Has what lies beside entries masked from here on.
+    pub fn mask_by(&self, redactor: Arc<Redactor>) {
+        // Set once, where the engine is made.
+        let _ = self.redactor.set(redactor);
+    }
+
+    /// An entry without secrets beside it.
+    ///
+    /// What tells of calls was masked where it was described, outside of the sequencing lock. What
+    /// has to stay to the byte is let alone: a signed token, and scopes, which are refused with a
+    /// secret in them.
+    fn masked(&self, mut draft: Draft) -> Draft {
+        const EXACT: [&str; 4] = ["token", "ceiling", "scope", "limits"];
+        let Some(redactor) = self.redactor.get().filter(|redactor| !redactor.is_empty()) else {
+            return draft;
+        };
+        if matches!(&*draft.kind, kind::DECISION | kind::OUTCOME | kind::LEASE) {
+            return draft;
+        }
+        for beside in &mut draft.beside {
+            if !EXACT.contains(&&*beside.field)
+                && let Some(clean) = redactor.veil(&beside.value)
+            {
+                beside.value = clean;
+            }
+        }
+        draft
     }
 
     /// Starts the thread that writes for those who do not wait, `every` so often: zero for at
@@ -570,8 +603,10 @@ impl Slot<'_> {
         size_of_draft(draft) <= MAX_ENTRY_BYTES
     }
 
-    /// Appends an entry and the changes of the store that go with it; returns its index.
+    /// Appends an entry and the changes of the store that go with it; returns its index. What lies
+    /// beside it is written without any secret of the vault.
     pub fn push(&mut self, draft: Draft, puts: Vec<Put>) -> u64 {
+        let draft = self.recorder.masked(draft);
         let index = self.sequencer.next;
         let bytes = size_of_draft(&draft);
         if !matches!(&*draft.kind, kind::DECISION | kind::OUTCOME) {

@@ -3274,7 +3274,7 @@ class Vault:
     def get(self, name: str) -> CredentialFacts:
         """What the vault says of one credential, removed or not."""
 
-    def list(self, *, removed: bool = False) -> list[CredentialFacts]:
+    def list(self, *, removed: bool | None = None) -> list[CredentialFacts]:
         """All credentials, by name; never their secrets."""
 
     def redact(self, text: object) -> str | None:

@@ -336,4 +336,4 @@ class _leased(contextlib.AbstractContextManager[Credential]):  # noqa: N801 - us
         self._governed.__exit__(kind, error, trace)
 
 
-Vault.block = _leased
+Vault._block = _leased

@@ -18,15 +18,8 @@ from typing import TYPE_CHECKING, Any
 from answerable import _core
 from answerable.context import _authority, _call, kind_of, marked
 from answerable.errors import AccessDenied, InvalidInput, VaultError
-from answerable.vault import (
-    LeaseRequest,
-    Minted,
-    Provider,
-    Told,
-    provider_for,
-    redacted,
-    scrubbed,
-)
+from answerable.redacting import redacted, scrubbed
+from answerable.vault import LeaseRequest, Minted, Provider, Told, provider_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -161,6 +154,7 @@ class Lent:
     def __init__(self, call: _core.Call | None, redact: bool = False) -> None:
         self._call, self._redact = call, redact
         self._made: list[_Running] = []
+        self._instead: BaseException | None = None
 
     def __enter__(self) -> Lent:
         for lease in self._provided():
@@ -190,17 +184,19 @@ class Lent:
             self._take(lease, provider, request, minted)
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         self._leave(error)
         for running in self._made:
             running.end()
+        return self._instead is not None
 
-    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         self._leave(error)
         if self._made:
             import asyncio
 
             await asyncio.shield(asyncio.to_thread(self._end_all))
+        return self._instead is not None
 
     def _end_all(self) -> None:
         for running in self._made:
@@ -210,9 +206,16 @@ class Lent:
         """What the body gives, without secrets if that was asked for."""
         return redacted(self._call.vault, value) if self._redact and self._call else value
 
+    @property
+    def raised(self) -> BaseException:
+        """What is raised in place of what the body raised, once that was taken away."""
+        return VaultError("the body ended unseen") if self._instead is None else self._instead
+
     def _leave(self, error: BaseException | None) -> None:
         if error is not None and self._redact and self._call is not None:
-            scrubbed(self._call.vault, error)
+            clean = scrubbed(self._call.vault, error)
+            # Raised behind the block: within it, Python would tie the one to the other.
+            self._instead = None if clean is error else clean
 
     def _provided(self) -> Iterator[_core.Lease]:
         if self._call is not None and self._call.provided:
@@ -414,11 +417,13 @@ def leasing(function: Callable[..., Any], *, redact: bool) -> Callable[..., Any]
     def plain(*args: Any, **kwargs: Any) -> Any:
         with Lent(_call.get(), redact) as lent:
             return lent.clean(function(*args, **kwargs))
+        raise lent.raised
 
     @functools.wraps(function)
     async def coroutine(*args: Any, **kwargs: Any) -> Any:
         async with Lent(_call.get(), redact) as lent:
             return lent.clean(await function(*args, **kwargs))
+        raise lent.raised
 
     @functools.wraps(function)
     def generator(*args: Any, **kwargs: Any) -> Any:
@@ -439,6 +444,7 @@ def leasing(function: Callable[..., Any], *, redact: bool) -> Callable[..., Any]
                     raise
                 except BaseException as error:  # noqa: BLE001 - it goes on into the body.
                     thrown = error
+        raise lent.raised
 
     @functools.wraps(function)
     async def async_generator(*args: Any, **kwargs: Any) -> Any:
@@ -459,6 +465,7 @@ def leasing(function: Callable[..., Any], *, redact: bool) -> Callable[..., Any]
                     raise
                 except BaseException as error:  # noqa: BLE001 - it goes on into the body.
                     thrown = error
+        raise lent.raised
 
     wrappers: dict[str, Any] = {
         "function": plain,

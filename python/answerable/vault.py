@@ -7,22 +7,26 @@ record. A provider makes a short-lived secret for each call instead, and is told
 from __future__ import annotations
 
 import os
+import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from answerable import _core
 from answerable.errors import InvalidInput, VaultError
+from answerable.redacting import redacted
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
-__all__ = ["LeaseRequest", "Minted", "Provider", "Told", "Vault", "provider_of", "redacted"]
+__all__ = ["LeaseRequest", "Minted", "Provider", "Told", "Vault", "provider_of"]
 
 _MOST = 60.0  # Seconds that a provider may take, at the most.
 _USUAL = 10.0
+_NAME = re.compile("[A-Za-z][A-Za-z0-9._-]{0,63}")
+_NAMED = "1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter"
 
 
 class Told(VaultError):
@@ -108,18 +112,26 @@ def provider_of(given: Any) -> Provider:
     Raises:
         InvalidInput: It is neither, or its timeout is not from above 0 to 60 seconds.
     """
-    if isinstance(given, type) or not (callable(given) or callable(getattr(given, "mint", None))):
+    if isinstance(given, type) or not (callable(given) or callable(_own(given, "mint"))):
         raise InvalidInput(
             f"expected a provider or a function, not {type(given).__name__}",
             hint="an object with kind, timeout and mint(request)",
         )
-    provider: Provider = given if callable(getattr(given, "mint", None)) else _Callable(given)
-    timeout = getattr(provider, "timeout", None)
+    provider: Provider = given if callable(_own(given, "mint")) else _Callable(given)
+    timeout = _own(provider, "timeout")
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 60:
         raise InvalidInput(f"a provider's timeout is above 0 and at most {_MOST:.0f} seconds")
-    if not isinstance(getattr(provider, "kind", None), str):
+    if not isinstance(_own(provider, "kind"), str):
         raise InvalidInput("a provider states its kind as text")
     return provider
+
+
+def _own(provider: Any, name: str) -> Any:
+    """An attribute of a provider; `None` where it has none or does not give it."""
+    try:
+        return getattr(provider, name, None)
+    except Exception:  # noqa: BLE001 - a class of somebody's own raises what it likes.
+        return None
 
 
 # The providers of this process, by the store's folder and the credential's name.
@@ -144,7 +156,7 @@ class Vault:
     """
 
     # What stands above fills this in: a lease outside of a tool is a governed call of its own.
-    block: ClassVar[Callable[..., Any] | None] = None
+    _block: ClassVar[Callable[..., Any] | None] = None
 
     def __init__(self, engine: _core.Engine) -> None:
         self._engine = engine
@@ -283,18 +295,25 @@ class Vault:
 
         Raises:
             AccessDenied: The grant in force does not cover it.
+            InvalidInput: The name is none.
         """
-        block = type(self).block
+        if not isinstance(name, str) or not _NAME.fullmatch(name := str.__str__(name)):
+            raise InvalidInput("expected a credential's name", hint=_NAMED)
+        block = type(self)._block
         if block is None:
             raise VaultError("answerable was not imported whole")
         leased: contextlib.AbstractContextManager[Any] = block(self._engine, name)
         return leased
 
     def redact(self, value: Any) -> Any:
-        """A copy of text, bytes or containers of them without any secret that the vault knows.
+        """A value without any secret that the vault knows; the same object if it holds none.
 
-        Secrets are found as they are, in base64, percent-encoded, escaped as in JSON and `repr`,
-        and in hexadecimal. What is no text, bytes, list, tuple, set or dict comes back as it is.
+        Text, bytes, numbers, containers, dataclasses, attrs, pydantic models and plain objects are
+        searched, in every spelling that docs/vault.md names; they are copied where they change.
+
+        Raises:
+            VaultError: `not_searched`: it holds what cannot be searched, such as a stream.
+            StoreBusy: `store_attached`: another process holds the store, and knows the secrets.
         """
         return redacted(self._core, value)
 
@@ -305,49 +324,3 @@ class Vault:
 
     def __repr__(self) -> str:
         return f"<vault of {self._engine!r}>"
-
-
-def redacted(core: _core.Vault, value: Any, depth: int = 0) -> Any:
-    """As `Vault.redact`."""
-    if depth > 64:
-        return "(too deep)"
-    if isinstance(value, str):
-        clean = core.redact(value)
-        return value if clean is None else clean
-    if isinstance(value, (bytes, bytearray)):
-        return "(credential)" if core.holds(bytes(value)) else value
-    if isinstance(value, dict):
-        made = {
-            redacted(core, key, depth + 1): redacted(core, item, depth + 1)
-            for key, item in value.items()
-        }
-        return value if _same(made.items(), value.items()) else made
-    if isinstance(value, (list, tuple, set, frozenset)):
-        items = [redacted(core, item, depth + 1) for item in value]
-        if all(new is old for new, old in zip(items, value, strict=True)):
-            return value
-        if isinstance(value, tuple) and hasattr(value, "_make"):
-            return value._make(items)
-        return type(value)(items)
-    return value
-
-
-def _same(made: Any, given: Any) -> bool:
-    pairs = zip(made, given, strict=False)
-    return len(made) == len(given) and all(
-        new[0] is old[0] and new[1] is old[1] for new, old in pairs
-    )
-
-
-def scrubbed(core: _core.Vault, error: BaseException, depth: int = 0) -> None:
-    """Takes secrets out of an exception's arguments, notes, causes and contexts."""
-    error.args = redacted(core, error.args)
-    notes: Mapping[str, Any] = getattr(error, "__dict__", {})
-    for name, value in list(notes.items()):
-        clean = redacted(core, value)
-        if clean is not value:
-            setattr(error, name, clean)
-    if depth < 16:
-        for other in (error.__cause__, error.__context__):
-            if other is not None:
-                scrubbed(core, other, depth + 1)

@@ -17,7 +17,7 @@ use crate::canonical::Value;
 use crate::keys::{KeyRing, Owner, SealKey, unwrap_key, wrap_key};
 use crate::principal::{EntryId, HumanId};
 use crate::recorder::{Recorder, keyspace};
-use crate::registry::{Put, answered_key, asked_key, check_text, data_key_at, draft};
+use crate::registry::{Put, Sealer, answered_key, asked_key, check_text, data_key_at, draft};
 use crate::store::{Batch, Store, StoreError};
 use crate::trail::amend::{amend, offsets, owners};
 use crate::trail::block::Block;
@@ -90,9 +90,10 @@ impl Engine {
         let (entry, ticket) = self.recorder.sequence(|slot| {
             let mut state = self.state.write();
             let entry = draft(kind::ERASURE)?;
+            let mut puts = Vec::new();
             let entry = match what {
                 Erase::Human(human) => {
-                    state.forget_human(human)?;
+                    puts = state.forget_human(human, &mut Sealer::new(&self.ring, &*self.store))?;
                     entry
                         .with("target", Value::str("human"))
                         .with("human", Value::str(&human.to_string()))
@@ -112,7 +113,8 @@ impl Engine {
                 &Owner::human(by),
             );
             let id = entry.id;
-            slot.push(entry, vec![Put::Set([PENDING, id.as_bytes()].concat(), note)]);
+            puts.push(Put::Set([PENDING, id.as_bytes()].concat(), note));
+            slot.push(entry, puts);
             self.epoch.store(state.epoch(), std::sync::atomic::Ordering::Release);
             Ok::<_, EngineError>(id)
         })?;

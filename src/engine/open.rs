@@ -253,6 +253,8 @@ impl Engine {
             head,
             portion,
         ));
+        let vault = super::vault::Vault::default();
+        recorder.mask_by(vault.redactor.clone());
         if fresh {
             first_leaf(&recorder, &ring, &authority, &checkpoint_seed, &checkpoint_key)?;
         }
@@ -345,7 +347,7 @@ impl Engine {
             random: RandomPool::default(),
             running: Mutex::default(),
             swept: AtomicU64::default(),
-            vault: super::vault::Vault::default(),
+            vault,
             serving: Mutex::default(),
             housekeeping: Mutex::default(),
             threads: Mutex::new(threads),

@@ -40,6 +40,8 @@ impl Engine {
             )));
         }
         let by = self.who(by)?;
+        let reason = self.plain(new.reason);
+        let new = &NewRule { reason: &reason, ..new.clone() };
         self.transition(|state, now, sealer| {
             let (rule, change) = state.set_rule(new, by, now.at, sealer)?;
             Ok((rule, vec![change]))

@@ -4,6 +4,7 @@
 //! the call, with the authority that the call runs under, with the credential, or with the version
 //! that it is of: from then on nothing is revealed.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
@@ -25,6 +26,8 @@ use crate::store::{Batch, StoreError};
 use crate::trail::entry::{Draft, Part, kind};
 use crate::vault::{Redactor, Secret};
 
+/// The least of the bounds that texts have, in bytes.
+const LEAST_BOUND: usize = 128;
 /// How many credentials one call may lease.
 pub const MAX_LEASES: usize = 8;
 
@@ -41,7 +44,7 @@ pub struct Withheld {
 /// What the vault holds in memory.
 #[derive(Debug, Default)]
 pub(super) struct Vault {
-    pub(super) redactor: Redactor,
+    pub(super) redactor: Arc<Redactor>,
     /// Opened secrets by name and version.
     opened: Mutex<HashMap<(Box<str>, u32), Secret>>,
     live: Mutex<HashMap<EntryId, Weak<Lease>>>,
@@ -118,6 +121,25 @@ impl Engine {
     /// # Errors
     /// As `State::put_credential`, and the store's.
     pub fn put_credential(&self, new: &NewCredential<'_>) -> Result<Arc<Held>, EngineError> {
+        // Name, patterns and kind are recorded as they are.
+        let provider = new.secret.as_ref().err().copied();
+        for text in new.for_tools.iter().map(String::as_str).chain([new.name]).chain(provider) {
+            self.refuse_secrets("what is said of a credential", text)?;
+        }
+        if let Ok(secret) = new.secret {
+            let own = Redactor::default();
+            own.learn(new.name, secret);
+            if new
+                .for_tools
+                .iter()
+                .map(String::as_str)
+                .chain([new.name])
+                .any(|text| own.find(text.as_bytes()).is_some())
+            {
+                let what = "the credential's name and tools are recorded as they are, and hold its secret; choose others";
+                return Err(EngineError::Invalid(what.to_owned()));
+            }
+        }
         let held = self.transition(|state, now, sealer| {
             let at = now.at;
             let (held, change) = state.put_credential(new, &self.authority_id, at, sealer)?;
@@ -211,6 +233,56 @@ impl Engine {
         leases
     }
 
+    /// What somebody says in words (a reason, a note, a purpose), without any secret that the vault
+    /// knows: so it is stored, recorded and told. Never longer than given, but for short ones.
+    pub(super) fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let Some(mut clean) = self.redact(text) else { return Cow::Borrowed(text) };
+        tracing::warn!("a secret of the vault was written into a text; it is masked there");
+        // What is within its bounds stays so: no revocation fails for what it was said with.
+        let most = text.len().max(LEAST_BOUND);
+        if clean.len() > most {
+            let end = (0..=most).rev().find(|at| clean.is_char_boundary(*at)).unwrap_or(0);
+            clean.truncate(end);
+        }
+        Cow::Owned(clean)
+    }
+
+    /// Refuses a secret of the vault in what must stay to the byte: names that others look up,
+    /// and scopes.
+    pub(super) fn refuse_secrets(&self, what: &str, text: &str) -> Result<(), EngineError> {
+        match self.vault.redactor.find(text.as_bytes()) {
+            None => Ok(()),
+            Some(name) => Err(EngineError::Invalid(format!(
+                "{what} holds the secret of the credential `{name}`; leave it out, a tool gets it with credential=\"{name}\""
+            ))),
+        }
+    }
+
+    /// As [`Engine::refuse_secrets`], for a scope and limits.
+    pub(super) fn refuse_secrets_in(
+        &self,
+        what: &str,
+        value: &impl serde::Serialize,
+    ) -> Result<(), EngineError> {
+        if self.vault.redactor.is_empty() {
+            return Ok(());
+        }
+        let text = serde_json::to_string(value)
+            .map_err(|error| EngineError::Invalid(error.to_string()))?;
+        self.refuse_secrets(what, &text)
+    }
+
+    /// Refuses in an engine that is attached to another process's, which knows the secrets.
+    ///
+    /// # Errors
+    /// `Attached`.
+    pub fn knows_secrets(&self) -> Result<(), EngineError> {
+        match self.store.remote() {
+            Some(holder) => Err(holder.elsewhere().into()),
+            None => Ok(()),
+        }
+    }
+
     /// A text without any secret that the vault knows.
     #[must_use]
     pub fn redact(&self, text: &str) -> Option<String> {
@@ -228,7 +300,7 @@ impl Engine {
     /// # Errors
     /// `lease_ended` if the call is over.
     pub fn minted(&self, lease: &Lease, secret: Secret) -> Result<(), Withheld> {
-        self.vault.redactor.learn(&lease.credential, &secret);
+        self.vault.redactor.learn_made(&lease.credential, &secret);
         let mut minted = lease.minted.lock();
         if lease.ended() {
             return Err(ended(&lease.credential));

@@ -106,6 +106,12 @@ impl KeyRing {
         self.requests.digest("answerable/v1/approval", parts)
     }
 
+    /// The keyed digest of a name that stays taken when it is forgotten itself.
+    #[must_use]
+    pub fn name_digest(&self, name: &str) -> Digest {
+        self.requests.digest("answerable/v1/agent-name", &[name.as_bytes()])
+    }
+
     /// The owner's data key, if there is one.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use super::convert::Text;
+use super::convert::{Flag, Octets, Text};
 use super::engine::by_of;
 use super::guard::Call;
 use super::people::{agent_id, human_id, text_of};
@@ -289,9 +289,10 @@ impl Vault {
     }
 
     /// All credentials, by name; never their secrets.
-    #[pyo3(signature = (*, removed=false))]
-    fn list(&self, py: Python<'_>, removed: bool) -> PyResult<Vec<CredentialFacts>> {
+    #[pyo3(signature = (*, removed=None))]
+    fn list(&self, py: Python<'_>, removed: Option<Flag>) -> PyResult<Vec<CredentialFacts>> {
         enter(py, || Ok(self.0.here()?))?;
+        let removed = removed.is_some_and(|flag| flag.0);
         let mut all = self.0.credentials();
         all.retain(|held| removed || held.facts.removed_at.is_none());
         Ok(all.into_iter().map(CredentialFacts).collect())
@@ -299,6 +300,7 @@ impl Vault {
 
     /// A text without any secret that the vault knows; `None` if it holds none.
     fn redact(&self, text: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+        enter(text.py(), || self.0.knows_secrets())?;
         // Text with lone surrogates is text all the same: what cannot be read is not let through.
         let text = match text.cast::<PyString>() {
             Ok(text) => text.to_string_lossy().into_owned(),
@@ -308,8 +310,9 @@ impl Vault {
     }
 
     /// Whether bytes hold a secret that the vault knows.
-    fn holds(&self, data: &[u8]) -> bool {
-        self.0.redact_value(&crate::canonical::Value::bytes(data)).is_some()
+    fn holds(&self, py: Python<'_>, data: Octets<'_>) -> PyResult<bool> {
+        enter(py, || self.0.knows_secrets())?;
+        Ok(self.0.redact_value(&crate::canonical::Value::bytes(data.0)).is_some())
     }
 
     /// How many leases run.

@@ -285,9 +285,8 @@ impl State {
         })?;
         let mut puts = Vec::new();
         for version in &mut facts.versions {
-            if version.until.is_none() {
-                version.until = Some(until);
-            }
+            // What was said last holds for what is rotated out already too, never for longer.
+            version.until = Some(version.until.map_or(until, |end| end.min(until)));
             if version.until.is_none_or(|until| until <= at) {
                 puts.push(Put::Drop(secret_at(name, version.number)));
             }

@@ -163,7 +163,11 @@ impl State {
     ///
     /// # Errors
     /// `NotFound`, or `Illegal` for a human who is still here.
-    pub fn forget_human(&mut self, id: &HumanId) -> Result<(), RegistryError> {
+    pub fn forget_human(
+        &mut self,
+        id: &HumanId,
+        sealer: &mut Sealer<'_>,
+    ) -> Result<Vec<Put>, RegistryError> {
         let known = self
             .humans
             .get(id)
@@ -177,10 +181,10 @@ impl State {
         let Personal { account, issuer, name } = Personal::erased(id);
         let human = Human { account, issuer, name, ..(**known).clone() };
         self.humans.insert(*id, Arc::new(human));
-        self.forget_agents(id)?;
+        let puts = self.forget_agents(id, sealer)?;
         self.halts.forget(id);
         self.changed();
-        Ok(())
+        Ok(puts)
     }
 
     fn insert_human(&mut self, human: Arc<Human>) {

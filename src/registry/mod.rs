@@ -129,6 +129,8 @@ pub struct State {
     accounts: HashMap<(String, String), HumanId>,
     agents: HashMap<AgentId, Arc<Agent>>,
     names: HashMap<String, AgentId>,
+    /// Keyed digests of the names that agents of erased humans had.
+    taken: HashSet<Digest>,
     keys: HashMap<PublicKey, AgentId>,
     /// The authority's own keys: no agent's.
     reserved: HashSet<PublicKey>,

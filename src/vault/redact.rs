@@ -1,28 +1,26 @@
-//! Redaction: finds known secrets in text and bytes, in the forms in which they get about.
+//! Redaction: finds known secrets in text and bytes, in the spellings in which they get about.
 //!
-//! Each secret is looked for as it is, in base64 (RFC 4648, both alphabets, at each of the three
-//! places where it can begin in a group), percent-encoded (RFC 3986), escaped as in JSON (RFC 8259)
-//! and in Python's `repr`, and in hexadecimal. The cost for other text is one look at a bit for
-//! each byte.
+//! Nothing is spent where no secret is known. Where some are, other text costs a look at a bit for
+//! each byte, and one at what kind of byte it is; the work grows with the length of the text alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
+use data_encoding::HEXLOWER;
 use parking_lot::RwLock;
-use zeroize::Zeroizing;
 
 use super::Secret;
+use super::patterns::{Patterns, SHORTEST};
+use super::spellings::{Escapes, Forms, Reading, digits_in, sixes_in, unescaped};
 use crate::canonical::{Map, Value};
 
-/// How many bytes of a form are looked at first.
-const HEAD: usize = 4;
-/// Forms below this length are not looked for.
-const MIN_FORM: usize = 5;
-/// Bits of the filter over heads.
-const BITS: usize = 1 << 16;
+/// How often escapes within escapes are read.
+pub(super) const DEPTH: usize = 4;
+/// How many secrets that providers made are remembered; the ones longest unseen go first.
+const MAX_MADE: usize = 4_096;
 
 /// The secrets that are known here, and where they stand.
 #[derive(Default)]
@@ -33,16 +31,27 @@ pub struct Redactor {
 
 #[derive(Default)]
 struct Known {
-    forms: Vec<Form>,
-    /// Forms by their first bytes, the longest first.
-    heads: HashMap<[u8; HEAD], Vec<usize>>,
-    filter: Vec<u64>,
+    plain: Patterns,
+    digits: Patterns,
+    sixes: Patterns,
+    /// What providers made, by a keyed hash, and when it was last made.
+    made: HashMap<u64, Made>,
+    order: VecDeque<(u64, u64)>,
+    turn: u64,
+    hasher: std::hash::RandomState,
 }
 
-struct Form {
-    bytes: Zeroizing<Vec<u8>>,
-    name: Arc<str>,
+struct Made {
+    turn: u64,
+    places: Places,
 }
+
+/// Where the forms of one secret stand in each set.
+#[derive(Default)]
+struct Places([Vec<usize>; 3]);
+
+/// A stretch of a text that is a secret of a credential.
+type Span<'a> = (usize, usize, &'a Arc<str>);
 
 impl Redactor {
     /// Whether any secret is known.
@@ -53,11 +62,25 @@ impl Redactor {
 
     /// Learns a secret of a credential.
     pub fn learn(&self, name: &str, secret: &Secret) {
-        let name: Arc<str> = name.into();
+        self.known.write().add(&name.into(), secret);
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Learns a secret that a provider made for one lease: it is remembered until many others have
+    /// come after it.
+    pub fn learn_made(&self, name: &str, secret: &Secret) {
         let mut known = self.known.write();
-        for bytes in forms_of(secret) {
-            known.add(Form { bytes, name: name.clone() });
+        let hash = known.hasher.hash_one((name, secret.expose()));
+        known.turn += 1;
+        let turn = known.turn;
+        known.order.push_back((hash, turn));
+        if let Some(made) = known.made.get_mut(&hash) {
+            made.turn = turn;
+        } else {
+            let places = known.add(&name.into(), secret);
+            known.made.insert(hash, Made { turn, places });
         }
+        known.forget_oldest();
         self.any.store(true, Ordering::Release);
     }
 
@@ -70,24 +93,23 @@ impl Redactor {
     /// A text without secrets; `None` if it holds none.
     #[must_use]
     pub fn scrub(&self, text: &str) -> Option<String> {
-        if self.is_empty() || text.len() < MIN_FORM {
+        if self.is_empty() || text.len() < SHORTEST {
             return None;
         }
         let known = self.known.read();
-        let bytes = text.as_bytes();
+        let spans = known.spans(text.as_bytes());
+        if spans.is_empty() {
+            return None;
+        }
         let mut clean = String::new();
-        let (mut place, mut kept) = (0, 0);
-        while let Some((start, form)) = known.next(bytes, place) {
-            let end = start + form.bytes.len();
+        let mut kept = 0;
+        for (start, end, name) in spans {
             // A form in bytes that are no text of their own may begin or end inside a character.
             let from = (kept..=start).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(kept);
             let to = (end..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
             clean.push_str(text.get(kept..from).unwrap_or_default());
-            clean.push_str(&stand_in(&form.name));
-            (place, kept) = (to, to);
-        }
-        if kept == 0 {
-            return None;
+            clean.push_str(&stand_in(name));
+            kept = to;
         }
         clean.push_str(text.get(kept..).unwrap_or_default());
         Some(clean)
@@ -96,11 +118,11 @@ impl Redactor {
     /// Whether bytes hold a secret, and which credential's.
     #[must_use]
     pub fn find(&self, bytes: &[u8]) -> Option<Arc<str>> {
-        if self.is_empty() {
+        if self.is_empty() || bytes.len() < SHORTEST {
             return None;
         }
         let known = self.known.read();
-        known.next(bytes, 0).map(|(_, form)| form.name.clone())
+        known.spans(bytes).first().map(|(_, _, name)| (*name).clone())
     }
 
     /// A value without secrets; `None` if it holds none.
@@ -177,153 +199,110 @@ impl Redactor {
 }
 
 impl Known {
-    fn add(&mut self, form: Form) {
-        let Some(head) = head_at(&form.bytes, 0) else { return };
-        if self.forms.iter().any(|known| *known.bytes == *form.bytes) {
-            return;
+    fn add(&mut self, name: &Arc<str>, secret: &Secret) -> Places {
+        let forms = Forms::of(secret.expose());
+        let sets = [&mut self.plain, &mut self.digits, &mut self.sixes];
+        let mut places = Places::default();
+        let all = [forms.plain, forms.digits, forms.sixes].into_iter().zip(sets);
+        for ((forms, set), places) in all.zip(&mut places.0) {
+            places.extend(forms.into_iter().filter_map(|form| set.add(form, name)));
         }
-        if self.filter.is_empty() {
-            self.filter = vec![0; BITS / 64];
-        }
-        let bit = bit_of(head);
-        if let Some(word) = self.filter.get_mut(bit / 64) {
-            *word |= 1 << (bit % 64);
-        }
-        let place = self.forms.len();
-        self.forms.push(form);
-        let with_head = self.heads.entry(head).or_default();
-        with_head.push(place);
-        let length = |place: &usize| self.forms.get(*place).map_or(0, |form| form.bytes.len());
-        with_head.sort_by_key(|place| std::cmp::Reverse(length(place)));
+        places
     }
 
-    /// The next form in `bytes` from `place` on: where it begins, and which.
-    fn next(&self, bytes: &[u8], place: usize) -> Option<(usize, &Form)> {
-        if self.forms.is_empty() {
-            return None;
+    fn forget_oldest(&mut self) {
+        // What was made again since stands in line once more, further back.
+        let made = &self.made;
+        let stands = |hash: &u64, turn: u64| made.get(hash).is_some_and(|made| made.turn == turn);
+        if self.order.len() > 2 * MAX_MADE {
+            self.order.retain(|(hash, turn)| stands(hash, *turn));
         }
-        for (offset, window) in bytes.get(place..)?.windows(HEAD).enumerate() {
-            let Ok(head) = <[u8; HEAD]>::try_from(window) else { continue };
-            let bit = bit_of(head);
-            if self.filter.get(bit / 64).is_none_or(|word| word & (1 << (bit % 64)) == 0) {
+        while self.made.len() > MAX_MADE {
+            let Some((hash, turn)) = self.order.pop_front() else { return };
+            if self.made.get(&hash).is_none_or(|made| made.turn != turn) {
                 continue;
             }
-            let at = place + offset;
-            let rest = bytes.get(at..).unwrap_or_default();
-            let found = self.heads.get(&head).into_iter().flatten();
-            let mut found = found.filter_map(|place| self.forms.get(*place));
-            if let Some(form) = found.find(|form| rest.starts_with(&form.bytes)) {
-                return Some((at, form));
+            let Some(gone) = self.made.remove(&hash) else { continue };
+            let sets = [&mut self.plain, &mut self.digits, &mut self.sixes];
+            for (set, places) in sets.into_iter().zip(gone.places.0) {
+                places.into_iter().for_each(|place| set.drop(place));
             }
         }
-        None
     }
-}
 
-fn head_at(bytes: &[u8], at: usize) -> Option<[u8; HEAD]> {
-    bytes.get(at..at + HEAD)?.try_into().ok()
-}
+    /// The stretches of a text that are secrets, in their order, none within another.
+    fn spans<'a>(&'a self, text: &[u8]) -> Vec<Span<'a>> {
+        let mut found = Vec::new();
+        self.look(text, &|start, end| (start, end), &mut found);
+        let escapes = Escapes::in_text(text);
+        for alone in escapes.each() {
+            if let Some(read) = unescaped(text, alone) {
+                self.look(&read.bytes, &|start, end| read.span(start, end), &mut found);
+            }
+        }
+        if escapes.any() {
+            self.look_deeper(text, &|start, end| (start, end), DEPTH, &mut found);
+        }
+        // The longest of those that begin together, and what it overlaps as one with it.
+        found.sort_by_key(|(start, end, _)| (*start, std::cmp::Reverse(*end)));
+        let mut spans: Vec<Span<'a>> = Vec::with_capacity(found.len());
+        for (start, end, name) in found {
+            match spans.last_mut() {
+                Some((_, last, _)) if start < *last => *last = end.max(*last),
+                _ => spans.push((start, end, name)),
+            }
+        }
+        spans
+    }
 
-fn bit_of(head: [u8; HEAD]) -> usize {
-    let mixed = u32::from_le_bytes(head).wrapping_mul(0x9E37_79B1);
-    (mixed >> 16) as usize
+    /// Looks through a text in which escapes stand, each time with one layer of them read.
+    fn look_deeper<'a>(
+        &'a self,
+        text: &[u8],
+        place: &dyn Fn(usize, usize) -> (usize, usize),
+        depth: usize,
+        found: &mut Vec<Span<'a>>,
+    ) {
+        let Some(read) = unescaped(text, Escapes::ALL) else { return };
+        let place = |start, end| {
+            let (start, end) = read.span(start, end);
+            place(start, end)
+        };
+        self.look(&read.bytes, &place, found);
+        if depth > 1 && Escapes::in_text(&read.bytes).any() {
+            self.look_deeper(&read.bytes, &place, depth - 1, found);
+        }
+    }
+
+    /// Looks for every form in a text, of which `place` says where it stood in the first.
+    fn look<'a>(
+        &'a self,
+        text: &[u8],
+        place: &dyn Fn(usize, usize) -> (usize, usize),
+        found: &mut Vec<Span<'a>>,
+    ) {
+        self.plain.search(text, &mut |(start, end, name)| {
+            let (start, end) = place(start, end);
+            found.push((start, end, name));
+            true
+        });
+        let mut within = |set: &'a Patterns, read: &Reading| {
+            set.search(&read.bytes, &mut |(start, end, name)| {
+                let (start, end) = read.span(start, end);
+                let (start, end) = place(start, end);
+                found.push((start, end, name));
+                true
+            });
+        };
+        digits_in(text, &mut |read| within(&self.digits, read));
+        if text.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            sixes_in(text, &mut |read| within(&self.sixes, read));
+        }
+    }
 }
 
 fn stand_in(name: &str) -> String {
     format!("(credential {name})")
-}
-
-/// The forms in which a secret is looked for.
-fn forms_of(secret: &Secret) -> Vec<Zeroizing<Vec<u8>>> {
-    let raw = secret.expose();
-    let mut forms = vec![Zeroizing::new(raw.to_vec())];
-    let mut add = |text: String| forms.push(Zeroizing::new(text.into_bytes()));
-    for shift in 0..3 {
-        let mut padded = Zeroizing::new(vec![0; shift]);
-        padded.extend_from_slice(raw);
-        // What stands for bytes of a neighbour differs: those characters are left out.
-        let first = (shift * 8).div_ceil(6);
-        let last = padded.len() * 8 / 6;
-        for encoded in [BASE64_NOPAD.encode(&padded), BASE64URL_NOPAD.encode(&padded)] {
-            let encoded = Zeroizing::new(encoded);
-            add(encoded.get(first..last).unwrap_or_default().to_owned());
-        }
-    }
-    add(HEXLOWER.encode(raw));
-    add(HEXUPPER.encode(raw));
-    for (safe, upper, plus) in [
-        ("-._~", true, false),
-        ("-._~", false, false),
-        ("-._~/", true, false),
-        ("-._~", true, true),
-        ("-._*", true, true),
-    ] {
-        add(percent(raw, safe, upper, plus));
-    }
-    if let Ok(text) = std::str::from_utf8(raw) {
-        if let Ok(json) = serde_json::to_string(text) {
-            let json = Zeroizing::new(json);
-            let inner = json.get(1..json.len() - 1).unwrap_or_default();
-            add(inner.to_owned());
-            add(inner.replace('/', "\\/"));
-            add(ascii_json(inner));
-        }
-        let plain = text
-            .replace('\\', "\\\\")
-            .replace('\n', "\\n")
-            .replace('\r', "\\r")
-            .replace('\t', "\\t");
-        add(plain.replace('\'', "\\'"));
-        add(plain);
-    }
-    // What stands for each byte in the `repr` of bytes.
-    let mut shown = String::with_capacity(raw.len() * 4);
-    for byte in raw {
-        match byte {
-            b'\\' => shown.push_str("\\\\"),
-            b'\n' => shown.push_str("\\n"),
-            b'\r' => shown.push_str("\\r"),
-            b'\t' => shown.push_str("\\t"),
-            0x20..=0x7e => shown.push(char::from(*byte)),
-            _ => shown.push_str(&format!("\\x{byte:02x}")),
-        }
-    }
-    add(shown);
-    forms.retain(|form| form.len() >= MIN_FORM);
-    forms
-}
-
-fn percent(bytes: &[u8], safe: &str, upper: bool, plus: bool) -> String {
-    let mut text = String::with_capacity(bytes.len() * 3);
-    for byte in bytes {
-        let c = char::from(*byte);
-        if c.is_ascii_alphanumeric() || (c.is_ascii() && safe.contains(c)) {
-            text.push(c);
-        } else if plus && c == ' ' {
-            text.push('+');
-        } else if upper {
-            text.push_str(&format!("%{byte:02X}"));
-        } else {
-            text.push_str(&format!("%{byte:02x}"));
-        }
-    }
-    text
-}
-
-/// JSON text with all that is not ASCII as `\uXXXX`, as many writers give it.
-fn ascii_json(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_ascii() {
-            out.push(c);
-        } else {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                out.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    out
 }
 
 impl fmt::Debug for Redactor {
@@ -346,28 +325,170 @@ mod tests {
         redactor
     }
 
-    #[test]
-    fn a_secret_is_found_in_every_form() {
-        let secret = "s3cr\"et/päss\nword+?";
-        let redactor = knowing(secret);
-        let quoted = percent(secret.as_bytes(), "-._~", true, false);
-        for text in [
-            format!("a {secret} b"),
+    /// What stands for each byte or character of a secret, written by some tool.
+    fn spellings(secret: &str) -> Vec<String> {
+        let bytes = secret.as_bytes();
+        let each = |form: &dyn Fn(u8) -> String| bytes.iter().map(|b| form(*b)).collect::<String>();
+        let between = |form: &dyn Fn(u8) -> String, between: &str| {
+            bytes.iter().map(|b| form(*b)).collect::<Vec<_>>().join(between)
+        };
+        let json = serde_json::to_string(secret).unwrap();
+        let lines = |text: &str, width: usize, end: &str| {
+            let chunks = text.as_bytes().chunks(width);
+            chunks.map(|line| std::str::from_utf8(line).unwrap()).collect::<Vec<_>>().join(end)
+        };
+        let long = |pad: usize| {
+            let padded = [&vec![b'~'; 50 + pad][..], bytes, b" and some more after it"].concat();
+            BASE64.encode(&padded)
+        };
+        let units =
+            |form: &dyn Fn(u16) -> String| secret.encode_utf16().map(form).collect::<String>();
+        let mut all = vec![
+            secret.to_owned(),
             format!("{secret}{secret}"),
-            BASE64.encode(format!("user:{secret}").as_bytes()),
-            BASE64.encode(format!("u:{secret}:x").as_bytes()),
-            data_encoding::BASE64URL.encode(format!("us:{secret}").as_bytes()),
-            format!("https://h/?key={quoted}&x=1"),
-            serde_json::to_string(&secret).unwrap(),
-            ascii_json(&serde_json::to_string(&secret).unwrap()),
-            HEXLOWER.encode(secret.as_bytes()),
+            json.clone(),
+            json.replace('/', "\\/"),
+            ascii_json(&json),
+            serde_json::to_string(&json).unwrap(),
+            serde_json::to_string(&serde_json::to_string(&json).unwrap()).unwrap(),
+            serde_json::to_string(&ascii_json(&json)).unwrap(),
+            each(&|b| format!("%{b:02x}")),
+            each(&|b| format!("%{b:02X}")),
+            each(&|b| format!("%25{b:02X}")),
+            each(&|b| format!("\\x{b:02x}")),
+            each(&|b| format!("\\x{b:02X}")),
+            each(&|b| format!("\\{b:03o}")),
+            units(&|u| format!("\\u{u:04x}")),
+            units(&|u| format!("\\u{u:04X}")),
+            secret.chars().map(|c| format!("&#{};", u32::from(c))).collect(),
+            secret.chars().map(|c| format!("&#x{:X};", u32::from(c))).collect(),
+            secret.chars().map(|c| format!("\\U{:08x}", u32::from(c))).collect(),
+            secret.chars().map(|c| format!("\\u{{{:x}}}", u32::from(c))).collect(),
+            secret
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;")
+                .replace('"', "&quot;")
+                .replace('\'', "&#39;"),
+            each(&|b| format!("{b:02x}")),
+            each(&|b| format!("{b:02X}")),
+            between(&|b| format!("{b:02x}"), ":"),
+            between(&|b| format!("{b:02X}"), " "),
+            between(&|b| format!("{b:02X}"), "-"),
+            between(&|b| format!("0x{b:02x}"), ", "),
+            between(&|b| format!("{b:02x}"), "\n"),
+            lines(&each(&|b| format!("{b:02x}")), 5, " "),
+            format!("{:?}", secret),
+            format!("{:?}", format!("{secret:?}")),
+        ];
+        for (plus, safe) in [(false, "-._~"), (false, "-._~/"), (true, "-._~"), (true, "-._*")] {
+            for upper in [true, false] {
+                all.push(percent(bytes, safe, upper, plus));
+            }
+        }
+        for pad in 0..3 {
+            let text = long(pad);
+            let url = text.replace('+', "-").replace('/', "_");
+            for text in [text, url] {
+                all.push(lines(&text, 76, "\r\n"));
+                all.push(lines(&text, 64, "\n"));
+                all.push(lines(&text, 11, "\n    "));
+                all.push(serde_json::to_string(&lines(&text, 64, "\n")).unwrap());
+                all.push(text);
+            }
+        }
+        all
+    }
+
+    fn percent(bytes: &[u8], safe: &str, upper: bool, plus: bool) -> String {
+        let each = bytes.iter().map(|byte| match char::from(*byte) {
+            c if c.is_ascii_alphanumeric() || (c.is_ascii() && safe.contains(c)) => c.to_string(),
+            ' ' if plus => "+".to_owned(),
+            _ if upper => format!("%{byte:02X}"),
+            _ => format!("%{byte:02x}"),
+        });
+        each.collect()
+    }
+
+    fn ascii_json(text: &str) -> String {
+        let each = text.chars().map(|c| match c {
+            _ if c.is_ascii() => c.to_string(),
+            _ => c.encode_utf16(&mut [0; 2]).iter().map(|u| format!("\\u{u:04x}")).collect(),
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn a_secret_is_found_in_every_spelling() {
+        for secret in [
+            "s3cr\"et/päss\nword+?",
+            "hunter2hunter2",
+            "a%41\"b\\n'c d&amp;e<f",
+            "pässwörd 🗝 key",
+            "C:\\new\\x41folder",
+            "0123456789abcdef0123",
         ] {
-            let clean = redactor.scrub(&text).unwrap_or_else(|| panic!("not found in {text}"));
-            assert!(clean.contains("(credential bank-api)"), "{clean}");
-            assert!(!clean.contains("s3cr"), "{clean}");
+            let redactor = knowing(secret);
+            for text in spellings(secret) {
+                for around in [format!("a '{text}' b"), format!("k={text};"), text.clone()] {
+                    let clean = redactor.scrub(&around);
+                    let clean = clean.unwrap_or_else(|| panic!("{secret:?} not found in {around}"));
+                    assert!(clean.contains("(credential bank-api)"), "{clean}");
+                    assert!(!clean.contains(&secret[..5]), "{clean}");
+                    assert_eq!(redactor.scrub(&clean), None, "{clean}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn python_shows_a_character_as_a_byte() {
+        let redactor = knowing("pässwörd 🗝 key");
+        for text in [
+            "'p\\xe4ssw\\xf6rd \\U0001f5dd key'",
+            "b'p\\xc3\\xa4ssw\\xc3\\xb6rd \\xf0\\x9f\\x97\\x9d key'",
+        ] {
+            assert!(redactor.scrub(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_around_a_secret_stays() {
+        let redactor = knowing("hunter2hunter2");
+        for (text, clean) in [
+            ("a hunter2hunter2 b", "a (credential bank-api) b"),
+            ("a %68%75%6e%74%65%72%32%68%75%6e%74%65%72%32&b=%20", "a (credential bank-api)&b=%20"),
+            ("[68:75:6E:74:65:72:32:68:75:6E:74:65:72:32, 20]", "[(credential bank-api), 20]"),
+            (
+                "{\"k\": \"\\\"hunter2\\u0068unter2\\\"\"}",
+                "{\"k\": \"\\\"(credential bank-api)\\\"\"}",
+            ),
+        ] {
+            assert_eq!(redactor.scrub(text).as_deref(), Some(clean), "{text}");
         }
         assert_eq!(redactor.scrub("s3cr"), None);
-        assert_eq!(redactor.scrub("nothing of the sort"), None);
+        assert_eq!(redactor.scrub("nothing of the sort, 100% of \\x4 it & more 0x12\n"), None);
+    }
+
+    #[test]
+    fn secrets_that_overlap_leave_nothing_of_either() {
+        let redactor = knowing("secret1");
+        redactor.learn("other", &Secret::text("1234567890abcdef").unwrap());
+        let clean = redactor.scrub("<secret1234567890abcdef>");
+        assert_eq!(clean.as_deref(), Some("<(credential bank-api)>"));
+    }
+
+    #[test]
+    fn what_providers_make_is_remembered_while_few_come_after_it() {
+        let redactor = knowing("hunter2hunter2");
+        let made = |number: usize| Secret::text(&format!("made-{number:010}")).unwrap();
+        for number in 0..=MAX_MADE {
+            redactor.learn_made("door", &made(number));
+            redactor.learn_made("door", &made(1));
+        }
+        let known = |number: usize| redactor.find(made(number).expose()).is_some();
+        assert!(!known(0) && known(1) && known(2) && known(MAX_MADE));
+        assert!(redactor.find(b"hunter2hunter2").is_some());
     }
 
     #[test]

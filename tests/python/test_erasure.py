@@ -168,6 +168,41 @@ def test_an_erased_human_is_nowhere(tmp_path: Path) -> None:
         assert not any(value in sound(engine, tmp_path) for value in HERS)
 
 
+def test_what_an_erased_human_said_of_anothers_agent_is_nowhere(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "store")
+    shop.engine.agents.transfer(shop.hers, owner=shop.bob, by=shop.alice)
+    shop.engine.humans.offboard(shop.alice, reason="left", by=shop.bob)
+    purpose = ["plans for the zinnober fund"]
+    assert shop.engine.agents.get("zinnober-planner").purpose == purpose[0]
+    shop.engine.trail.erase(human=shop.alice, reason="asked for", by=shop.bob)
+    for _ in range(2):
+        agent = shop.engine.agents.get("zinnober-planner")
+        assert (agent.owner, agent.purpose) == (shop.bob.id, "(erased)")
+        shop.engine.trail.export(path := tmp_path / "trail.jsonl")
+        assert purpose[0] not in path.read_text("utf-8")
+        # It goes on: its name and ceiling are its new owner's.
+        shop.engine.grant(shop.bob, agent, task="x", ttl="5m", scope=[ans.allow("pay.**")])
+        shop.engine.close()
+        assert not hunt(tmp_path / "store", purpose)
+        shop.engine = ans.open(tmp_path / "store")
+    shop.engine.close()
+
+
+def test_the_name_of_an_erased_humans_agent_stays_taken(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "store")
+    shop.let_go()
+    shop.engine.trail.erase(human=shop.alice, reason="asked for", by=shop.bob)
+    facts = {"owner": shop.bob, "purpose": "p", "ceiling": [ans.allow("pay.**")], "ttl": "1h"}
+    for _ in range(2):
+        with pytest.raises(ans.IllegalTransition, match="stays taken"):
+            shop.engine.agents.issue("zinnober-planner", **facts)
+        shop.engine.close()
+        assert not hunt(tmp_path / "store", ["zinnober-planner"])
+        shop.engine = ans.open(tmp_path / "store")
+    shop.engine.agents.issue("another", **facts)
+    shop.engine.close()
+
+
 def test_old_files_open_nothing_under_todays_keys(tmp_path: Path) -> None:
     shop = Shop(tmp_path / "governance")
     shop.work()

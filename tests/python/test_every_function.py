@@ -41,7 +41,6 @@ OWED = {
     "Trail.add_cosignatures", "Trail.consistency", "Trail.page", "Trail.verify", "Witness.cosign",
     "Witness.generate", "consistent", "cosigned_at", "read_checkpoint", "signed_by",
     "verify",
-    *(f"Vault.{name}" for name in dir(ans.Vault)),
 }  # fmt: skip
 # What would end the trial itself.
 ENDS = {"Engine.close", "open"}

@@ -35,6 +35,7 @@ PYTHON_ROWS = [
         "logs",
         "watching",
         "serving",
+        "redacting",
         "vault",
         "context",
         "leasing",

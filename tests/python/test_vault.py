@@ -6,6 +6,7 @@ import asyncio
 import base64
 import copy
 import gc
+import html
 import json
 import logging
 import pickle
@@ -358,6 +359,19 @@ FORMS = [
     lambda text: repr(text),
     lambda text: repr(text.encode()),
     lambda text: text.encode().hex(),
+    lambda text: text.encode().hex(":").upper(),
+    lambda text: " ".join(f"0x{byte:02x}" for byte in text.encode()),
+    lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+    lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    lambda text: "".join(f"\\x{byte:02X}" for byte in text.encode()),
+    lambda text: "".join(f"\\u{ord(character):04X}" for character in text),
+    lambda text: "".join(f"&#{ord(character)};" for character in text),
+    lambda text: html.escape(text),
+    lambda text: ascii(text),
+    lambda text: json.dumps(json.dumps(text)),
+    lambda text: repr(repr(text)),
+    lambda text: base64.encodebytes(("~" * 40 + text + "~" * 40).encode()).decode()[41:],
+    lambda text: urllib.parse.quote(urllib.parse.quote(text, safe=""), safe=""),
 ]
 
 
@@ -699,6 +713,19 @@ def test_the_hunt_finds_none_of_twenty(tmp_path: Path, caplog: pytest.LogCapture
             everything("x", [secrets[0]], object())  # type: ignore[call-arg]
         shown.append("".join(traceback.format_exception(denied.value)))
         shown.append(repr(pickle.dumps(denied.value)))
+    for form in FORMS:
+        said = " and ".join(map(form, secrets))[:4_000]
+        world.engine.halt(tool="never.*", reason=said, by=world.alice)
+        shown.append(repr(world.engine.halts()))
+        world.engine.unhalt(tool="never.*", reason=said, by=world.alice)
+        agent = world.engine.agents.issue(
+            f"agent-{len(shown)}", owner=world.alice, purpose=said, ttl="1h",
+            ceiling=[ans.allow("t.**")],
+        )  # fmt: skip
+        grant = world.engine.grant(
+            world.alice, agent, task=form(secrets[3]), ttl="5m", scope=[ans.allow("t.**")]
+        )
+        shown.extend([agent.purpose, *map(str, grant.statements)])
     shown.extend([world.everything(), caplog.text, repr(world.engine.vault.list())])
     for entry in world.entries():
         shown.append(repr(world.engine.trail.story(entry)) + str(world.engine.explain(entry)))
@@ -820,6 +847,8 @@ def test_the_command_line_never_shows_a_secret(
     monkeypatch.setattr("sys.stdin", io.StringIO("short"))
     assert main(["--store", store, "vault", "put", "x", "--for-tools", "t.*"]) == 2
     shown = capsys.readouterr()
+    # Whoever owns it or rotated it is named, not numbered.
+    assert "hum_" not in shown.out.split("rotated to version")[1]
     for secret in (SECRET, "piped-secret"):
         assert secret not in shown.out + shown.err
     with ans.open(store) as engine:

@@ -26,13 +26,16 @@ def vault_list(run: Run) -> None:
     """List the credentials, never their secrets."""
     found = run.engine.vault.list(removed=run.args.removed)
     columns = ["name", "version", "source", "for_tools", "owner", "expires"]
-    run.out.table(map(facts, found), columns)
+    rows = [facts(one) for one in found]
+    run.out.table([{**row, "owner": name_of(run, row["owner"])} for row in rows], columns)
 
 
 @command("vault history", NAME)
 def vault_history(run: Run) -> None:
     """List the versions of a credential, oldest first."""
-    run.out.table(run.engine.vault.history(run.args.name), ["version", "at", "until", "by"])
+    found = run.engine.vault.history(run.args.name)
+    rows = [{**one, "by": name_of(run, one["by"])} for one in found]
+    run.out.table(rows, ["version", "at", "until", "by"])
 
 
 @command(
@@ -98,6 +101,12 @@ def vault_remove(run: Run) -> None:
     args = run.args
     run.engine.vault.remove(args.name, reason=args.reason, by=args.by)
     run.done(f"{args.name} is removed", {"name": args.name})
+
+
+def name_of(run: Run, human: str) -> str:
+    """What a human is called; the id where nobody is known by it."""
+    known = {one.id: one.name or one.account for one in run.engine.humans.list()}
+    return known.get(human, human)
 
 
 def facts(one: _core.CredentialFacts) -> dict[str, Any]:

@@ -37,6 +37,17 @@ impl Engine {
     /// As `State::issue_agent`, and the store's.
     pub fn issue(&self, new: NewAgent<'_>) -> Result<Arc<Agent>, EngineError> {
         self.now()?;
+        self.refuse_secrets("the agent's name", new.name)?;
+        self.refuse_secrets_in("the ceiling", &new.ceiling)?;
+        let purpose = self.plain(new.purpose);
+        let (model, version) =
+            (new.model.map(|m| self.plain(m)), new.version.map(|v| self.plain(v)));
+        let new = NewAgent {
+            purpose: &purpose,
+            model: model.as_deref(),
+            version: version.as_deref(),
+            ..new
+        };
         self.transition(|state, now, sealer| {
             let (agent, change) = state.issue_agent(new, now, sealer)?;
             Ok((agent, vec![change]))
@@ -165,6 +176,8 @@ impl Engine {
         ) -> Result<(Arc<Agent>, Change), RegistryError>,
     ) -> Result<Arc<Agent>, EngineError> {
         let by = self.who(by)?;
+        let reason = reason.map(|reason| self.plain(reason));
+        let reason = reason.as_deref();
         self.transition(|state, now, sealer| {
             let (agent, change) = take(state, now, Note { by, reason }, sealer)?;
             Ok((agent, vec![change]))

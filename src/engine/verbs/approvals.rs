@@ -119,6 +119,8 @@ impl Engine {
     ) -> Result<ToldApproval, EngineError> {
         self.now()?;
         let by = self.who(Some(by))?;
+        let note = note.map(|note| self.plain(note));
+        let note = note.as_deref();
         let known = self.state.read().approval(id).map(|open| open.approval.clone());
         if known.is_none() {
             self.recorder.flush()?;
@@ -173,6 +175,7 @@ impl Engine {
     ) -> Result<ToldApproval, EngineError> {
         self.now()?;
         check_text("the reason", &new.reason, 4_096)?;
+        let new = NewAccess { reason: self.plain(&new.reason).into_owned(), ..new };
         let root = bound.chain().root();
         let leaf = bound.chain().leaf();
         // Refused here what could not be given later.

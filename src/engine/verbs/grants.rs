@@ -102,9 +102,12 @@ impl Engine {
     /// Signs a root grant that is nowhere yet.
     pub(in crate::engine) fn prepare(&self, new: NewGrant) -> Result<Prepared, EngineError> {
         let now = self.now()?;
+        self.refuse_secrets_in("the grant", &(&new.scope, &new.limits))?;
         self.named_rightly(&new.scope)?;
         let (task, sentence, opens) = match &new.task {
-            TaskChoice::New(sentence) => (TaskId::from_bytes(random()?), sentence.clone(), true),
+            TaskChoice::New(sentence) => {
+                (TaskId::from_bytes(random()?), self.plain(sentence).into_owned(), true)
+            }
             TaskChoice::Open(id) => {
                 self.task_is_for(id, &new.human)?;
                 (*id, self.task_sentence(id)?, false)
@@ -176,6 +179,7 @@ impl Engine {
         key: Option<&SecretKey>,
     ) -> Result<Arc<Bound>, EngineError> {
         let now = self.now()?;
+        self.refuse_secrets_in("the grant", &(&new.scope, &new.limits))?;
         self.named_rightly(&new.scope)?;
         let leaf = &bound.chain().leaf().payload;
         let (holder, parent, until) = {
@@ -214,7 +218,7 @@ impl Engine {
                 &kept
             }
         };
-        let statement = new.statement.clone();
+        let statement = new.statement.map(|statement| self.plain(&statement).into_owned());
         let terms = Terms {
             holder,
             scope: new.scope,
@@ -222,7 +226,7 @@ impl Engine {
             from: now,
             until,
             further_hops: new.further_hops,
-            statement: new.statement,
+            statement: statement.clone(),
         };
         let chain = bound.chain().delegate(key, terms, self.max_hops)?;
         let mut statements = bound.statements().to_vec();

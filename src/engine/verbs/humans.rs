@@ -18,7 +18,10 @@ impl Engine {
             Some(by) => by,
             None => self.operator()?,
         };
-        let new = NewHuman { by: Some(by), ..new.clone() };
+        self.refuse_secrets("the human's account", new.account)?;
+        self.refuse_secrets("the human's issuer", new.issuer)?;
+        let name = new.name.map(|name| self.plain(name));
+        let new = NewHuman { by: Some(by), name: name.as_deref(), ..new.clone() };
         self.transition(|state, now, sealer| {
             let (human, change) = state.register_human(&new, now.at, sealer)?;
             Ok((human, vec![change]))
@@ -89,6 +92,7 @@ impl Engine {
         by: Option<HumanId>,
     ) -> Result<Departure, EngineError> {
         let by = self.who(by)?;
+        let reason = &*self.plain(reason);
         // Before anything is transferred: who owns the agents decides whose leases they are.
         let mut leases = Vec::new();
         let left = self.transition(|state, now, sealer| {

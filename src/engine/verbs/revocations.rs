@@ -35,6 +35,7 @@ impl Engine {
         by: Option<HumanId>,
     ) -> Result<Revoked, EngineError> {
         let by = self.who(by)?;
+        let reason = &*self.plain(reason);
         if let Target::Task(id) = target
             && self.store.get(&task_index_key(id))?.is_none()
         {
@@ -95,6 +96,7 @@ impl Engine {
         by: Option<HumanId>,
     ) -> Result<EntryId, EngineError> {
         let by = self.who(by)?;
+        let reason = &*self.plain(reason);
         self.transition(|state, now, sealer| {
             let change = state.halt(target, now.at, by, reason, sealer)?;
             Ok((change.draft.id, vec![change]))
@@ -112,6 +114,8 @@ impl Engine {
         by: Option<HumanId>,
     ) -> Result<EntryId, EngineError> {
         let by = self.who(by)?;
+        let reason = reason.map(|reason| self.plain(reason));
+        let reason = reason.as_deref();
         self.transition(|state, _, _| {
             let change = state.unhalt(target, by, reason)?;
             Ok((change.draft.id, vec![change]))

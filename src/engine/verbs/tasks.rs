@@ -40,6 +40,7 @@ impl Engine {
         by: Option<HumanId>,
     ) -> Result<EntryId, EngineError> {
         let by = self.who(by)?;
+        let reason = &*self.plain(reason);
         if self.store.get(&task_index_key(&id))?.is_none() {
             return Err(not_found("task", &id).into());
         }

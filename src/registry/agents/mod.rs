@@ -23,6 +23,8 @@ const MAX_CEILING_BYTES: usize = 16 * 1024;
 
 const PREFIX: &[u8] = b"a/";
 const SECRET: &[u8] = b"k/agent/";
+/// Names that agents of erased humans had, by keyed digest: a name is never another agent's.
+const TAKEN: &[u8] = b"an/";
 /// Agents by the keys that they used before: a key is never another agent's.
 const USED: &[u8] = b"ak/";
 
@@ -35,7 +37,9 @@ pub struct Agent {
     pub name: String,
     /// The human it belongs to.
     pub owner: HumanId,
-    /// What it is for.
+    /// The human it belonged to when it was issued, whose words the purpose is in.
+    pub author: HumanId,
+    /// What it is for; `(erased)` after its author's or owner's erasure.
     pub purpose: String,
     /// The widest scope it may ever be granted.
     pub ceiling: Scope,
@@ -85,6 +89,9 @@ pub struct NewAgent<'a> {
 #[derive(Serialize, Deserialize)]
 struct Clear {
     owner: HumanId,
+    /// Absent where it is the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    author: Option<HumanId>,
     key: PublicKey,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     overlaps: Vec<Overlap>,
@@ -175,6 +182,12 @@ impl State {
                 new.name
             )));
         }
+        if self.taken.contains(&sealer.ring().name_digest(new.name)) {
+            return Err(RegistryError::Illegal(format!(
+                "the name `{}` belonged to an agent of a human who was erased, and stays taken; choose another name",
+                new.name
+            )));
+        }
         let size = super::records::json(&new.ceiling)?.len();
         if size > MAX_CEILING_BYTES {
             return Err(RegistryError::Invalid(format!(
@@ -189,6 +202,7 @@ impl State {
             id,
             name: new.name.to_owned(),
             owner: new.owner,
+            author: new.owner,
             purpose: new.purpose.to_owned(),
             ceiling: new.ceiling,
             key,
@@ -274,17 +288,36 @@ impl State {
         Ok(())
     }
 
-    /// Forgets what a human called their agents, and what those could be granted.
-    pub(super) fn forget_agents(&mut self, owner: &HumanId) -> Result<(), RegistryError> {
-        let owned: Vec<Arc<Agent>> =
-            self.agents.values().filter(|agent| agent.owner == *owner).cloned().collect();
-        for agent in owned {
+    /// Forgets what a human called their agents, and what those could be granted; their names stay
+    /// taken. Of an agent that is somebody else's by now, what the human said of it is forgotten:
+    /// its name, which policies and people know it by, and its ceiling are the other's.
+    pub(super) fn forget_agents(
+        &mut self,
+        human: &HumanId,
+        sealer: &mut Sealer<'_>,
+    ) -> Result<Vec<Put>, RegistryError> {
+        let mut puts = Vec::new();
+        let theirs = |agent: &Agent| agent.owner == *human || agent.author == *human;
+        let known: Vec<Arc<Agent>> =
+            self.agents.values().filter(|agent| theirs(agent)).cloned().collect();
+        for agent in known {
+            if agent.owner != *human {
+                let (purpose, model, version) = (ERASED.to_owned(), None, None);
+                let agent = Agent { purpose, model, version, ..(*agent).clone() };
+                puts.push(Put::Set(key_at(&agent.id), encode(&agent, sealer)?));
+                self.insert_agent(Arc::new(agent));
+                continue;
+            }
+            let taken = sealer.ring().name_digest(&agent.name);
+            puts.push(Put::Set([TAKEN, &taken[..]].concat(), Vec::new()));
+            self.taken.insert(taken);
             let Personal { name, purpose, ceiling, model, version } = Personal::erased(&agent.id)?;
             self.names.remove(&agent.name);
             let agent = Agent { name, purpose, ceiling, model, version, ..(*agent).clone() };
             self.insert_agent(Arc::new(agent));
         }
-        Ok(())
+        puts.splice(..0, sealer.take_made());
+        Ok(puts)
     }
 
     fn insert_agent(&mut self, agent: Arc<Agent>) {
@@ -341,6 +374,7 @@ fn encode(agent: &Agent, sealer: &mut Sealer<'_>) -> Result<Vec<u8>, RegistryErr
     let sealed = sealer.seal(&Owner::human(agent.owner), &text, &format!("agent/{}", agent.id))?;
     let clear = Clear {
         owner: agent.owner,
+        author: (agent.author != agent.owner).then_some(agent.author),
         key: agent.key,
         overlaps: agent.overlaps.clone(),
         key_made: agent.key_made,
@@ -371,6 +405,7 @@ pub(super) fn load(
             id,
             name: personal.name,
             owner: clear.owner,
+            author: clear.author.unwrap_or(clear.owner),
             purpose: personal.purpose,
             ceiling: personal.ceiling,
             key: clear.key,
@@ -383,6 +418,10 @@ pub(super) fn load(
             issued_at: clear.issued_at,
             expires_at: clear.expires_at,
         }));
+        Ok(())
+    })?;
+    super::records::each(store, TAKEN, |rest, _| {
+        state.taken.insert(rest.try_into().map_err(|_| super::records::damaged())?);
         Ok(())
     })?;
     super::records::each(store, USED, |rest, value| {

@@ -1,0 +1,315 @@
+"""What leaves a tool that redacts: every kind of value, every field of an exception."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import enum
+import io
+import re
+import subprocess
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pydantic
+import pytest
+from guarding import World
+
+import answerable as ans
+
+SECRET = "sk-live-Zq9/w+7=äöü"
+CLEAN = "(credential bank-api)"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    world.engine.vault.put("bank-api", SECRET, for_tools=["t.**"], by=world.alice)
+    world.engine.vault.put("number", "9876543210", for_tools=["t.**"], by=world.alice)
+    yield world
+    world.engine.close()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    text: str
+    more: Any = None
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.text = SECRET
+        self.inner = {SECRET: [Answer("x", SECRET)]}
+
+
+class Hidden:
+    __slots__ = ("__text",)
+
+    def __init__(self) -> None:
+        self.__text = SECRET
+
+    def text(self) -> str:
+        return self.__text
+
+
+class Model(pydantic.BaseModel):
+    model_config = {"extra": "allow"}
+    text: str
+    _private: str = pydantic.PrivateAttr(default=SECRET)
+
+
+class Word(enum.Enum):
+    SECRET = SECRET
+
+
+class Sly(list[str]):
+    """Shows nothing of what it holds."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+
+Pair = collections.namedtuple("Pair", "first second")
+
+VALUES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "dataclass": (lambda: Answer(SECRET, [SECRET]), dataclasses.astuple),
+    "object": (Plain, lambda made: (made.text, made.inner)),
+    "slots": (Hidden, Hidden.text),
+    "pydantic": (lambda: Model(text=SECRET, more=SECRET), lambda m: (m, m._private)),
+    "enum": (lambda: Word.SECRET, lambda made: getattr(made, "value", made)),
+    "key": (lambda: {(SECRET,): 1}, dict),
+    "namedtuple": (lambda: Pair(1, SECRET), tuple),
+    "deque": (lambda: collections.deque([SECRET], 3), list),
+    "ordered": (lambda: collections.OrderedDict({"a": SECRET}), dict),
+    "default": (lambda: collections.defaultdict(list, {"a": [SECRET]}), dict),
+    "proxy": (lambda: types.MappingProxyType({"a": SECRET}), dict),
+    "bytearray": (lambda: bytearray(SECRET.encode()), lambda made: made),
+    "memoryview": (lambda: memoryview(SECRET.encode()), lambda made: made),
+    "path": (lambda: PurePosixPath("/keys") / SECRET, str),
+    "number": (lambda: [9876543210, Decimal("9876543210")], list),
+    "sly": (lambda: Sly([SECRET]), list.copy),
+    "exception": (lambda: [ValueError(SECRET)], str),
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_every_kind_of_value_is_searched(world: World, kind: str) -> None:
+    make, look = VALUES[kind]
+
+    @ans.tool("t.give", redact_result=True)
+    def give() -> Any:
+        return make()
+
+    with world.acting():
+        given = give()
+    shown = repr(look(given))
+    assert SECRET not in shown
+    assert repr(SECRET)[1:-1] not in shown
+    assert "9876543210" not in shown
+    assert "credential" in shown or kind == "enum"
+    assert SECRET in repr(look(make())) or kind in ("number", "bytearray", "memoryview")
+
+
+def test_what_holds_no_secret_is_the_very_same(world: World) -> None:
+    cyclic: list[Any] = [1]
+    cyclic.append(cyclic)
+    for value in (Answer("x"), cyclic, {"a": (1, 2.5, None)}, Model.model_construct(text="x"), len):
+        if isinstance(value, Model):
+            value._private = "y"
+        assert world.engine.vault.redact(value) is value
+
+
+CANNOT: dict[str, Callable[[], Any]] = {
+    "stream": lambda: io.StringIO(SECRET),
+    "pattern": lambda: [re.compile(re.escape(SECRET))],
+    "generator": lambda: (one for one in [SECRET]),
+    "iterator": lambda: {"a": iter([SECRET])},
+    "a subclass of a stream": lambda: type("Own", (io.BytesIO,), {})(SECRET.encode()),
+}
+
+
+@pytest.mark.parametrize("kind", CANNOT)
+def test_what_cannot_be_searched_does_not_leave_the_tool(world: World, kind: str) -> None:
+    @ans.tool("t.give", redact_result=True)
+    def give() -> Any:
+        return CANNOT[kind]()
+
+    with world.acting(), pytest.raises(ans.VaultError) as refused:
+        give()
+    assert refused.value.code == "not_searched"
+    assert SECRET not in "".join(traceback.format_exception(refused.value))
+
+
+def os_error() -> None:
+    open(f"/nowhere/{SECRET}")  # noqa: PTH123, SIM115 - the field of the exception is meant.
+
+
+def syntax_error() -> None:
+    raise SyntaxError(SECRET, ("file", 1, 1, SECRET))
+
+
+def encode_error() -> None:
+    SECRET.encode("ascii")
+
+
+def attribute_error() -> None:
+    getattr(Answer(SECRET), SECRET)
+
+
+def import_error() -> None:
+    raise ImportError(SECRET, name=SECRET, path=SECRET)
+
+
+def noted() -> None:
+    error = ValueError("x")
+    error.add_note(SECRET)
+    raise error
+
+
+def with_field() -> None:
+    error = ValueError("x")
+    error.answer = Answer(SECRET)  # type: ignore[attr-defined]
+    error.stream = io.StringIO(SECRET)  # type: ignore[attr-defined]
+    raise error
+
+
+def caused() -> None:
+    try:
+        raise KeyError(SECRET)
+    except KeyError as error:
+        raise ValueError("x") from error
+
+
+def in_context() -> None:
+    try:
+        raise KeyError(SECRET)
+    except KeyError:
+        raise ValueError("x") from None
+
+
+def grouped() -> None:
+    inner = ExceptionGroup("inner", [KeyError(SECRET)])
+    raise ExceptionGroup(f"all of {SECRET}", [ValueError(SECRET), inner])
+
+
+def in_a_variable() -> None:
+    kept = SECRET
+    raise ValueError(len(kept))
+
+
+RAISED = [
+    os_error, syntax_error, encode_error, attribute_error, import_error, noted, with_field, caused,
+    in_context, grouped, in_a_variable,
+]  # fmt: skip
+
+
+def all_of(error: BaseException) -> str:
+    """An exception with all that hangs on it, and the variables of its frames."""
+    whole = traceback.TracebackException.from_exception(error, capture_locals=True)
+    shown = ["".join(whole.format()), repr(error), repr(vars(error)), repr(error.args)]
+    for name in ("filename", "msg", "text", "object", "obj", "name", "path", "strerror"):
+        shown.append(repr(getattr(error, name, None)))
+    for other in (error.__cause__, error.__context__):
+        if other is not None:
+            shown.append(all_of(other))
+    return "".join(shown)
+
+
+def told(raises: Callable[[], Any]) -> str:
+    """All of what something raises."""
+    try:
+        raises()
+    except Exception as error:  # noqa: BLE001 - each raises its own.
+        return all_of(error)
+    return "nothing was raised"
+
+
+@pytest.mark.parametrize("raises", RAISED)
+@pytest.mark.parametrize("kind", ["plain", "generator"])
+def test_every_field_of_an_exception_is_searched(
+    world: World, raises: Callable[[], None], kind: str
+) -> None:
+    @ans.tool("t.plain", redact_result=True)
+    def plain() -> None:
+        raises()
+
+    @ans.tool("t.generator", redact_result=True)
+    def generator() -> Iterator[int]:
+        yield 1
+        raises()
+
+    assert SECRET in told(raises)
+    with world.acting():
+        shown = told(plain if kind == "plain" else lambda: list(generator()))
+    assert SECRET not in shown
+    assert "nothing was raised" not in shown
+    assert CLEAN in shown or raises in (in_a_variable, encode_error)
+
+
+def test_a_second_rotation_ends_the_overlap_of_the_first(tmp_path: Path) -> None:
+    with ans.open(tmp_path / "store", clock="2026-01-01T00:00:00Z") as engine:
+        alice = engine.humans.register("alice")
+        engine.vault.put("key", "the-first-one", for_tools="t.**", by=alice)
+        engine.vault.rotate("key", "the-second-one", overlap="1h", by=alice)
+        engine.vault.rotate("key", "the-third-one", overlap="10m", by=alice)
+        ends = [one["until"] for one in engine.vault.history("key")]
+        assert [end and end.isoformat() for end in ends] == [
+            "2026-01-01T00:10:00+00:00", "2026-01-01T00:10:00+00:00", None,
+        ]  # fmt: skip
+        # And never makes it longer.
+        engine.vault.rotate("key", "the-fourth-one", overlap="1d", by=alice)
+        ends = [one["until"] for one in engine.vault.history("key")]
+        assert [end and end.isoformat() for end in ends] == [
+            "2026-01-01T00:10:00+00:00", "2026-01-01T00:10:00+00:00",
+            "2026-01-02T00:00:00+00:00", None,
+        ]  # fmt: skip
+
+
+def test_a_second_rotation_without_overlap_ends_a_running_lease(world: World) -> None:
+    seen: list[str] = []
+
+    @ans.tool("t.use", credential="bank-api")
+    def use() -> None:
+        credential = ans.credential("bank-api")
+        world.engine.vault.rotate("bank-api", "the-second-one", overlap="1h", by=world.alice)
+        seen.append(credential.reveal())
+        world.engine.vault.rotate("bank-api", "the-third-one", by=world.alice)
+        with pytest.raises(ans.VaultError) as ended:
+            credential.reveal()
+        seen.append(ended.value.code)
+
+    with world.acting():
+        use()
+    assert seen == [SECRET, "lease_ended"]
+
+
+def test_what_another_process_says_is_masked_where_the_store_is_held(world: World) -> None:
+    code = """
+import sys
+import answerable as ans
+
+engine, secret = ans.open(sys.argv[1]), sys.argv[2]
+assert engine.attached
+engine.halt(reason=f"because of {secret}", tool="never.*")
+agent = engine.agents.issue(
+    "other", owner="alice@example.com", purpose=secret, ttl="1h", ceiling=[ans.allow("t.**")]
+)
+print(agent.purpose)
+try:
+    print(engine.vault.redact(secret))
+except ans.StoreBusy as error:
+    print(error.code)
+engine.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(world.engine.path), SECRET],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.split("\n") == [CLEAN, "store_attached", ""], done.stderr
+    assert SECRET not in world.everything()
+    assert SECRET not in repr(world.engine.halts())
