@@ -85,7 +85,8 @@ def show(rows: dict[str, list[float]], base: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true")
-    rounds, burst, durable = (2, 50, 5) if parser.parse_args().smoke else (15, 1_500, 60)
+    smoke = parser.parse_args().smoke
+    rounds, burst, durable = (2, 50, 5) if smoke else (15, 1_500, 60)
     rows: dict[str, list[float]] = {}
 
     def note(name: str, time_per_call: float) -> None:
@@ -145,6 +146,36 @@ def main() -> None:
         lending.close()
         before.close()
     show(rows, "plain function")
+    redacting(smoke)
+
+
+def redacting(smoke: bool) -> None:
+    """What looking for 20 secrets takes, by kind and length of the text: linear in the length."""
+    secret = "sk-live-0123456789"
+    kinds = {
+        "prose": "The quick brown fox pays 80 into travel-1, and 12 more on 2026-01-01. ",
+        "lines": "The quick brown fox pays 80 into travel-1,\n",
+        "beginnings of a secret": secret[:-1],
+        "percent-encoded": "%73%6b%2D",
+        "escapes in escapes": '\\\\\\\\u0073\\\\"&amp;#x25;73',
+        "hexadecimal with separators": "73:6b:2d:6c ",
+        "base64 over lines": "c2stbGl2ZS0wMTIzNDU2\n",
+    }
+    sizes = (1_000, 10_000) if smoke else (1_000, 1_000_000, 10_000_000)
+    print(f"\n{'redaction, ns a byte':44}" + "".join(f"{size:>12,}" for size in sizes))
+    with tempfile.TemporaryDirectory() as folder, ans.open(Path(folder) / "store") as engine:
+        for number in range(20):
+            engine.vault.put(f"key-{number}", f"{secret}{number:02}", for_tools="pay.*")
+        for kind, piece in kinds.items():
+            told = []
+            for size in sizes:
+                text = (piece * (size // len(piece) + 1))[:size]
+                count = max(1, sizes[-1] // 10 // size)
+                if engine.vault.redact(text) is not text:
+                    raise SystemExit(f"a secret was found in {kind}")
+                told.append(per_call(functools.partial(engine.vault.redact, text), count))
+            cells = "".join(f"{t * 1e3 / size:12.2f}" for t, size in zip(told, sizes, strict=True))
+            print(f"{kind:44}{cells}")
 
 
 async def _later(number: int) -> int:

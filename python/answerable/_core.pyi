@@ -3271,6 +3271,15 @@ class Vault:
     def remove(self, name: str, *, reason: str, by: Human | str | None = None) -> None:
         """Removes a credential and drops its secrets."""
 
+    def rewrap(
+        self,
+        master_key: bytes | str | None = None,
+        *,
+        reason: str,
+        by: Human | str | None = None,
+    ) -> str:
+        """Replaces the store's master key; answers the entry's id."""
+
     def get(self, name: str) -> CredentialFacts:
         """What the vault says of one credential, removed or not."""
 

@@ -24,7 +24,7 @@ from answerable.approvals import Approvals
 from answerable.errors import AccessDenied, InvalidInput, StoreBusy
 from answerable.explain import Explanation
 from answerable.serving import GROUPS, OWN, THERE_ONLY, Link, answer
-from answerable.vault import Vault
+from answerable.vault import Vault, master_key_of
 from answerable.watching import Hub, Rules
 
 if TYPE_CHECKING:
@@ -578,31 +578,7 @@ def _attach(path: str | Path, given: dict[str, Any], busy: StoreBusy) -> Engine:
 
 
 def _master_key(given: bytes | str | Callable[[], bytes | str] | None) -> bytes | str | None:
-    if given is None:
-        return os.environ.get("ANSWERABLE_MASTER_KEY")
-    if given == "keyring":
-        return _from_keyring()
-    return given() if callable(given) else given
-
-
-def _from_keyring() -> str:
-    import base64
-    import secrets
-
-    try:
-        import keyring
-    except ImportError as error:
-        raise InvalidInput(
-            "the operating system's key ring needs the package keyring",
-            code="key",
-            hint="pip install keyring, or give the key in another way",
-        ) from error
-    stored: str | None = keyring.get_password("answerable", "master-key")
-    if stored is None:
-        encoded = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
-        stored = f"k4.local.{encoded}"
-        keyring.set_password("answerable", "master-key", stored)
-    return stored
+    return os.environ.get("ANSWERABLE_MASTER_KEY") if given is None else master_key_of(given)
 
 
 # The folders of the stores that this process has opened.

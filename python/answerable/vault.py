@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
-__all__ = ["LeaseRequest", "Minted", "Provider", "Told", "Vault", "provider_of"]
+__all__ = ["LeaseRequest", "Minted", "Provider", "Told", "Vault", "master_key_of", "provider_of"]
 
 _MOST = 60.0  # Seconds that a provider may take, at the most.
 _USUAL = 10.0
@@ -144,6 +144,37 @@ def provider_for(store: str, name: str) -> Provider | None:
     return _providers.get((store, name))
 
 
+def master_key_of(given: bytes | str | Callable[[], bytes | str]) -> bytes | str:
+    """A master key, from wherever it comes.
+
+    Raises:
+        InvalidInput: `"keyring"` without the package keyring.
+    """
+    if isinstance(given, str) and given == "keyring":
+        return _from_keyring()
+    return given() if callable(given) else given
+
+
+def _from_keyring() -> str:
+    import base64
+    import secrets
+
+    try:
+        import keyring
+    except ImportError as error:
+        raise InvalidInput(
+            "the operating system's key ring needs the package keyring",
+            code="key",
+            hint="pip install keyring, or give the key in another way",
+        ) from error
+    stored: str | None = keyring.get_password("answerable", "master-key")
+    if stored is None:
+        encoded = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
+        stored = f"k4.local.{encoded}"
+        keyring.set_password("answerable", "master-key", stored)
+    return stored
+
+
 class Vault:
     """What an engine's vault does; `engine.vault`.
 
@@ -262,6 +293,34 @@ class Vault:
             IllegalTransition: It was removed before.
         """
         self._core.remove(name, reason=reason, by=by)
+
+    def rewrap(
+        self,
+        master_key: bytes | str | Callable[[], bytes | str] | None = None,
+        *,
+        reason: str,
+        by: _core.Human | str | None = None,
+    ) -> str:
+        """Puts another master key in the place of the store's, while calls go on.
+
+        The old one opens the store no more. Whoever has it and an old copy of `inner.key` has the
+        inner key all the same: docs/vault.md says what to do then.
+
+        Args:
+            master_key: As for `open`: 32 bytes, `k4.local.…` text, a callable that returns one of
+                them, or `"keyring"`. Without it a new one is made in the key file `<store>.key`.
+            reason: Why; recorded.
+            by: Who does it; without it the operating system's account.
+
+        Returns:
+            The id of the entry that records it, before it is done.
+
+        Raises:
+            InvalidInput: The key cannot be used, or is the one that the store has.
+            StoreBusy: `store_attached`: another process holds the store; do it there.
+        """
+        given = None if master_key is None else master_key_of(master_key)
+        return self._core.rewrap(given, reason=reason, by=by)
 
     def get(self, name: str) -> _core.CredentialFacts:
         """What the vault says of one credential, removed or not; never its secret.

@@ -31,6 +31,7 @@ mod read;
 mod receipt;
 mod reconstruct;
 mod review;
+mod rewrap;
 mod rules;
 mod serve;
 mod shadow;

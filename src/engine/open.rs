@@ -15,7 +15,7 @@ use super::keys::{AUTHORITY, CHECKPOINT, Keys, assertion, seal};
 use super::policies::{restore, restore_tools};
 use super::shadow::{self, Shadow};
 use super::shown::{MAX_SHOWN, Shown};
-use super::wrapping::{Wrapping, wrong_master};
+use super::wrapping::{Wrapping, unlocked, wrong_master};
 use super::{Durability, Engine, EngineError, Library};
 use crate::canonical::Value;
 use crate::chain::{Anchors, HopCache, MAX_HOPS};
@@ -93,7 +93,7 @@ impl Default for Options {
 
 /// The file that holds a store's master key unless it is given.
 #[must_use]
-fn key_file(store: &Path) -> PathBuf {
+pub(super) fn key_file(store: &Path) -> PathBuf {
     let mut name = store.file_name().unwrap_or_default().to_os_string();
     name.push(".key");
     store.with_file_name(name)
@@ -211,6 +211,7 @@ impl Engine {
             return Err(StoreError::Corrupt { what }.into());
         }
         let (master, file) = master_of(&options.master, path, fresh)?;
+        let master = unlocked(&master, path, fresh)?;
         let mut wrapping = Wrapping::new(master.clone(), file, path);
         let wrap = wrapping.open(&*store, fresh)?;
         let ring = Arc::new(KeyRing::new(wrap, &master));
@@ -387,7 +388,7 @@ fn look_ahead(path: &Path, master: &MasterSource) -> Result<(), EngineError> {
         return Ok(());
     }
     let (master, file) = master_of(master, path, false)?;
-    Wrapping::new(master, file, path).check()
+    Wrapping::new(unlocked(&master, path, false)?, file, path).check()
 }
 
 /// The master key, and its file if the engine keeps it.

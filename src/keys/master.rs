@@ -15,15 +15,27 @@ const PREFIX: &str = "k4.local.";
 
 /// The key that all keys at rest are sealed under, each purpose under a key derived from it.
 ///
+/// What is given, or lies in a key file, is the outer key. It seals the inner one, of which all
+/// other keys are derived, so that the outer one can be replaced. Stores of before have no inner
+/// key: all is derived of the outer one.
+///
 /// A key file holds a second secret, which each erasure replaces: what the master key alone opens
 /// must not be enough to open old copies of the store.
 #[derive(Debug, Clone)]
 pub struct MasterKey {
     key: SealKey,
+    /// The inner key, once it was opened.
+    inner: Option<SealKey>,
     /// The secrets of erasures: today's first, then the one before while an erasure is under way.
     erasures: Vec<SealKey>,
+    /// What takes its place in the key file, while that is under way.
+    next: Option<Box<Self>>,
 }
 
+/// What the inner key is sealed with.
+const INNER: &str = "answerable/v1/inner-key";
+/// What the line of a key file begins with from which on it is the next one.
+const NEXT: &str = "next ";
 /// What the lines of a key file after the first begin with.
 const ERASURE: &str = "erasure ";
 
@@ -33,7 +45,7 @@ impl MasterKey {
     /// # Errors
     /// `Random` if the operating system gives no random bytes.
     pub fn generate() -> Result<Self, KeyError> {
-        Ok(Self { key: SealKey::generate()?, erasures: Vec::new() })
+        Ok(Self::alone(SealKey::generate()?))
     }
 
     /// From 32 bytes.
@@ -46,7 +58,11 @@ impl MasterKey {
         if bytes.windows(2).all(|pair| matches!(pair, [a, b] if a == b)) {
             return Err(KeyError::Malformed("a master key of 32 equal bytes protects nothing"));
         }
-        Ok(Self { key: SealKey::from_bytes(bytes), erasures: Vec::new() })
+        Ok(Self::alone(SealKey::from_bytes(bytes)))
+    }
+
+    fn alone(key: SealKey) -> Self {
+        Self { key, inner: None, erasures: Vec::new(), next: None }
     }
 
     /// From PASERK text, `k4.local.…`, or the text of a key file.
@@ -62,11 +78,85 @@ impl MasterKey {
         };
         let mut master = Self::from_bytes(&decode(lines.next().ok_or(WRONG)?)?)?;
         for line in lines {
+            if let Some(key) = line.strip_prefix(NEXT).filter(|_| master.next.is_none()) {
+                master.next = Some(Box::new(Self::from_bytes(&decode(key)?)?));
+                continue;
+            }
             let bytes = decode(line.strip_prefix(ERASURE).ok_or(WRONG)?)?;
             let bytes = bytes.as_slice().try_into().map_err(|_| WRONG)?;
-            master.erasures.push(SealKey::from_bytes(bytes));
+            let erasures = match &mut master.next {
+                Some(next) => &mut next.erasures,
+                None => &mut master.erasures,
+            };
+            erasures.push(SealKey::from_bytes(bytes));
         }
         Ok(master)
+    }
+
+    /// A new key for a key file, with a secret for erasures, over the same inner key.
+    ///
+    /// # Errors
+    /// `Random` if the operating system gives no random bytes.
+    pub fn fresh_over(&self) -> Result<Self, KeyError> {
+        let made = Self::generate()?.with_erasure()?;
+        Ok(Self { inner: self.inner.clone(), ..made })
+    }
+
+    /// Another outer key over the same inner key.
+    #[must_use]
+    pub fn over(&self, outer: &Self) -> Self {
+        Self { inner: self.inner.clone(), next: None, ..outer.clone() }
+    }
+
+    /// With what takes its place in the key file, until that is so.
+    #[must_use]
+    pub fn before(&self, next: &Self) -> Self {
+        Self { next: Some(Box::new(next.clone())), ..self.clone() }
+    }
+
+    /// Whether its key file tells of what was to take its place.
+    #[must_use]
+    pub fn has_next(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Whether all is derived of an inner key.
+    #[must_use]
+    pub fn has_inner(&self) -> bool {
+        self.inner.is_some()
+    }
+
+    /// Makes an inner key.
+    ///
+    /// # Errors
+    /// `Random` if the operating system gives no random bytes.
+    pub fn with_new_inner(&self) -> Result<Self, KeyError> {
+        Ok(Self { inner: Some(SealKey::generate()?), ..self.clone() })
+    }
+
+    /// The inner key sealed under the outer one.
+    ///
+    /// # Errors
+    /// `Sealed` if there is none.
+    pub fn seal_inner(&self) -> Result<Vec<u8>, KeyError> {
+        let inner = self.inner.as_ref().ok_or(KeyError::Sealed)?;
+        self.key.derive("inner").seal(&inner.expose_text(), INNER)
+    }
+
+    /// With the inner key that was sealed under the outer one, or under the one that was to take
+    /// its place: then that is it.
+    ///
+    /// # Errors
+    /// `Sealed` if neither opens it.
+    pub fn with_inner(&self, sealed: &[u8]) -> Result<Self, KeyError> {
+        let opened = |outer: &Self| {
+            let text = outer.key.derive("inner").open(sealed, INNER)?;
+            Ok::<_, KeyError>(Self { inner: Some(SealKey::from_text(&text)?), ..outer.clone() })
+        };
+        match (opened(self), &self.next) {
+            (Err(KeyError::Sealed), Some(next)) => opened(next).map(|next| next.before(&next)),
+            (made, _) => made,
+        }
     }
 
     /// With a new secret for an erasure, before the one that is today's.
@@ -89,7 +179,7 @@ impl MasterKey {
     #[must_use]
     pub fn only(&self, place: usize) -> Self {
         let kept = self.erasures.get(place).cloned();
-        Self { key: self.key.clone(), erasures: kept.into_iter().collect() }
+        Self { erasures: kept.into_iter().collect(), next: None, ..self.clone() }
     }
 
     /// Replaces the key file it was read from.
@@ -101,6 +191,24 @@ impl MasterKey {
         replace_private_file(path, self.text().as_bytes())
     }
 
+    /// Writes a key file, in the place of one of ours that may be there.
+    ///
+    /// # Errors
+    /// `File` if it cannot be written, or others can read the one that is there.
+    pub fn replace(&self, path: &Path) -> Result<(), KeyError> {
+        if path.symlink_metadata().is_ok() {
+            check_private_file(path)?;
+        }
+        replace_private_file(path, self.text().as_bytes())
+    }
+
+    /// Whether another is the same outer key.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let id = |of: &Self| of.key.digest("answerable/v1/same-key", &[]);
+        id(self) == id(other)
+    }
+
     /// The text of a key file.
     fn text(&self) -> Zeroizing<String> {
         let secret = |key: &SealKey| format!("{PREFIX}{}\n", &*key.expose_text());
@@ -108,6 +216,10 @@ impl MasterKey {
         for erasure in &self.erasures {
             text.push_str(ERASURE);
             text.push_str(&Zeroizing::new(secret(erasure)));
+        }
+        if let Some(next) = &self.next {
+            text.push_str(NEXT);
+            text.push_str(&next.text());
         }
         text
     }
@@ -139,7 +251,7 @@ impl MasterKey {
     /// The key for one purpose.
     #[must_use]
     pub fn purpose(&self, purpose: &str) -> SealKey {
-        self.key.derive(purpose)
+        self.inner.as_ref().unwrap_or(&self.key).derive(purpose)
     }
 
     /// The keys that the wrapping key may be sealed under, today's first: one for each secret of an

@@ -503,7 +503,7 @@ pub(super) fn above_zero(
     }
 }
 
-fn master(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<MasterKey> {
+pub(super) fn master(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<MasterKey> {
     let made = if let Ok(text) = given.cast::<PyString>() {
         // What cannot be read as text is no key either.
         MasterKey::parse(text.to_str().unwrap_or_default())

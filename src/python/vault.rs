@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::convert::{Flag, Octets, Text};
-use super::engine::by_of;
+use super::engine::{by_of, master};
 use super::guard::Call;
 use super::people::{agent_id, human_id, text_of};
 use super::{convert, enter, errors};
@@ -280,6 +280,22 @@ impl Vault {
             let by = self.0.who(by)?;
             self.0.remove_credential(name, reason, by)
         })
+    }
+
+    /// Replaces the store's master key; answers the entry's id.
+    #[pyo3(signature = (master_key=None, *, reason, by=None))]
+    fn rewrap(
+        &self,
+        py: Python<'_>,
+        master_key: Option<&Bound<'_, PyAny>>,
+        reason: Text<'_>,
+        by: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<String> {
+        let given = master_key.map(|given| master(py, given)).transpose()?;
+        let by = by_of(py, &self.0, by)?;
+        let reason = &*reason;
+        let entry = enter(py, || self.0.rewrap(given.as_ref(), reason, by))?;
+        Ok(entry.to_string())
     }
 
     /// What the vault says of one credential, removed or not.

@@ -512,7 +512,7 @@ def test_a_wrong_master_key_touches_nothing(store: Path, made: str) -> None:
         assert engine.authority == made
 
 
-@pytest.mark.parametrize("name", ["governance.key", "governance/wrap.key"])
+@pytest.mark.parametrize("name", ["governance.key", "governance/wrap.key", "governance/inner.key"])
 def test_a_key_file_that_others_can_read_is_refused(
     store: Path, made: str, tmp_path: Path, name: str
 ) -> None:

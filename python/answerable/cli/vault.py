@@ -103,6 +103,32 @@ def vault_remove(run: Run) -> None:
     run.done(f"{args.name} is removed", {"name": args.name})
 
 
+@command(
+    "vault rewrap",
+    Argument(
+        "--to",
+        choices=["file", "keyring", "env"],
+        default="file",
+        help="where the new master key is: made in the key file, the system's key ring, a variable",
+    ),
+    Argument("--variable", metavar="VARIABLE", help="the variable that holds it, for --to env"),
+    REASON,
+    BY,
+)
+def vault_rewrap(run: Run) -> None:
+    """Replace the store's master key; the old one opens it no more."""
+    args = run.args
+    if (args.to == "env") != (args.variable is not None):
+        raise UsageError("--to env and --variable go together")
+    given = {"file": None, "keyring": "keyring"}.get(args.to)
+    if args.to == "env":
+        given = os.environ.get(args.variable)
+        if given is None:
+            raise UsageError("the variable that --variable names is not set")
+    entry = run.engine.vault.rewrap(given, reason=args.reason, by=args.by)
+    run.done("the master key is replaced", {"entry": entry, "key": args.to})
+
+
 def name_of(run: Run, human: str) -> str:
     """What a human is called; the id where nobody is known by it."""
     known = {one.id: one.name or one.account for one in run.engine.humans.list()}
