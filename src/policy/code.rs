@@ -21,6 +21,8 @@ pub(super) enum Op {
     FactOf(Symbol, Symbol),
     Attribute(Symbol),
     Has(Symbol),
+    /// Whether a record of the context has an attribute: `context.a has b`.
+    HasOf(Symbol, Symbol),
     HasAll(u32),
     Not,
     Negate,
@@ -29,6 +31,11 @@ pub(super) enum Op {
     EqualConst(u32),
     Less,
     LessOrEqual,
+    /// A whole number beside a constant, which lies here and not in a table.
+    LessThan(i64),
+    AtMost(i64),
+    MoreThan(i64),
+    AtLeast(i64),
     Add,
     Subtract,
     Multiply,
@@ -177,4 +184,6 @@ pub(super) struct Code {
     pub(super) names: Vec<Box<[Symbol]>>,
     /// By policy.
     pub(super) conditions: Vec<Condition>,
+    /// By policy: the number of its condition, where others have the very same one; else `NONE`.
+    pub(super) shared: Vec<u32>,
 }

@@ -1,5 +1,6 @@
 //! From Cedar's conditions to flat code.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{
@@ -13,11 +14,11 @@ use super::Policy;
 use super::code::{Code, Condition, Function, Glob, Op, STACK};
 use super::convert::{from_uid, from_value};
 use super::datum::Datum;
-use super::names::{Ent, Symbol};
+use super::names::{Ent, NONE, Symbol};
 use super::world::{Intern, World};
 
 pub(super) fn compile(policies: &[Policy], world: &mut World) -> Code {
-    let mut code = Code::default();
+    let mut code = Code { shared: shared(policies), ..Code::default() };
     for policy in policies {
         // All that policies name is known before any entity is read.
         let core = &policy.core;
@@ -42,6 +43,27 @@ pub(super) fn compile(policies: &[Policy], world: &mut World) -> Code {
         code.conditions.push(condition);
     }
     code
+}
+
+/// The number of each policy's condition, where others have the very same one: it holds for all of
+/// them or for none.
+fn shared(policies: &[Policy]) -> Vec<u32> {
+    // By what they are, wherever they are written.
+    let mut numbers: HashMap<&Expr, (u32, usize)> = HashMap::new();
+    let mut all = Vec::with_capacity(policies.len());
+    for policy in policies {
+        // What fills a slot is a part of the condition: each of those is on its own.
+        let own = policy.core.non_scope_constraints().filter(|_| policy.core.env().is_empty());
+        all.push(own.map(|condition| {
+            let next = numbers.len() as u32;
+            let known = numbers.entry(condition).or_insert((next, 0));
+            known.1 += 1;
+            known.0
+        }));
+    }
+    let often: HashSet<u32> =
+        numbers.into_values().filter(|(_, count)| *count > 1).map(|(number, _)| number).collect();
+    all.into_iter().map(|number| number.filter(|own| often.contains(own)).unwrap_or(NONE)).collect()
 }
 
 struct Compiler<'a> {
@@ -152,8 +174,14 @@ impl Compiler<'_> {
                 self.put(Op::Attribute(name), expression, 1)
             }
             ExprKind::HasAttr { expr, attr } => {
-                self.expression(expr)?;
                 let name = self.symbol(attr);
+                if let ExprKind::GetAttr { expr: inner, attr: outer } = expr.expr_kind()
+                    && is_context(inner)
+                {
+                    let outer = self.symbol(outer);
+                    return self.put(Op::HasOf(outer, name), expression, 0);
+                }
+                self.expression(expr)?;
                 self.put(Op::Has(name), expression, 1)
             }
             ExprKind::ExtHasAttr { expr, attrs } => {
@@ -217,7 +245,9 @@ impl Compiler<'_> {
             self.put(if is_and { Op::And(0) } else { Op::Or(0) }, left, 1)?;
             self.depth -= 1;
             self.expression(right)?;
-            self.put(Op::Truth, right, 1)?;
+            if !is_truth(right) {
+                self.put(Op::Truth, right, 1)?;
+            }
             left = whole;
         }
         let end = self.place() as u32;
@@ -243,6 +273,23 @@ impl Compiler<'_> {
                     return self.put(Op::EqualConst(constant), whole, 1);
                 }
             }
+        }
+        // INVARIANT: as above.
+        if let (BinaryOp::Less, ExprKind::Lit(Literal::Long(number))) = (op, right.expr_kind()) {
+            self.expression(left)?;
+            return self.put(Op::LessThan(*number), whole, 1);
+        }
+        if let (BinaryOp::LessEq, ExprKind::Lit(Literal::Long(number))) = (op, right.expr_kind()) {
+            self.expression(left)?;
+            return self.put(Op::AtMost(*number), whole, 1);
+        }
+        if let (BinaryOp::Less, ExprKind::Lit(Literal::Long(number))) = (op, left.expr_kind()) {
+            self.expression(right)?;
+            return self.put(Op::MoreThan(*number), whole, 1);
+        }
+        if let (BinaryOp::LessEq, ExprKind::Lit(Literal::Long(number))) = (op, left.expr_kind()) {
+            self.expression(right)?;
+            return self.put(Op::AtLeast(*number), whole, 1);
         }
         self.expression(left)?;
         if op == BinaryOp::In
@@ -317,6 +364,24 @@ impl Compiler<'_> {
         self.code.ops.push(op);
         self.code.spans.push(span);
         Ok(())
+    }
+}
+
+/// Whether an expression that does not fail is true or false, whatever it reads.
+fn is_truth(expression: &Expr) -> bool {
+    match expression.expr_kind() {
+        ExprKind::Lit(Literal::Bool(_))
+        | ExprKind::And { .. }
+        | ExprKind::Or { .. }
+        | ExprKind::HasAttr { .. }
+        | ExprKind::ExtHasAttr { .. }
+        | ExprKind::Like { .. }
+        | ExprKind::Is { .. } => true,
+        ExprKind::UnaryApp { op, .. } => matches!(op, UnaryOp::Not | UnaryOp::IsEmpty),
+        ExprKind::BinaryApp { op, .. } => {
+            !matches!(op, BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::GetTag)
+        }
+        _ => false,
     }
 }
 

@@ -9,6 +9,7 @@ use super::datum::{Datum, Fields, Ip};
 use super::env::{Env, Missing};
 use super::names::Symbol;
 use super::value::Val;
+use super::world::symbol;
 use crate::canonical::{Int, Value};
 
 /// Why a condition failed, and at which step.
@@ -75,7 +76,7 @@ impl<'a, 'e> Machine<'a, 'e> {
             Op::Context => env.context(),
             Op::Fact(name) => self.attribute(env.context(), name)?,
             Op::FactOf(outer, name) => {
-                let outer = self.attribute(env.context(), outer)?;
+                let outer = self.outer(outer)?;
                 self.attribute(outer, name)?
             }
             Op::Attribute(name) => {
@@ -84,6 +85,10 @@ impl<'a, 'e> Machine<'a, 'e> {
             }
             Op::Has(name) => {
                 let of = self.pop()?;
+                Val::Bool(env.has(of, name).map_err(|_| TrapKind::Type(RECORD, of.word()))?)
+            }
+            Op::HasOf(outer, name) => {
+                let of = self.outer(outer)?;
                 Val::Bool(env.has(of, name).map_err(|_| TrapKind::Type(RECORD, of.word()))?)
             }
             Op::HasAll(place) => {
@@ -107,6 +112,10 @@ impl<'a, 'e> Machine<'a, 'e> {
                 let left = self.pop()?;
                 Val::Bool(self.equal(left, right)?)
             }
+            Op::LessThan(number) => Val::Bool(self.beside()? < number),
+            Op::AtMost(number) => Val::Bool(self.beside()? <= number),
+            Op::MoreThan(number) => Val::Bool(self.beside()? > number),
+            Op::AtLeast(number) => Val::Bool(self.beside()? >= number),
             Op::Less => Val::Bool(self.order()? == Ordering::Less),
             Op::LessOrEqual => Val::Bool(self.order()? != Ordering::Greater),
             Op::Add => {
@@ -208,6 +217,26 @@ impl<'a, 'e> Machine<'a, 'e> {
             Val::Long(number) => Ok(number),
             other => Err(TrapKind::Type("long", other.word())),
         }
+    }
+
+    /// A whole number that is compared with a constant one.
+    fn beside(&mut self) -> Result<i64, TrapKind> {
+        match self.pop()? {
+            Val::Long(number) => Ok(number),
+            // As where both are computed: what can be compared at all is named first.
+            other @ (Val::Datetime(_) | Val::Duration(_)) => {
+                Err(TrapKind::Type(other.word(), "long"))
+            }
+            other => Err(TrapKind::Type("long", other.word())),
+        }
+    }
+
+    /// A record of the context, or an entity there.
+    fn outer(&self, name: Symbol) -> Result<Val<'a>, TrapKind> {
+        if name == symbol::ARGUMENTS && self.env.is_governed() {
+            return Ok(Val::Arguments);
+        }
+        self.attribute(self.env.context(), name)
     }
 
     fn longs(&mut self) -> Result<(i64, i64), TrapKind> {

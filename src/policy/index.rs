@@ -6,11 +6,12 @@ use cedar_policy_core::ast::{
 };
 
 use super::Policy;
+use super::code::{Code, Condition};
 use super::convert::{from_uid, to_uid};
 use super::env::Env;
 use super::explain::ScopeMiss;
 use super::names::{Ent, FastMap, NONE, TypeId};
-use super::verdict::Policies;
+use super::verdict::{Effect, Policies};
 use super::world::World;
 
 /// What a scope asks of one entity, but for its type.
@@ -22,15 +23,29 @@ enum Key {
     In(Ent),
 }
 
-/// A policy that was found, and what is left to ask.
+/// A policy that was found, what is left to ask, and all that judging by it needs: the policy
+/// itself lies elsewhere, and is looked at only where something is wrong with it.
 #[derive(Debug, Clone, Copy)]
-struct Found {
-    policy: u32,
+pub(super) struct Found {
+    pub(super) policy: u32,
     /// [`NONE`] where any type will do.
     principal_type: TypeId,
     resource_type: TypeId,
     /// A place in [`Index::lists`], or [`NONE`].
     actions: u32,
+    /// The number of its condition, where others have the very same one; else [`NONE`].
+    pub(super) shared: u32,
+    pub(super) condition: Check,
+    pub(super) effect: Effect,
+}
+
+/// A condition as it is judged by.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Check {
+    Always,
+    /// Where its code starts and ends.
+    Code(u32, u32),
+    Cedar,
 }
 
 /// Policies by what they ask of the resource.
@@ -60,14 +75,27 @@ pub(super) struct Index {
 const FEW: usize = 8;
 
 impl Index {
-    pub(super) fn build(policies: &[Policy], world: &mut World) -> Self {
+    pub(super) fn build(policies: &[Policy], code: &Code, world: &mut World) -> Self {
         let mut index = Self::default();
         for (place, policy) in policies.iter().enumerate() {
+            let condition = match code.conditions.get(place) {
+                Some(Condition::Always) => Check::Always,
+                Some(Condition::Code(start, end)) => Check::Code(*start, *end),
+                // Also where there is none, which never is: Cedar knows the policy.
+                Some(Condition::Cedar(_)) | None => Check::Cedar,
+            };
             let core = &policy.core;
             let (principal, principal_type) = key(core.principal_constraint().as_inner(), world);
             let (resource, resource_type) = key(core.resource_constraint().as_inner(), world);
-            let mut found =
-                Found { policy: place as u32, principal_type, resource_type, actions: NONE };
+            let mut found = Found {
+                policy: place as u32,
+                principal_type,
+                resource_type,
+                actions: NONE,
+                shared: code.shared.get(place).copied().unwrap_or(NONE),
+                condition,
+                effect: policy.effect,
+            };
             let table = match core.action_constraint() {
                 ActionConstraint::Any => &mut index.any,
                 ActionConstraint::Eq(uid) => {
@@ -100,7 +128,7 @@ impl Index {
     }
 
     /// Calls `visit` with each policy whose scope admits the request, once.
-    pub(super) fn candidates(&self, env: &Env<'_>, mut visit: impl FnMut(u32)) {
+    pub(super) fn candidates(&self, env: &Env<'_>, mut visit: impl FnMut(&Found)) {
         let mut visit = Visit {
             index: self,
             env,
@@ -149,7 +177,7 @@ struct Visit<'v, 'a, F> {
     visit: &'v mut F,
 }
 
-impl<F: FnMut(u32)> Visit<'_, '_, F> {
+impl<F: FnMut(&Found)> Visit<'_, '_, F> {
     fn by_principal(&mut self, table: &ByPrincipal) {
         self.by_resource(&table.any);
         if table.keys.is_empty() {
@@ -218,7 +246,7 @@ impl<F: FnMut(u32)> Visit<'_, '_, F> {
                 || found.principal_type == self.principal_type)
                 && (found.resource_type == NONE || found.resource_type == self.resource_type);
             if types && self.is_action(found.actions) {
-                (self.visit)(found.policy);
+                (self.visit)(found);
             }
         }
     }

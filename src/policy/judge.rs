@@ -1,31 +1,51 @@
 //! The hot path: the policies that can matter, each one's condition, what holds.
 
-use super::code::Condition;
 use super::env::Env;
 use super::evaluate::{Machine, Trap, TrapKind};
+use super::index::Check;
+use super::names::NONE;
 use super::oracle::Stock;
 use super::verdict::{Cause, Effect, Failure, PolicyError, PolicyRef, Verdict};
 use super::{Inner, Policy};
+
+/// How many shared conditions are remembered within one judgement.
+const SHARED: usize = 16;
 
 pub(super) fn judge(env: &Env<'_>) -> Verdict {
     let set = env.set;
     let mut verdict = Verdict::default();
     let mut machine = Machine::new(env, &set.code);
-    set.index.candidates(env, |place| {
-        let Some(policy) = set.policies.get(place as usize) else { return };
-        let held = match set.code.conditions.get(place as usize) {
-            Some(Condition::Always) => Ok(true),
-            Some(Condition::Code(start, end)) => {
-                machine.holds(*start, *end).map_err(|trap| describe(set, policy, trap))
-            }
-            // Also where there is none, which never is: Cedar knows the policy.
-            Some(Condition::Cedar(_)) | None => Stock::new(env, std::iter::once(&policy.core))
-                .holds(&policy.core.condition(), &policy.core),
+    // What conditions that several policies share came to: one that failed is looked at again.
+    let mut came = [(NONE, false); SHARED];
+    set.index.candidates(env, |found| {
+        let place = found.policy;
+        let known = came.get(found.shared as usize % SHARED).copied().unwrap_or((NONE, false));
+        let held = match found.condition {
+            Check::Always => Ok(true),
+            Check::Code(..) if found.shared != NONE && known.0 == found.shared => Ok(known.1),
+            Check::Code(start, end) => machine.holds(start, end).map_err(Some),
+            Check::Cedar => Err(None),
         };
-        match (held, policy.effect) {
-            (Ok(true), Effect::Permit) => verdict.permits.push(place),
-            (Ok(true), Effect::Forbid) => verdict.forbids.push(place),
-            (Ok(false), _) => {}
+        let held = held.or_else(|trap| match (set.policies.get(place as usize), trap) {
+            (Some(policy), Some(trap)) => Err(describe(set, policy, trap)),
+            (Some(policy), None) => Stock::new(env, std::iter::once(&policy.core))
+                .holds(&policy.core.condition(), &policy.core),
+            // INVARIANT: each candidate is one of them.
+            (None, _) => Err(Failure { cause: Cause::Kind, message: String::new() }),
+        });
+        match (held, found.effect) {
+            (Ok(truth), effect) => {
+                if found.shared != NONE
+                    && let Some(came) = came.get_mut(found.shared as usize % SHARED)
+                {
+                    *came = (found.shared, truth);
+                }
+                match effect {
+                    _ if !truth => {}
+                    Effect::Permit => verdict.permits.push(place),
+                    Effect::Forbid => verdict.forbids.push(place),
+                }
+            }
             (Err(Failure { cause, message }), effect) => {
                 let policy = PolicyRef(place);
                 verdict.errors.push(PolicyError { policy, effect, cause, message });

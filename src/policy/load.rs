@@ -63,7 +63,7 @@ fn load_here(bundle: &Bundle, before: Option<&PolicySet>) -> Result<PolicySet, V
     let mut world = World::new();
     let tools = tools(bundle, &mut world);
     let code = compile::compile(&policies, &mut world);
-    let index = Index::build(&policies, &mut world);
+    let index = Index::build(&policies, &code, &mut world);
     let entities = entities(bundle, &schema, &mut world)?;
     let version = version(&policies, &known(&world, &entities), &schema);
     Ok(PolicySet {

@@ -14,6 +14,8 @@ from policing import ALL, Policed
 
 import answerable as ans
 
+REMOVED = [("src/policy/validate.rs", "if «faults.is_empty()» { Ok(checked) }", "true")]
+
 
 def test_another_tools_argument_in_a_policy(world: World, tmp_path: Path) -> None:
     policed = Policed(world, tmp_path)

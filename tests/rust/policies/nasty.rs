@@ -383,3 +383,57 @@ fn many_stars_cost_little() {
         .unwrap();
     assert!(verdict.permits.is_empty() && verdict.errors.is_empty());
 }
+
+/// Policies that say the same in their conditions are judged once for all of them: what came of it
+/// must reach each, errors included, and must not reach what is only alike.
+#[test]
+fn policies_that_share_a_condition_are_each_judged() {
+    let conditions = [
+        "principal.n == 1",
+        "principal.n != 1",
+        "context.n + 1 > 0",
+        "principal.n < 2",
+        "principal.n <= 0",
+        "1 < principal.n",
+        "1 <= principal.n",
+        "principal.s < 2",
+        "context.t < 2",
+        "context.rec has a && context.rec.a < 3",
+        "context.rec has b && context.rec.b",
+        "context.rec has z || context.rec.a == 1",
+        "context.e has n && context.e.n > 0",
+        "context.n has n",
+        "principal in resource",
+    ];
+    // More of them than are remembered at once, in two orders, and templates beside them.
+    let mut text = String::new();
+    for round in 0..3 {
+        for (number, condition) in conditions.iter().enumerate() {
+            let effect = if (round + number) % 2 == 0 { "permit" } else { "forbid" };
+            text += &format!("{effect}(principal, action, resource) when {{ {condition} }};\n");
+            text += &format!(
+                "{effect}(principal, action, resource)  unless {{ {condition} && 1 == 1 }};\n"
+            );
+        }
+        for more in 0..6 {
+            text +=
+                &format!("forbid(principal, action, resource) when {{ principal.n == {more} }};\n");
+        }
+    }
+    let templates = text.lines().count();
+    text += "permit(principal, action, resource == ?resource) when { principal.n == 1 };";
+    let link = |id: &str, resource: &str| answerable::policy::Link {
+        id: id.to_owned(),
+        template: format!("policy{templates}"),
+        principal: None,
+        resource: Some(resource.to_owned()),
+    };
+    let links = vec![link("here", "U::\"a\""), link("there", "U::\"b\"")];
+    let both = Both::load(&PlainBundle { links, ..bundle(&text) }).unwrap();
+    let answer = both.agree(&asked()).unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!(both.returned(&asked()), answer);
+    assert!(
+        !answer.allows && answer.determining.len() > 9 && answer.errors.len() > 9,
+        "{answer:?}"
+    );
+}
