@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, Literal
 import pytest
 
 import answerable as ans
+from answerable import _core
+from answerable.analysis.cedar import cedar_all
 from answerable.cases import read_cases
 
 HEAD = '@id("p") permit (principal, action == Action::"pay.wire", resource)'
@@ -151,3 +154,36 @@ def test_each_case_file_is_read_or_refused(
     with pytest.raises(ans.InvalidInput, match=words) as refused:
         read_cases(file)
     assert refused.value.hint
+
+
+SOUND_REQUEST = {"principal": 'U::"a"', "action": 'A::"b"', "resource": 'R::"c"'}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"requests": [{}]},
+        {"requests": [{**SOUND_REQUEST, "principal": "U"}]},
+        {"requests": [{**SOUND_REQUEST, "principal": 'U::"\\q"'}]},
+        {"requests": [{**SOUND_REQUEST, "action": 1}]},
+        {"requests": [{**SOUND_REQUEST, "resource": {"type": "R"}}]},
+        {"requests": [{**SOUND_REQUEST, "context": {"a": object()}}]},
+        {"requests": ["x"]},
+        {"entities": [object()]},
+        {"policies": 1},
+        {"policies": "permit("},
+        {"schema": "type X ="},
+    ],
+)
+def test_plain_cedar_takes_what_cedar_takes(wrong: dict[str, Any]) -> None:
+    given = {"policies": "permit(principal, action, resource);", "entities": []}
+    with pytest.raises((ans.InvalidInput, ans.InvalidPolicy)) as refused:
+        cedar_all(**{**given, "requests": [SOUND_REQUEST], **wrong})
+    assert refused.value.code
+
+
+def test_plain_cedar_goes_through_what_lies_about_its_length() -> None:
+    sound: dict[str, Any] = {"policies": "permit(principal, action, resource);", "entities": "[]"}
+    for requests in (range(10**12), itertools.count(), [("a",)], ["x"], 1, None, "x"):
+        with pytest.raises(ans.InvalidInput):
+            _core.judge_cedar(**sound, requests=requests)

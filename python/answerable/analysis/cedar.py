@@ -69,21 +69,12 @@ def cedar_all(
     by_place: bool = False,
 ) -> list[CedarAnswer]:
     """Judges several requests by the same policies, which are read once."""
-    asked = [
-        (
-            _uid(request["principal"]),
-            _uid(request["action"]),
-            _uid(request["resource"]),
-            json.dumps(request.get("context") or {}),
-            bool(request.get("validateRequest", False)),
-        )
-        for request in requests
-    ]
+    asked = [_asked(request) for request in requests]
     answers, compiled = judge_cedar(
         policies,
-        entities if isinstance(entities, str) else json.dumps(entities),
+        entities if isinstance(entities, str) else _json(entities, "the entities"),
         asked,
-        schema if schema is None or isinstance(schema, str) else json.dumps(schema),
+        schema if schema is None or isinstance(schema, str) else _json(schema, "the schema"),
         by_place=by_place,
     )
     return [
@@ -92,17 +83,45 @@ def cedar_all(
     ]
 
 
-def _uid(uid: str | Mapping[str, str]) -> tuple[str, str]:
+def _asked(
+    request: Mapping[str, Any],
+) -> tuple[tuple[str, str], tuple[str, str], tuple[str, str], str, bool]:
+    parts = ("principal", "action", "resource")
+    if not isinstance(request, Mapping) or any(part not in request for part in parts):
+        raise InvalidInput(
+            "a request names a principal, an action and a resource",
+            hint='write {"principal": \'User::"a"\', "action": …, "resource": …}',
+        )
+    principal, action, resource = (_uid(request[part]) for part in parts)
+    context = _json(request.get("context") or {}, "the context")
+    return principal, action, resource, context, bool(request.get("validateRequest", False))
+
+
+def _json(value: Any, what: str) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(
+            f"{what} cannot be written as JSON: {error}", hint="give what json.loads could answer"
+        ) from error
+
+
+def _uid(uid: str | Mapping[str, Any]) -> tuple[str, str]:
     if isinstance(uid, str):
         match = _UID.fullmatch(uid)
-        if match is None:
-            raise InvalidInput(
-                f"`{uid}` is not an entity",
-                code="invalid_input",
-                hint='write it as `Type::"id"`, or as {"type": …, "id": …}',
-            )
-        # Cedar's escapes are Rust's; an id with others than JSON's is given as a mapping.
-        return match[1], json.loads(match[2])
-    uid = uid.get("__entity", uid)
-    assert not isinstance(uid, str)
-    return uid["type"], uid["id"]
+        if match:
+            # Cedar's escapes are Rust's; an id with others than JSON's is given as a mapping.
+            try:
+                return match[1], json.loads(match[2])
+            except ValueError:
+                pass
+    elif isinstance(uid, Mapping):
+        inner = uid.get("__entity", uid)
+        if isinstance(inner, Mapping):
+            kind, name = inner.get("type"), inner.get("id")
+            if isinstance(kind, str) and isinstance(name, str):
+                return kind, name
+    raise InvalidInput(
+        f"`{str(uid)[:100]}` is not an entity",
+        hint='write it as `Type::"id"`, or as {"type": …, "id": …}',
+    )
