@@ -156,6 +156,7 @@ class Engine:
         approval_wait: _Duration | None = None,
         attach: bool | Engine | None = None,
         accept_restore: str | None = None,
+        repair: bool = False,
         policy_shadow: int | None = None,
     ) -> Self: ...
     @property
@@ -2110,15 +2111,52 @@ class Trail:
         *,
         since: _Since | Iterable[_Since] | None = None,
         witnesses: list[str] | None = None,
+        progress: Callable[[int, int], object] | None = None,
     ) -> Report:
         """Verifies the live trail.
 
         Args:
             since: Checkpoints that left the machine earlier: values, texts, or files of them.
             witnesses: Verifier keys of witnesses, each of which must have cosigned a checkpoint.
+            progress: Called every 1024 entries with the entries verified so far and in all; what it
+                raises ends the verification.
 
         Raises:
             TrailCorrupted: With every fault and its place.
+        """
+
+    def archive(self, path: _Path) -> int:
+        """Writes the trail's leaves and tree into a folder, in the layout of C2SP tlog-tiles.
+
+        Into the folder of an earlier archive of this trail it adds what came since. No values are
+        in it, so nothing in it has to be erased. `ans.verify(folder, authority)` verifies it.
+
+        Args:
+            path: A new folder, or that of an earlier archive.
+
+        Returns:
+            How many entries it covers.
+
+        Raises:
+            InvalidInput: The folder holds other things, or the archive there is of another trail or
+                history, or ahead of this store.
+
+        Example:
+            engine.trail.archive("archive")
+        """
+
+    def compact(self) -> dict[str, int]:
+        """Copies the store's records into fresh files, which take the place of the old ones.
+
+        The files grow with all that was ever written. It happens by itself where they are large and
+        take more than three times what their records take; calls go on meanwhile. If it is ended
+        early, the old files are in force.
+
+        Returns:
+            Bytes: `before` and `after` of the files, `live` of the records; and how many `records`.
+
+        Raises:
+            StoreError: The copy could not be written; the old files are in force.
         """
 
     def __len__(self) -> int: ...
@@ -2730,10 +2768,10 @@ def verify(
     witnesses: list[str] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Report:
-    """Verifies an exported trail: no engine, no store, no trust in the writer.
+    """Verifies an exported trail or an archive: no engine, no store, no trust in the writer.
 
     Args:
-        path: A file that `trail.export` wrote.
+        path: A file that `trail.export` wrote, or a folder that `trail.archive` wrote.
         authority: The authority's public key, `engine.authority`.
         since: Checkpoints that left the machine earlier: values, texts, or files of them.
         witnesses: Verifier keys of witnesses, each of which must have cosigned a checkpoint.

@@ -497,6 +497,7 @@ def open(
     serve: bool = True,
     attach: bool = True,
     accept_restore: str | None = None,
+    repair: bool = False,
     rules: bool = True,
     policy_shadow: int | None = None,
 ) -> Engine:
@@ -525,6 +526,9 @@ def open(
             judge calls itself says False, and is told `StoreBusy` at once.
         accept_restore: Why an older state of the store than the checkpoint kept beside it is taken
             up; recorded. Without it such a store is refused.
+        repair: Whether what is left over, derived or in the way is put in order: half-written
+            files are removed, an unreadable checkpoint beside the store is moved aside, the index
+            is made anew; recorded as an entry of kind `repair`. Damaged records stay refused.
         rules: Whether the rules that were set act while this engine is open.
         policy_shadow: One of so many judged calls, 1 to 1000000, is judged again by Cedar's own
             evaluator, after it was answered; where the two differ, nothing is allowed under those
@@ -539,7 +543,7 @@ def open(
         InvalidInput: The key is missing or can be read by others.
     """
     logs.start()
-    for name, flag in (("serve", serve), ("attach", attach), ("rules", rules)):
+    for name, flag in (("serve", serve), ("attach", attach), ("repair", repair), ("rules", rules)):
         if not isinstance(flag, bool):
             raise InvalidInput(f"expected True or False as {name}, not {type(flag).__name__}")
     given: dict[str, Any] = {
@@ -551,6 +555,7 @@ def open(
         "approval_ttl": approval_ttl,
         "approval_wait": approval_wait,
         "accept_restore": accept_restore,
+        "repair": repair,
         "policy_shadow": policy_shadow,
     }
     try:

@@ -12,6 +12,7 @@ use super::anchor::{kept_file, put_back};
 use super::erase::Rewriter;
 use super::housekeeping;
 use super::keys::{AUTHORITY, CHECKPOINT, Keys, assertion, seal};
+use super::mend::Mending;
 use super::policies::{restore, restore_tools};
 use super::shadow::{self, Shadow};
 use super::shown::{MAX_SHOWN, Shown};
@@ -64,6 +65,8 @@ pub struct Options {
     /// Why, and by whom, an older state of the store than the checkpoint kept beside it is taken
     /// up: recorded. `None` refuses such a store.
     pub accept_restore: Option<(String, Option<HumanId>)>,
+    /// Whether what is left over, derived or in the way is put in order first: recorded.
+    pub repair: bool,
     /// How many grants made elsewhere are taken up below one root grant in an hour.
     pub max_shown: usize,
     /// One of so many judgements is made a second time by Cedar's own evaluator, 1 to
@@ -85,6 +88,7 @@ impl Default for Options {
             approval_ttl: 3_600 * crate::clock::MICROS,
             approval_wait: None,
             accept_restore: None,
+            repair: false,
             max_shown: MAX_SHOWN,
             policy_shadow: None,
         }
@@ -115,10 +119,17 @@ impl Engine {
             )));
         }
         look_ahead(&path, &options.master)?;
-        let store: Arc<dyn Store> =
-            Arc::new(SledStore::open(&path, Clock::new(options.clock.clone(), 0).stamp())?);
+        let mut mending = options.repair.then(|| Mending::look(&path));
+        let started = Clock::new(options.clock.clone(), 0).stamp();
+        let store: Arc<dyn Store> = match &mut mending {
+            Some(mending) => Arc::new(mending.open(&path, started)?),
+            None => Arc::new(SledStore::open(&path, started)?),
+        };
         let restore = options.accept_restore.clone();
         let opened = (|| {
+            if let Some(mending) = &mut mending {
+                mending.tidy(&path)?;
+            }
             let put_back = match put_back(&path, &*store)? {
                 Some(kept) if store.get(AUTHORITY)?.is_none() => {
                     tracing::warn!(origin = kept.claimed().origin, "a new store in an old place");
@@ -137,6 +148,9 @@ impl Engine {
             let _ = engine.kept.set(kept_file(&path));
             if let (Some(kept), Some((reason, by))) = (put_back, restore) {
                 engine.accept_restore(&kept, &reason, by)?;
+            }
+            if let Some(mending) = mending.take() {
+                engine.mended(mending)?;
             }
             Ok(engine)
         })();

@@ -22,6 +22,9 @@ use crate::trail::verify::{Disclosed, Report, Verifier, VerifyError};
 /// Signed checkpoints, by size, big-endian.
 pub(super) const CHECKPOINT: &[u8] = b"c/";
 
+/// After how many entries whoever watches a verification is told.
+const WATCHED: u64 = 1024;
+
 /// Which entries are asked for; what is absent does not matter.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -396,6 +399,20 @@ impl Engine {
         since: &[String],
         witnesses: &[String],
     ) -> Result<Result<Report, VerifyError>, EngineError> {
+        self.verify_watched(since, witnesses, &mut |_, _| true)
+    }
+
+    /// As [`Engine::verify_witnessed`]; now and then `watch` is called with how many entries were
+    /// verified so far, and of how many. It answers whether to go on.
+    ///
+    /// # Errors
+    /// As [`Engine::verify`], and `Invalid` where `watch` ended it.
+    pub fn verify_watched(
+        &self,
+        since: &[String],
+        witnesses: &[String],
+        watch: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<Result<Report, VerifyError>, EngineError> {
         let size = self.checkpoint()?.claimed().size;
         let since: Vec<&str> = since.iter().map(String::as_str).collect();
         let witnesses: Vec<&str> = witnesses.iter().map(String::as_str).collect();
@@ -412,6 +429,10 @@ impl Engine {
                 .map(|(opened, value)| Disclosed { field: &opened.field, salt: opened.salt, value })
                 .collect();
             verifier.leaf(entry.index, &entry.leaf, &values);
+            let done = entry.index + 1;
+            if (done.is_multiple_of(WATCHED) || done == size) && !watch(done, size) {
+                return Err(EngineError::Invalid("the verification was ended".to_owned()));
+            }
             Ok(true)
         })?;
         for checkpoint in self.checkpoints()? {

@@ -167,13 +167,18 @@ impl Engine {
             Ok(path.iter().map(|hash| BASE64.encode(hash)).collect())
         };
         let mut entries = Vec::with_capacity(wanted.places.len());
+        let mut held = Vec::with_capacity(wanted.places.len());
         for index in &wanted.places {
             let Some(entry) = self.entry_at(*index)? else { continue };
             let proof = serde_json::json!(path(*index)?);
+            held.push((*index, leaf_hash(&entry.leaf)));
             let line = export_line(&entry);
             let open = line.strip_suffix('}').unwrap_or(&line);
             entries.push(format!(r#"{open},"proof":{proof}}}"#));
         }
+        let signer = self.keys.read().checkpoint(size);
+        let signer = signer.ok_or_else(|| EngineError::Invalid("the trail is empty".to_owned()))?;
+        let contents = signer.sign_contents(&format!("{key} {id}"), checkpoint.claimed(), &held);
         let head = serde_json::json!({
             "answerable": "receipt",
             "format": 1,
@@ -181,6 +186,7 @@ impl Engine {
             "origin": self.origin(),
             "subject": BTreeMap::from([(key, id)]),
             "checkpoint": checkpoint.text(),
+            "contents": contents,
         });
         let head = head.to_string();
         let head = head.strip_suffix('}').unwrap_or(&head);
@@ -208,8 +214,9 @@ impl Wanted {
         self.digests.extend(entry.digests("chain"));
         let own = entry.fields.get("digest").and_then(Value::as_bytes);
         self.digests.extend(own.and_then(|bytes| Digest::try_from(bytes).ok()));
-        if entry.kind() == kind::DECISION {
-            self.policies.insert(entry.text("policy").to_owned());
+        let policy = entry.text("policy");
+        if entry.kind() == kind::DECISION && policy != "none" {
+            self.policies.insert(policy.to_owned());
         }
     }
 

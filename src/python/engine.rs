@@ -83,8 +83,8 @@ impl Engine {
 impl Engine {
     #[new]
     #[pyo3(
-        signature = (path, *, durability=Text("before"), flush_ms=Whole(50), master_key=None, clock=None, max_hops=Whole(8), approval_ttl=None, approval_wait=None, attach=None, accept_restore=None, policy_shadow=None),
-        text_signature = "(path, *, durability='before', flush_ms=50, master_key=None, clock=None, max_hops=8, approval_ttl=None, approval_wait=None, attach=None, accept_restore=None, policy_shadow=None)"
+        signature = (path, *, durability=Text("before"), flush_ms=Whole(50), master_key=None, clock=None, max_hops=Whole(8), approval_ttl=None, approval_wait=None, attach=None, accept_restore=None, repair=Flag(false), policy_shadow=None),
+        text_signature = "(path, *, durability='before', flush_ms=50, master_key=None, clock=None, max_hops=8, approval_ttl=None, approval_wait=None, attach=None, accept_restore=None, repair=False, policy_shadow=None)"
     )]
     #[allow(clippy::too_many_arguments)] // Each is one option of the opening.
     fn new(
@@ -99,6 +99,7 @@ impl Engine {
         approval_wait: Option<&Bound<'_, PyAny>>,
         attach: Option<&Bound<'_, PyAny>>,
         accept_restore: Option<Text<'_>>,
+        repair: Flag,
         policy_shadow: Option<Whole<1, { MAX_SHADOW as u64 }>>,
     ) -> PyResult<Self> {
         let durability = &*durability;
@@ -128,6 +129,7 @@ impl Engine {
                 .unwrap_or(Options::default().approval_ttl),
             approval_wait: above_zero(py, "approval_wait", approval_wait)?,
             accept_restore: accept_restore.map(|reason| (reason.to_string(), None)),
+            repair: repair.0,
             policy_shadow: policy_shadow.and_then(|every| u32::try_from(every.0).ok()),
             ..Options::default()
         };

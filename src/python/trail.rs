@@ -9,7 +9,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
 
-use super::convert::{FilePath, Text, Texts};
+use super::convert::{FilePath, Text, Texts, Whole};
 use super::engine::by_of;
 use super::entries::{Entries, Entry, Row};
 use super::lifecycle::{Task, task_id};
@@ -17,13 +17,16 @@ use super::past::{Could, Reconstruction};
 use super::people::{Grant, Human, agent_id, human_id, text_of};
 use super::receipt::Receipt;
 use super::story::{Chain, Story};
-use super::verify::{Checkpoint, Report, judge, since_of, witness_keys};
+use super::verify::{Checkpoint, Report, judge, progress_of, since_of, witness_keys};
 use super::{convert, enter, errors};
 use crate::canonical::Digest;
 use crate::engine::{About, Engine as Core, EngineError, Erase, Filter, LEAST_AGE, Order, shown};
 use crate::registry::Target;
 use crate::request::{Resource, ToolName};
 use crate::scope::{ResourcePattern, ToolPattern};
+
+/// Any whole number that is not below zero.
+type Any = Whole<0, { u64::MAX }>;
 
 /// The trail of an engine.
 #[pyclass(frozen, module = "answerable", name = "Trail")]
@@ -316,10 +319,10 @@ impl Trail {
     }
 
     /// Up to `count` entries from a place on, in the order of the trail, each as it stands alone.
-    fn page(&self, py: Python<'_>, start: u64, count: usize) -> PyResult<Entries> {
+    fn page(&self, py: Python<'_>, start: Any, count: Any) -> PyResult<Entries> {
         let size = enter(py, || self.0.size())?;
-        let end = start.saturating_add(count as u64).min(size);
-        Ok(Entries::of_places(self.0.clone(), (start..end).collect()))
+        let end = start.0.saturating_add(count.0).min(size);
+        Ok(Entries::of_places(self.0.clone(), (start.0..end).collect()))
     }
 
     /// The key that signs checkpoints now, as a C2SP verifier key.
@@ -328,28 +331,56 @@ impl Trail {
     }
 
     /// The consistency proof between two sizes, each hash in base64.
-    fn consistency(&self, py: Python<'_>, old: u64, new: u64) -> PyResult<Vec<String>> {
-        enter(py, || self.0.consistency(old, new))
+    fn consistency(&self, py: Python<'_>, old: Any, new: Any) -> PyResult<Vec<String>> {
+        enter(py, || self.0.consistency(old.0, new.0))
     }
 
     /// Takes up witnesses' signature lines of a checkpoint.
-    fn add_cosignatures(&self, py: Python<'_>, size: u64, lines: Text<'_>) -> PyResult<Checkpoint> {
-        enter(py, || self.0.add_cosignatures(size, &lines)).map(Checkpoint)
+    fn add_cosignatures(&self, py: Python<'_>, size: Any, lines: Text<'_>) -> PyResult<Checkpoint> {
+        enter(py, || self.0.add_cosignatures(size.0, &lines)).map(Checkpoint)
     }
 
     /// Verifies the live trail; raises `TrailCorrupted` with every fault and its place.
-    #[pyo3(signature = (*, since=None, witnesses=None))]
+    #[pyo3(signature = (*, since=None, witnesses=None, progress=None))]
     fn verify(
         &self,
         py: Python<'_>,
         since: Option<&Bound<'_, PyAny>>,
-        witnesses: Option<Vec<String>>,
+        witnesses: Option<Texts>,
+        progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Report> {
         let since = since_of(since)?;
-        let witnesses = witness_keys(py, witnesses)?;
+        let witnesses = witness_keys(py, witnesses.map(|given| given.0))?;
+        let progress = progress_of(progress)?;
         let core = &self.0;
-        let report = enter(py, || core.verify_witnessed(&since, &witnesses))?;
-        judge(py, report)
+        let mut raised = None;
+        let mut watch = |done: u64, of: u64| {
+            let Some(progress) = &progress else { return true };
+            raised = Python::attach(|py| progress.call1(py, (done, of)).err());
+            raised.is_none()
+        };
+        let report = enter(py, || core.verify_watched(&since, &witnesses, &mut watch));
+        match raised {
+            Some(error) => Err(error),
+            None => judge(py, report?),
+        }
+    }
+
+    /// Writes leaves and tree into a folder, as C2SP tlog-tiles; answers how many entries it covers.
+    fn archive(&self, py: Python<'_>, path: FilePath) -> PyResult<u64> {
+        Ok(enter(py, || self.0.archive(&path.0))?.entries)
+    }
+
+    /// Copies the store's records into fresh files; answers bytes before, after, of the records,
+    /// and how many records there are.
+    fn compact<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let done = enter(py, || self.0.compact())?;
+        let told = PyDict::new(py);
+        told.set_item("before", done.before)?;
+        told.set_item("after", done.after)?;
+        told.set_item("live", done.live)?;
+        told.set_item("records", done.records)?;
+        Ok(told)
     }
 
     /// How many entries there are.

@@ -6,7 +6,7 @@ use std::io::{BufReader, Read};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::convert::{FilePath, Text, expected, gone_through};
+use super::convert::{FilePath, Text, Texts, expected, gone_through};
 use super::people::public_key;
 use super::{errors, notebook};
 use crate::engine::shown;
@@ -239,6 +239,16 @@ pub(super) fn witness_keys(
     Ok(witnesses)
 }
 
+/// What is called with the progress, if anything.
+pub(super) fn progress_of(given: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+    match given {
+        Some(other) if !other.is_callable() => {
+            Err(expected(other, "a function to call with the progress"))
+        }
+        given => Ok(given.map(|progress| progress.clone().unbind())),
+    }
+}
+
 /// One checkpoint or several: values, texts, or paths of files that hold a text.
 pub(super) fn since_of(since: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
     const WHAT: &str = "a checkpoint, its text, a file of it, or a list of these";
@@ -283,7 +293,7 @@ fn checkpoint_of(given: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     })
 }
 
-/// Verifies an exported trail with the authority's public key alone.
+/// Verifies an exported trail or an archive's folder with the authority's public key alone.
 #[pyfunction]
 #[pyo3(signature = (path, authority, *, since=None, witnesses=None, progress=None))]
 pub(super) fn verify(
@@ -291,16 +301,15 @@ pub(super) fn verify(
     path: FilePath,
     authority: Text<'_>,
     since: Option<&Bound<'_, PyAny>>,
-    witnesses: Option<Vec<String>>,
-    progress: Option<Py<PyAny>>,
+    witnesses: Option<Texts>,
+    progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Report> {
-    let witnesses = witness_keys(py, witnesses)?;
+    let witnesses = witness_keys(py, witnesses.map(|given| given.0))?;
     let path = path.0;
     let authority = public_key(py, &authority)?;
-    if let Some(other) = progress.as_ref().map(|it| it.bind(py)).filter(|it| !it.is_callable()) {
-        return Err(expected(other, "a function to call with the progress"));
-    }
+    let progress = progress_of(progress)?;
     let since = since_of(since)?;
+    let folder = path.is_dir();
     let file = File::open(&path).map_err(|error| {
         let message = format!("cannot read {}: {error}", path.display());
         errors::invalid(py, &message, "give the path of a file that trail.export() wrote")
@@ -309,13 +318,17 @@ pub(super) fn verify(
     let report = py.detach(|| {
         let since: Vec<&str> = since.iter().map(String::as_str).collect();
         let witnesses: Vec<&str> = witnesses.iter().map(String::as_str).collect();
-        let reader = BufReader::new(file);
-        verifier::verify_witnessed(reader, &authority, &since, &witnesses, &mut |done, of| {
+        let mut tell = |done: u64, of: u64| {
             if let (Some(progress), None) = (&progress, &failed) {
                 let told = Python::attach(|py| progress.call1(py, (done, of)).map(|_| ()));
                 failed = told.err();
             }
-        })
+        };
+        if folder {
+            return verifier::verify_archive(&path, &authority, &since, &witnesses, &mut tell);
+        }
+        let reader = BufReader::new(file);
+        verifier::verify_witnessed(reader, &authority, &since, &witnesses, &mut tell)
     });
     match failed {
         Some(error) => Err(error),

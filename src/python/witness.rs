@@ -3,6 +3,7 @@
 use data_encoding::{BASE64, HEXLOWER};
 use pyo3::prelude::*;
 
+use super::convert::{Text, Whole};
 use super::errors;
 use crate::canonical::Digest;
 use crate::engine::shown;
@@ -40,9 +41,9 @@ impl Witness {
 
     /// A new key for a witness of this name.
     #[staticmethod]
-    fn generate(py: Python<'_>, name: &str) -> PyResult<Self> {
+    fn generate(py: Python<'_>, name: Text<'_>) -> PyResult<Self> {
         let seed = random().map_err(|error| errors::key(py, &error))?;
-        Self::from_seed(py, name, seed)
+        Self::from_seed(py, &name, seed)
     }
 
     /// The secret key as text: for a private file.
@@ -59,8 +60,13 @@ impl Witness {
     }
 
     /// The cosignature line of a checkpoint at a time.
-    fn cosign(&self, py: Python<'_>, note: &str, seconds: u64) -> PyResult<String> {
-        Ok(self.key.cosign(&parsed(py, note)?, seconds))
+    fn cosign(
+        &self,
+        py: Python<'_>,
+        note: Text<'_>,
+        seconds: Whole<0, { u64::MAX }>,
+    ) -> PyResult<String> {
+        Ok(self.key.cosign(&parsed(py, &note)?, seconds.0))
     }
 
     fn __repr__(&self) -> String {
@@ -82,18 +88,18 @@ fn parsed(py: Python<'_>, note: &str) -> PyResult<SignedCheckpoint> {
 
 /// Origin, size and root of a checkpoint, without looking at its signature.
 #[pyfunction]
-pub(super) fn read_checkpoint(py: Python<'_>, note: &str) -> PyResult<(String, u64, String)> {
-    let note = parsed(py, note)?;
+pub(super) fn read_checkpoint(py: Python<'_>, note: Text<'_>) -> PyResult<(String, u64, String)> {
+    let note = parsed(py, &note)?;
     let claimed = note.claimed();
     Ok((claimed.origin.clone(), claimed.size, BASE64.encode(&claimed.root)))
 }
 
 /// Whether a checkpoint is signed by a log's key, a C2SP verifier key.
 #[pyfunction]
-pub(super) fn signed_by(py: Python<'_>, note: &str, key: &str) -> PyResult<bool> {
-    let note = parsed(py, note)?;
-    let key = CheckpointVerifier::parse(key).map_err(|error| {
-        let message = format!("`{}` is no log's key: {error}", shown(key, 80));
+pub(super) fn signed_by(py: Python<'_>, note: Text<'_>, key: Text<'_>) -> PyResult<bool> {
+    let note = parsed(py, &note)?;
+    let key = CheckpointVerifier::parse(&key).map_err(|error| {
+        let message = format!("`{}` is no log's key: {error}", shown(&key, 80));
         errors::invalid(py, &message, "give what `answerable trail checkpoint --key` prints")
     })?;
     Ok(note.verify(&key).is_ok())
@@ -101,10 +107,10 @@ pub(super) fn signed_by(py: Python<'_>, note: &str, key: &str) -> PyResult<bool>
 
 /// When a witness cosigned a checkpoint, in seconds since 1970; None if it did not.
 #[pyfunction]
-pub(super) fn cosigned_at(py: Python<'_>, note: &str, key: &str) -> PyResult<Option<u64>> {
-    let key =
-        WitnessVerifier::parse(key).map_err(|error| errors::invalid(py, &error.to_string(), ""))?;
-    Ok(key.cosigned(&parsed(py, note)?))
+pub(super) fn cosigned_at(py: Python<'_>, note: Text<'_>, key: Text<'_>) -> PyResult<Option<u64>> {
+    let key = WitnessVerifier::parse(&key)
+        .map_err(|error| errors::invalid(py, &error.to_string(), ""))?;
+    Ok(key.cosigned(&parsed(py, &note)?))
 }
 
 /// Whether a tree is the beginning of another, by a proof: hashes in base64.

@@ -93,6 +93,11 @@ impl Dir {
         &self.path
     }
 
+    /// How a file in it is named to people.
+    pub(super) fn file_path(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
+    }
+
     /// A folder inside, made or checked.
     pub(super) fn below(&self, name: &str) -> Result<Self, StoreError> {
         Ok(Self { path: self.inner(name)? })

@@ -70,6 +70,26 @@ fn number(dir: &Dir) -> Result<Option<u64>, StoreError> {
     })
 }
 
+/// How many bytes the files of the generation in force take.
+pub(super) fn bytes(dir: &Dir) -> Result<u64, StoreError> {
+    let path = match number(dir)? {
+        Some(number) => dir.path().join(format!("{DATA}{number}")),
+        None => dir.path().to_owned(),
+    };
+    let mut bytes = 0_u64;
+    let failed = |error: std::io::Error| unavailable("look at its files", &error);
+    for name in fs::read_dir(&path).map_err(failed)?.flatten() {
+        let text = name.file_name();
+        let text = text.to_string_lossy();
+        if (FIRST.contains(&&*text) || text.starts_with(SNAPSHOT))
+            && let Ok(file) = name.metadata()
+        {
+            bytes = bytes.saturating_add(file.len());
+        }
+    }
+    Ok(bytes)
+}
+
 fn remove(path: &Path) -> std::io::Result<()> {
     let gone = if fs::symlink_metadata(path)?.is_dir() {
         fs::remove_dir_all(path)

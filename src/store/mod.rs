@@ -98,6 +98,22 @@ pub trait Store: Send + Sync {
         self.prepare_rewrite(None, change).map(|()| 0)
     }
 
+    /// How many bytes its files take on the disk; `None` where that is not for us to say.
+    ///
+    /// # Errors
+    /// The store's.
+    fn bytes_on_disk(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
+    /// How many bytes the disk has left for it; `None` where that is not for us to say.
+    ///
+    /// # Errors
+    /// The store's.
+    fn room(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
     /// Gives up a prepared rewrite.
     fn drop_rewrite(&self) {}
 

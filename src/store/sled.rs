@@ -44,6 +44,8 @@ const DATA_FILE: &str = "db";
 const CONF_FILE: &str = "conf";
 const BLOBS: &str = "blobs";
 const SNAPSHOT: &str = "snap.";
+/// What a snapshot that was moved aside begins with.
+const ASIDE: &str = "damaged-";
 const UNFINISHED_SNAPSHOT: &str = ".generating";
 const LOCK_TEXT: &str = "could not acquire lock";
 /// sled lets go of its lock some time after the handle is dropped.
@@ -56,6 +58,9 @@ const PAGE: usize = 64;
 
 /// The process whose threads sled runs on.
 static PROCESS: OnceLock<u32> = OnceLock::new();
+
+/// sled's handle, and our own descriptor of its data file.
+type Opened = (Db, File);
 
 /// A store in a folder of this machine, held by one process at a time.
 #[derive(Debug)]
@@ -90,7 +95,34 @@ impl SledStore {
     /// [`StoreError::Busy`] when another handle holds it, [`StoreError::Refused`] when the folder
     /// is not ours, [`StoreError::Corrupt`] when its content cannot be read.
     pub fn open(path: impl AsRef<Path>, started: i64) -> Result<Self, StoreError> {
-        let path = path.as_ref();
+        Self::open_with(path.as_ref(), started, &mut open_in)
+    }
+
+    /// As [`SledStore::open`], for a repair: where the records cannot be read with the snapshot that
+    /// sums them up, it is moved aside and they are read without. Answers the names of what was.
+    ///
+    /// # Errors
+    /// As [`SledStore::open`].
+    pub fn open_to_repair(path: &Path, started: i64) -> Result<(Self, Vec<String>), StoreError> {
+        let mut moved = Vec::new();
+        let store = Self::open_with(path, started, &mut |dir: &Dir| match open_in(dir) {
+            Err(StoreError::Corrupt { what }) => {
+                moved = snapshots_aside(dir)?;
+                if moved.is_empty() {
+                    return Err(StoreError::Corrupt { what });
+                }
+                open_in(dir)
+            }
+            other => other,
+        })?;
+        Ok((store, moved))
+    }
+
+    fn open_with(
+        path: &Path,
+        started: i64,
+        open_in: &mut dyn FnMut(&Dir) -> Result<Opened, StoreError>,
+    ) -> Result<Self, StoreError> {
         let process = std::process::id();
         if *PROCESS.get_or_init(|| process) != process {
             return Err(StoreError::Forked);
@@ -272,12 +304,19 @@ impl Store for SledStore {
                 Some(path) => Fresh::make_at(path)?,
                 None => self.with(|open| Fresh::make(open.folder.dir()))?,
             };
-            let mut failed = Ok(());
-            let scanned = self.scan(&[], None, &mut |key, value| {
-                failed = fresh.copy(key, Some(value), change);
-                failed.is_ok()
-            });
-            match scanned.and(failed).and_then(|()| fresh.flush()) {
+            // All keys first, without values. sled writes a page again and again while it grows and
+            // splits; then each value is written once, into pages that stay as they are.
+            let scans = |fresh: &mut Fresh, change: &mut Rewrite<'_>| {
+                let mut failed = Ok(());
+                let scanned = self.scan(&[], None, &mut |key, value| {
+                    failed = fresh.copy(key, Some(value), change);
+                    failed.is_ok()
+                });
+                scanned.and(failed)
+            };
+            let made = scans(&mut fresh, &mut |_, _| Ok(Some(Vec::new())))
+                .and_then(|()| scans(&mut fresh, change));
+            match made.and_then(|()| fresh.flush()) {
                 Ok(()) => {
                     *self.fresh.lock() = Some(fresh);
                     Ok(())
@@ -321,6 +360,16 @@ impl Store for SledStore {
         held.data = data;
         generation::current(held.folder.dir())?;
         Ok(count)
+    }
+
+    fn bytes_on_disk(&self) -> Result<Option<u64>, StoreError> {
+        self.with(|open| generation::bytes(open.folder.dir()).map(Some))
+    }
+
+    fn room(&self) -> Result<Option<u64>, StoreError> {
+        let told = rustix::fs::statvfs(&self.path)
+            .map_err(|error| unavailable("ask how much room the disk has", &error.into()))?;
+        Ok(Some(told.f_bavail.saturating_mul(told.f_frsize)))
     }
 
     fn drop_rewrite(&self) {
@@ -430,8 +479,26 @@ fn lock(path: &Path, process: u32, started: i64) -> Result<Folder, StoreError> {
     Err(StoreError::Busy { holder: folder::holder(path), path: path.to_owned() })
 }
 
+/// Gives the snapshots in a folder names that are not theirs.
+fn snapshots_aside(dir: &Dir) -> Result<Vec<String>, StoreError> {
+    let mut moved = Vec::new();
+    for name in dir.names()? {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with(SNAPSHOT) {
+            let aside = format!("{ASIDE}{name}");
+            fs::rename(dir.path().join(&name), dir.path().join(&aside))
+                .map_err(|error| unavailable("move a snapshot aside", &error))?;
+            moved.push(aside);
+        }
+    }
+    if !moved.is_empty() {
+        dir.sync()?;
+    }
+    Ok(moved)
+}
+
 /// Opens sled in a folder of a store whose lock is ours.
-pub(super) fn open_in(dir: &Dir) -> Result<(Db, File), StoreError> {
+pub(super) fn open_in(dir: &Dir) -> Result<Opened, StoreError> {
     let failed = |doing: &'static str| move |error: std::io::Error| unavailable(doing, &error);
     let path = dir.path();
     let blobs = dir.inner(BLOBS)?;
@@ -450,6 +517,15 @@ pub(super) fn open_in(dir: &Dir) -> Result<(Db, File), StoreError> {
 
     let config =
         Config::new().path(path).segment_size(SEGMENT).cache_capacity(CACHE).flush_every_ms(None);
+    let named = |error: StoreError| match error {
+        StoreError::Corrupt { what } => StoreError::Corrupt {
+            what: format!(
+                "`{}` does not hold what was written to it ({what})",
+                dir.file_path(DATA_FILE)
+            ),
+        },
+        other => other,
+    };
     let mut opened = calm(|| config.open());
     for _ in 1..ATTEMPTS {
         match &opened {
@@ -464,7 +540,7 @@ pub(super) fn open_in(dir: &Dir) -> Result<(Db, File), StoreError> {
         StoreError::Unavailable { what } if what.contains(LOCK_TEXT) => {
             StoreError::Busy { holder: None, path: path.to_owned() }
         }
-        other => other,
+        other => named(other),
     })?;
 
     let settled = (|| {
@@ -528,6 +604,12 @@ pub(super) fn calm<T>(call: impl FnOnce() -> ::sled::Result<T>) -> Result<T, Sto
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(Error::Io(error))) => Err(StoreError::Unavailable { what: error.to_string() }),
+        Ok(Err(Error::Corruption { at, .. })) => Err(StoreError::Corrupt {
+            what: at.map_or_else(
+                || "a part of the records was cut or changed".to_owned(),
+                |at| format!("the records at {} were cut or changed", at.lid()),
+            ),
+        }),
         Ok(Err(error)) => Err(StoreError::Corrupt { what: error.to_string() }),
         Err(_) => Err(StoreError::Corrupt { what: "the embedded store gave up".to_owned() }),
     }

@@ -130,6 +130,30 @@ impl CheckpointKey {
     }
 }
 
+impl CheckpointKey {
+    /// Signs what a receipt holds, as a note that is no checkpoint: its first line is the log's name
+    /// with `/receipt`, and the second `subject`, `entry` or `task` with an id.
+    #[must_use]
+    pub fn sign_contents(
+        &self,
+        subject: &str,
+        checkpoint: &Checkpoint,
+        entries: &[(u64, Digest)],
+    ) -> String {
+        let mut held = b"answerable/v1/receipt\n".to_vec();
+        for (index, leaf) in entries {
+            held.extend_from_slice(&index.to_be_bytes());
+            held.extend_from_slice(leaf);
+        }
+        let (name, size, count) = (&self.verifier.name, checkpoint.size, entries.len());
+        let (root, held) = (BASE64.encode(&checkpoint.root), BASE64.encode(&sha256(&held)));
+        let body = format!("{name}/receipt\n{subject}\n{size}\n{root}\n{count}\n{held}\n");
+        let mut blob = self.verifier.key_id().to_vec();
+        blob.extend_from_slice(&self.key.sign(body.as_bytes()).to_bytes());
+        format!("{body}\n{MARK}{name} {}\n", BASE64.encode(&blob))
+    }
+}
+
 impl fmt::Debug for CheckpointKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<checkpoint key of {}>", self.verifier.name)

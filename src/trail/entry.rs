@@ -44,6 +44,8 @@ pub mod kind {
     pub const ERASURE: &str = "erasure";
     /// An older state of the store was taken up on purpose.
     pub const RESTORE: &str = "restore";
+    /// What was left over, derived or in the way was put in order.
+    pub const REPAIR: &str = "repair";
     /// A credential was put, rotated or removed.
     pub const CREDENTIAL: &str = "credential";
     /// A credential was leased to an allowed call.

@@ -603,7 +603,7 @@ class Note:
 # Section 8.
 
 KINDS = (
-    "decision outcome grant identity task key revocation halt policy approval lease review erasure restore credential"
+    "decision outcome grant identity task key revocation halt policy approval lease review erasure restore credential repair"
 ).split()
 
 

@@ -182,12 +182,13 @@ class World:
             "note_": "n", "other": grant, "owner": alice, "path": str(folder / "new" / "x"),
             "per": "1m", "proof": self.offboarding.text, "purpose": "p", "reason": "r",
             "resource": None, "scope": ans.allow("a"), "severity": "low", "since": None,
-            "size": 0, "status": None, "successor": None, "suffix": "x", "pattern": "a*",
+            "status": None, "successor": None, "suffix": "x", "pattern": "a*",
             "prefix": "x",
             "task": "t", "text": checkpoint.text, "timeout": 0, "token": grant.token,
             "tool": "pay.every",
             "ttl": "1h", "value": 1, "values": 1, "item": 1, "items": 1, "target": "booker",
-            "ceiling": ans.allow("a"),
+            "ceiling": ans.allow("a"), "start": 0, "count": 1, "old": 1, "new": 2, "size": 1,
+            "lines": "x", "seconds": 1,
         }  # fmt: skip
 
     def targets(self) -> Iterator[tuple[str, Callable[..., Any]]]:

@@ -16,6 +16,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import independent_receipts
 import pytest
 
 import answerable as ans
@@ -309,6 +310,39 @@ def tampered(sound: Any, other: Any) -> dict[str, tuple[Any, str]]:
     def origin(receipt: Any) -> None:
         receipt["origin"] = other["origin"]
 
+    def without(kind: str) -> Any:
+        return lambda receipt: _drop(receipt, _entry(receipt, kind))
+
+    def without_human(receipt: Any) -> None:
+        human = decision(receipt)["leaf"]["human"]
+        _drop(receipt, _entry(receipt, "identity", action="registered", human=human))
+
+    def without_contents(receipt: Any) -> None:
+        del receipt["contents"]
+
+    def contents_of_another(receipt: Any) -> None:
+        receipt["contents"] = other["contents"]
+
+    def contents_edited(receipt: Any) -> None:
+        _drop(receipt, _entry(receipt, "outcome"))
+        lines = receipt["contents"].split("\n")
+        lines[4] = str(int(lines[4]) - 1)
+        receipt["contents"] = "\n".join(lines)
+
+    def contents_as_checkpoint(receipt: Any) -> None:
+        receipt["checkpoint"] = receipt["contents"]
+
+    def checkpoint_as_contents(receipt: Any) -> None:
+        receipt["contents"] = receipt["checkpoint"]
+
+    case("outcome_dropped", "contents_differ", without("outcome"))
+    case("task_dropped", "cited_missing", without("task"))
+    case("human_dropped", "cited_missing", without_human)
+    case("contents_missing", "bad_receipt", without_contents)
+    case("contents_of_another", "contents_signature", contents_of_another)
+    case("contents_edited", "contents_signature", contents_edited)
+    case("contents_as_checkpoint", "bad_checkpoint", contents_as_checkpoint)
+    case("checkpoint_as_contents", "bad_receipt", checkpoint_as_contents)
     case("edited_value", "value_mismatch", amount)
     case("edited_leaf", "leaf_hash_mismatch", tool)
     case("edited_hash", "leaf_hash_mismatch", exchange_hash)
@@ -357,6 +391,62 @@ def test_every_way_of_tampering_fails_at_its_step(office: Office, tmp_path: Path
     stranger.engine.close()
 
 
+def test_a_receipt_is_about_what_it_was_signed_for(office: Office) -> None:
+    """Another call that is in it as well cannot be named in the subject's place."""
+    case_file = json.loads(office.engine.trail.receipt(task=office.grant.task).text)
+    assert codes(case_file, office.engine.authority) == []
+    for subject in ({"entry": office.paid}, {"entry": office.refused}):
+        case_file["subject"] = subject
+        assert codes(case_file, office.engine.authority) == ["contents_differ"]
+
+
+@ans.tool("pay.wire")
+def wire() -> None:
+    """Pays, as the policies of a test below permit."""
+
+
+@ans.tool("pay.back")
+def pay_back() -> None:
+    """Asks, as the policies of a test below say."""
+
+
+def test_policies_and_approvals_are_shown_and_cannot_be_left_out(tmp_path: Path) -> None:
+    with ans.open(tmp_path / "governance") as engine:
+        alice = engine.humans.register("alice@example.com")
+        planner = engine.agents.issue(
+            "planner", owner=alice, purpose="plans", ceiling=[ans.allow("pay.*")], ttl="8h"
+        )
+        policies = tmp_path / "policies"
+        policies.mkdir()
+        (policies / "all.cedar").write_text(
+            '@id("ask") @advice("ask")\n'
+            'permit (principal, action == Action::"pay.back", resource);\n'
+            '@id("pay") permit (principal, action == Action::"pay.wire", resource);\n'
+        )
+        engine.policies.load(policies, by=alice)
+        grant = engine.grant(alice, planner, task="Pay", scope=[ans.allow("pay.*")], ttl="1h")
+        with engine.acting(grant):
+            wire()
+            with pytest.raises(ans.ApprovalRequired) as asked:
+                pay_back()
+        engine.approvals.approve(asked.value.approval, by=alice)
+        with engine.acting(grant):
+            pay_back()
+        paid, refunded = (
+            engine.trail.entries(tool=tool, effect="allow")[-1].id
+            for tool in ("pay.wire", "pay.back")
+        )
+        for entry, kinds in ((paid, ("policy",)), (refunded, ("policy", "approval"))):
+            receipt = json.loads(engine.trail.receipt(entry).text)
+            assert codes(receipt, engine.authority) == []
+            for kind in kinds:
+                less = copy.deepcopy(receipt)
+                for one in [e for e in less["entries"] if e["leaf"]["kind"] == kind]:
+                    less["entries"].remove(one)
+                found = codes(less, engine.authority)
+                assert {"cited_missing", "contents_differ"} <= set(found), (kind, found)
+
+
 def test_the_vectors_are_judged_as_they_say() -> None:
     cases = json.loads((VECTORS / "cases.json").read_text("utf-8"))
     assert len(cases["cases"]) > 30
@@ -365,6 +455,10 @@ def test_the_vectors_are_judged_as_they_say() -> None:
         found = codes(text, cases["authority"])
         assert (case["code"] is None) == (found == []), case["name"]
         assert case["code"] is None or case["code"] in found, (case["name"], found)
+        second = independent_receipts.verify(text, cases["authority"])
+        assert (case["code"] is None) == (second == []), (case["name"], second)
+        told = case["code"] is None or case["code"] in independent_receipts.LEFT_OUT
+        assert told or case["code"] in second, (case["name"], second)
 
 
 def test_a_receipt_holds_on_after_the_keys_changed(tmp_path: Path) -> None:

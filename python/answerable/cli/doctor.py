@@ -35,17 +35,36 @@ class Finding(NamedTuple):
         metavar="REASON",
         help="take up a store that was put back, as after a restore from a backup; recorded",
     ),
+    Argument(
+        "--repair",
+        action="store_true",
+        help="put in order what is left over, derived or in the way; recorded",
+    ),
+    Argument(
+        "--compact",
+        action="store_true",
+        help="copy the records into fresh files, which are smaller",
+    ),
 )
 def doctor(run: Run) -> int:
     """Check the store: format, modes, key, holder, checkpoint, trail, clock."""
     from answerable.errors import Error, StoreError
 
+    repair, reason = run.args.repair, run.args.accept_restore
+    mended = list(_tighten(run.store)) if repair else []
     findings = list(_files(run.store))
     code = 0
     if findings[0].state == "ok":
         try:
-            reason = run.args.accept_restore
-            engine = run.engine if reason is None else run.open(accept_restore=reason)
+            if repair or reason is not None:
+                engine = run.open(accept_restore=reason, repair=repair)
+            else:
+                engine = run.engine
+            findings += mended
+            if repair:
+                findings += _repaired(engine)
+            if run.args.compact:
+                findings.append(_compacted(engine))
             findings += _opened(engine)
         except Error as error:
             findings.append(Finding("opens", "bad", str(error), error.hint))
@@ -72,6 +91,31 @@ def _files(store: Path) -> Iterator[Finding]:
     yield _modes(store)
     yield _key(store)
     yield _holder(store)
+
+
+def _tighten(store: Path) -> Iterator[Finding]:
+    """Takes from others what access they have to the store's own files."""
+    own = os.geteuid()
+    for path in (store, *store.rglob("*")):
+        info = path.lstat()
+        if path.is_symlink() or info.st_uid != own or not info.st_mode & 0o077:
+            continue
+        path.chmod(stat.S_IMODE(info.st_mode) & 0o700)
+        yield Finding("repair", "ok", f"{path.relative_to(store.parent)} was open to others")
+
+
+def _repaired(engine: Engine) -> Iterator[Finding]:
+    """What the repair at the opening did, as its entry says."""
+    entry = engine.trail.entries(kind="repair", order="newest")[0]
+    for told in entry.values["detail"]:
+        yield Finding("repair", "ok", told)
+    yield Finding("repair", "ok", f"recorded as {entry.id}")
+
+
+def _compacted(engine: Engine) -> Finding:
+    done = engine.trail.compact()
+    found = f"{done['before']} bytes became {done['after']}, of {done['live']} in records"
+    return Finding("compact", "ok", found)
 
 
 def _modes(store: Path) -> Finding:

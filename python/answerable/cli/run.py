@@ -107,7 +107,7 @@ class Run:
             self._engine = self.open()
         return self._engine
 
-    def open(self, *, accept_restore: str | None = None) -> Engine:
+    def open(self, *, accept_restore: str | None = None, repair: bool = False) -> Engine:
         """Opens the store, and makes it if there is none."""
         from answerable.context import open as open_engine
 
@@ -115,7 +115,12 @@ class Run:
             try:
                 # A command is over before anybody else could make use of being served.
                 opened = open_engine(
-                    self.store, serve=False, accept_restore=accept_restore, rules=False
+                    self.store,
+                    serve=False,
+                    attach=not repair,
+                    accept_restore=accept_restore,
+                    repair=repair,
+                    rules=False,
                 )
                 return self._stack.enter_context(opened)
             except StoreBusy as busy:

@@ -189,7 +189,11 @@ def explain(run: Run) -> None:
 
 @command(
     "trail verify",
-    Argument("file", nargs="?", help="a file that `trail export` wrote; the live trail without it"),
+    Argument(
+        "file",
+        nargs="?",
+        help="what `trail export` or `trail archive` wrote; the live trail without",
+    ),
     Argument("--authority", metavar="KEY", help="the authority's public key; the store's without"),
     Argument(
         "--since",
@@ -278,6 +282,16 @@ def export(run: Run) -> None:
     written = engine.trail.export(file)
     record = {"file": str(file), "entries": written, "authority": engine.authority}
     run.done(f"{written} entries in {file}, under the authority {engine.authority}", record)
+
+
+@command("trail archive", Argument("folder", help="a new folder, or that of an earlier archive"))
+def archive(run: Run) -> None:
+    """Write leaves and tree into a folder, as C2SP tlog-tiles, or add what came since."""
+    folder = Path(run.args.folder)
+    engine = run.engine
+    entries = engine.trail.archive(folder)
+    record = {"folder": str(folder), "entries": entries, "authority": engine.authority}
+    run.done(f"{entries} entries in {folder}, under the authority {engine.authority}", record)
 
 
 def entry_of(text: str) -> str | int:

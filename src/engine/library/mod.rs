@@ -1,13 +1,15 @@
 //! The library: how blocks are read, and the thread that keeps them in order behind the recorder:
-//! it merges small blocks into larger ones, and keeps the index.
+//! it merges small blocks into larger ones, keeps the index, and the store's files small.
 //!
 //! Blocks are rewritten while others read: a block that was seen may be part of a larger one a
 //! moment later. So readers go by the index of the next entry, never by the key of the next block.
 
+mod compact;
 mod index;
 mod merge;
 mod shelf;
 
+pub use compact::Compacted;
 pub use index::Holder;
 pub(super) use index::Stretch;
 
@@ -51,6 +53,8 @@ pub struct Library {
     blocks: Mutex<VecDeque<Arc<Block>>>,
     /// Counts how often what is cached had to be forgotten.
     epoch: AtomicU64,
+    /// How large the files were when their records were last weighed.
+    weighed: AtomicU64,
     closing: AtomicBool,
     asleep: Mutex<()>,
     wake: Condvar,
@@ -75,6 +79,7 @@ impl Library {
             shelf: Mutex::new(()),
             blocks: Mutex::default(),
             epoch: AtomicU64::new(0),
+            weighed: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             asleep: Mutex::new(()),
             wake: Condvar::new(),
@@ -95,8 +100,13 @@ impl Library {
 
     fn run(&self) {
         // At the priority of all others: whoever asks may wait for a lock that it holds.
+        let mut turns = 0_u32;
         while !self.is_closing() {
-            let kept = self.keep();
+            turns = turns.wrapping_add(1);
+            let kept = self.keep().and_then(|()| match turns % compact::TURNS {
+                0 => self.compact_waste(),
+                _ => Ok(()),
+            });
             if let Err(error) = kept
                 && !self.is_closing()
             {

@@ -6,7 +6,9 @@
 //! hash and its id, and what an entry says of a grant, an agent or an approval.
 
 mod approved;
+mod archive;
 mod bytes;
+mod cited;
 mod export;
 mod follow;
 mod grants;
@@ -18,6 +20,7 @@ mod report;
 mod statement;
 mod tree;
 
+pub use archive::verify_archive;
 pub use export::{MAX_LINE_BYTES, verify, verify_witnessed};
 pub use receipt::{MAX_RECEIPT_BYTES, Shown, verify_receipt};
 pub use report::{Code, Fault, MAX_FAULTS, Place, Report, VerifyError};
@@ -35,7 +38,7 @@ use order::{Order, Step};
 use tree::Hash;
 
 /// The kinds of entries that this verifier knows; others are hashed and counted.
-pub const KINDS: [&str; 15] = [
+pub const KINDS: [&str; 16] = [
     "decision",
     "outcome",
     "grant",
@@ -51,6 +54,7 @@ pub const KINDS: [&str; 15] = [
     "erasure",
     "restore",
     "credential",
+    "repair",
 ];
 
 /// The most kinds that are counted one by one.
@@ -98,6 +102,7 @@ pub struct Verifier {
     ids: HashMap<[u8; 16], Seen>,
     witnesses: Vec<(String, Option<WitnessKey>)>,
     facts: follow::Facts,
+    cited: cited::Cited,
     /// Whether only some of the trail's leaves come, each with a proof of its place.
     sparse: bool,
     /// The verified grants that may be delegated from.
@@ -126,6 +131,7 @@ impl Verifier {
             ids: HashMap::new(),
             witnesses: Vec::new(),
             facts: follow::Facts::default(),
+            cited: cited::Cited::default(),
             sparse: false,
             grants: HashMap::new(),
             order: Order::default(),
@@ -209,6 +215,9 @@ impl Verifier {
         if let Some(kind) = kind {
             let leaf = follow::Leaf { fields: &fields, at: self.last_at, place: index };
             self.follow(kind, &place, &leaf, values);
+            if self.sparse {
+                self.cited.take(kind, &place, &leaf);
+            }
             if kind == "grant" {
                 self.grant_leaf(&place, &|key| get(key).map(<[u8]>::to_vec), values);
             }

@@ -89,6 +89,55 @@ impl Note {
     }
 }
 
+/// What a receipt was signed to hold; its form was checked and its signature was not.
+pub(super) struct Contents {
+    /// `entry` or `task`, a space, and the id.
+    pub(super) subject: String,
+    pub(super) size: u64,
+    pub(super) root: Hash,
+    pub(super) count: u64,
+    pub(super) digest: Hash,
+    first: String,
+    body: String,
+    signature: (String, Vec<u8>),
+}
+
+impl Contents {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if text.len() > 16 * 1024 || text.chars().any(|c| c < ' ' && c != '\n') {
+            return None;
+        }
+        let lines: Vec<&str> = text.strip_suffix('\n')?.split('\n').collect();
+        let [first, subject, size, root, count, digest, "", signed] = lines.as_slice() else {
+            return None;
+        };
+        let number = |text: &str| text.parse::<u64>().ok().filter(|n| n.to_string() == text);
+        let hash = |text: &str| Hash::try_from(BASE64.decode(text.as_bytes()).ok()?).ok();
+        Some(Self {
+            subject: (*subject).to_owned(),
+            size: number(size)?,
+            root: hash(root)?,
+            count: number(count)?,
+            digest: hash(digest)?,
+            first: (*first).to_owned(),
+            body: format!("{first}\n{subject}\n{size}\n{root}\n{count}\n{digest}\n"),
+            signature: signature(signed)?,
+        })
+    }
+
+    /// Whether it is signed by this key, for receipts of the log that the key is named after.
+    pub(super) fn signed_by(&self, key: &NoteKey) -> bool {
+        let (name, blob) = &self.signature;
+        let of_key = *name == key.name && blob.starts_with(&key.id);
+        let signature = blob.get(4..).and_then(|bytes| Signature::from_slice(bytes).ok());
+        of_key
+            && self.first == format!("{}/receipt", key.name)
+            && signature.is_some_and(|signature| {
+                key.key.verify_strict(self.body.as_bytes(), &signature).is_ok()
+            })
+    }
+}
+
 /// A witness's key, C2SP tlog-cosignature version 1.
 pub(super) struct WitnessKey {
     pub(super) name: String,

@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use data_encoding::BASE64;
+use sha2::{Digest as _, Sha256};
 
 use super::export::{Fields, hash, values};
 use super::json::{self, Json};
-use super::note::Note;
+use super::note::{Contents, Note};
 use super::report::{Code, Place, Report, VerifyError};
 use super::{Disclosed, Verifier, bytes, tree};
 use crate::grant::Payload;
@@ -18,6 +19,9 @@ use crate::keys::PublicKey;
 
 /// The largest receipt that is looked at, in bytes.
 pub const MAX_RECEIPT_BYTES: usize = 64 << 20;
+
+/// What the digest over a receipt's entries begins with.
+const HELD: &[u8] = b"answerable/v1/receipt\n";
 
 /// What a sound receipt shows.
 #[derive(Debug, Clone)]
@@ -74,6 +78,7 @@ impl Verifier {
         let mut held = |key: &str| fields.take(key).ok_or_else(|| bad(&format!("no `{key}`")));
         let (claimed, origin) = (held("authority")?, held("origin")?);
         let (note, subject, entries) = (held("checkpoint")?, held("subject")?, held("entries")?);
+        let contents = held("contents")?;
         if !fields.0.is_empty() {
             return Err(bad("it has keys that are none of a receipt's"));
         }
@@ -91,8 +96,11 @@ impl Verifier {
         }
         let note = Note::parse(note.text().unwrap_or_default())
             .map_err(|what| (Code::BadCheckpoint, what.to_owned()))?;
+        let contents = Contents::parse(contents.text().unwrap_or_default())
+            .ok_or_else(|| bad("its `contents` are not of the form"))?;
         let Json::Array(entries) = entries else { return Err(bad("its `entries` are no list")) };
-        let (mut next, mut about) = (0, false);
+        let (mut next, mut about, mut count) = (0, false, 0_u64);
+        let mut held = Sha256::new_with_prefix(HELD);
         for entry in entries {
             let shown = Line::read(entry).map_err(|what| bad(&what))?;
             if shown.index < next {
@@ -100,6 +108,9 @@ impl Verifier {
             }
             next = shown.index + 1;
             about |= subject.is(&shown.leaf);
+            count += 1;
+            held.update(shown.index.to_be_bytes());
+            held.update(shown.hash);
             self.shown(&note, &shown);
         }
         // The keys in force are known only now.
@@ -108,6 +119,22 @@ impl Verifier {
             self.fault(Code::CheckpointSignature, Place::default(), what);
         } else {
             self.report.checkpoints = 1;
+        }
+        self.missing_of_cited();
+        let in_force = self.keys.iter().rev().find(|(before, _, _)| *before < note.size);
+        if !in_force.is_some_and(|(_, key, _)| contents.signed_by(key)) {
+            let what = "what it holds is not signed by the key in force at its checkpoint";
+            self.fault(Code::ContentsSignature, Place::default(), what);
+        }
+        let found = (subject.line(), note.size, note.root, count, held.finalize().into());
+        let Contents { subject: stated, size, root, count: entries, digest, .. } = &contents;
+        if (stated, size, root, entries, digest)
+            != (&found.0, &found.1, &found.2, &found.3, &found.4)
+        {
+            let what = "it holds other entries, or is about something else, than was signed";
+            let (stated, found) =
+                (format!("{stated}, {entries} entries"), format!("{}, {count} entries", found.0));
+            self.differ(Code::ContentsDiffer, Place::default(), what, &stated, &found);
         }
         (self.report.size, self.report.root) = (note.size, note.root);
         self.report.newest_checkpoint_size = note.size;
@@ -145,6 +172,14 @@ impl Verifier {
 }
 
 impl Subject {
+    /// As it is signed.
+    fn line(&self) -> String {
+        match self {
+            Self::Entry(id) => format!("entry {id}"),
+            Self::Task(id) => format!("task {id}"),
+        }
+    }
+
     fn is(&self, leaf: &[u8]) -> bool {
         let Ok(fields) = bytes::map(leaf) else { return false };
         let text = |key: &str| {

@@ -102,6 +102,16 @@ codes! {
     NotIncluded = "not_included",
     /// A receipt does not hold what it is about.
     SubjectMissing = "subject_missing",
+    /// A file of an archive is missing or not of its form.
+    BadArchive = "bad_archive",
+    /// A tile of an archive has other hashes than the leaves below it.
+    TileMismatch = "tile_mismatch",
+    /// A receipt does not hold what one of its decisions cites.
+    CitedMissing = "cited_missing",
+    /// A receipt's contents are not signed by the key in force at its checkpoint.
+    ContentsSignature = "contents_signature",
+    /// A receipt holds other entries, or is about something else, than was signed.
+    ContentsDiffer = "contents_differ",
 }
 
 /// Where a fault is, as far as it is known.

@@ -1,0 +1,86 @@
+//! Compacting: the records copied into fresh files, which take the place of the old ones at once.
+//!
+//! The embedded store never writes in place: its files grow with all that was ever written, several
+//! times over. The copy is the one that an erasure makes, with every record as it is: whatever ends
+//! it early, either the old files are in force or the fresh ones.
+
+use std::sync::atomic::Ordering;
+
+use super::{EngineError, Library};
+use crate::store::{Batch, StoreError};
+
+/// Below how many bytes on disk nothing is compacted by itself.
+const LEAST: u64 = 256 * 1024 * 1024;
+/// How many times their records the files may take.
+const WASTE: u64 = 3;
+/// How many turns of the thread lie between two looks at the files.
+pub(super) const TURNS: u32 = 40;
+
+/// What compacting did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    /// How many bytes the files took.
+    pub before: u64,
+    /// How many they take now.
+    pub after: u64,
+    /// How many records there are.
+    pub records: u64,
+    /// How many bytes their keys and values have.
+    pub live: u64,
+}
+
+impl Library {
+    /// Copies every record into fresh files, while calls go on; they wait for the last step only.
+    ///
+    /// # Errors
+    /// The store's; the old files are in force then. `Closed` if the engine is closing.
+    pub(in crate::engine) fn compact(&self) -> Result<Compacted, EngineError> {
+        while self.merge_some()? {}
+        // Held by whoever rewrites: an erasure, a backup, and this.
+        let _shelf = self.shelf.lock();
+        let before = self.store.bytes_on_disk()?.unwrap_or_default();
+        let mut live = 0_u64;
+        let mut same = |key: &[u8], value: &[u8]| {
+            if self.is_closing() {
+                return Err(StoreError::Closed);
+            }
+            live = live.saturating_add(key.len() as u64).saturating_add(value.len() as u64);
+            Ok(Some(value.to_vec()))
+        };
+        self.store.prepare_rewrite(None, &mut same)?;
+        let done = self.recorder.still(|| self.store.finish_rewrite(&mut same, Batch::new()));
+        if done.is_err() {
+            self.store.drop_rewrite();
+        }
+        let records = done?;
+        let after = self.store.bytes_on_disk()?.unwrap_or_default();
+        self.weighed.store(after, Ordering::Release);
+        tracing::info!(before, after, records, "the store's files were compacted");
+        Ok(Compacted { before, after, records, live })
+    }
+
+    /// Compacts files that take several times what their records take.
+    pub(super) fn compact_waste(&self) -> Result<(), EngineError> {
+        let Some(disk) = self.store.bytes_on_disk()? else { return Ok(()) };
+        // All records are read to weigh them: not before the files have doubled since.
+        if disk < LEAST || disk / 2 < self.weighed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut live = 0_u64;
+        self.store.scan(&[], None, &mut |key, value| {
+            live = live.saturating_add(key.len() as u64).saturating_add(value.len() as u64);
+            !self.is_closing()
+        })?;
+        self.weighed.store(disk, Ordering::Release);
+        if self.is_closing() || disk / WASTE < live {
+            return Ok(());
+        }
+        match self.store.room()? {
+            Some(room) if room / 2 < live => {
+                tracing::warn!(disk, live, room, "no room to compact the store's files in");
+                Ok(())
+            }
+            _ => self.compact().map(drop),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+"""`doctor --repair` and `--compact`: what is derived, left over or in the way is put in order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import answerable as ans
+from answerable.cli import main
+
+
+def a_store(path: Path, calls: int = 300) -> tuple[str, int]:
+    """A closed store with an index in a file; its authority, and how many entries it has."""
+    with ans.open(path) as engine:
+        for number in range(calls):
+            engine.humans.register(f"h{number}@example.com")
+        assert len(list(engine.trail.entries(kind="identity"))) >= calls
+        return engine.authority, len(engine.trail)
+
+
+def doctor(capsys: pytest.CaptureFixture[str], store: Path, *more: str) -> tuple[int, list[dict]]:
+    capsys.readouterr()
+    code = main(["--store", str(store), "--json", "doctor", *more])
+    out = capsys.readouterr().out
+    return code, [json.loads(line) for line in out.splitlines()]
+
+
+def repairs(store: Path) -> list[list[str]]:
+    with ans.open(store) as engine:
+        assert engine.trail.verify().size == len(engine.trail)
+        return [entry.leaf["done"] for entry in engine.trail.entries(kind="repair")]
+
+
+def test_what_is_left_over_or_derived_is_put_in_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "governance"
+    a_store(store)
+    (index,) = (store / "index").glob("*.idx")
+    index.write_bytes(index.read_bytes()[:100] + b"\0" * 100)
+    (store / ".new-CURRENT").write_bytes(b"half")
+    (store / "holder.json").write_text('{"pid": 999999999, "host": "x", "started": 1}')
+    (store / "AUTHORITY").chmod(0o644)
+    code, found = doctor(capsys, store, "--repair")
+    assert code == 0, found
+    said = [line["found"] for line in found if line["check"] == "repair"]
+    for word in ("holder_gone", "left_over_removed", "index_made_anew", "open to others"):
+        assert any(word in text for text in said), (word, said)
+    assert not (store / ".new-CURRENT").exists()
+    assert (store / "AUTHORITY").stat().st_mode & 0o077 == 0
+    anew = list((store / "index").glob("*.idx"))
+    assert anew
+    assert all(file.read_bytes()[100:200] != b"\0" * 100 for file in anew)
+    assert repairs(store) == [["holder_gone", "left_over_removed", "index_made_anew"]]
+
+
+def test_a_checkpoint_that_cannot_be_read_is_moved_aside_not_dropped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "governance"
+    a_store(store, 3)
+    kept = tmp_path / "governance.checkpoint"
+    damaged = kept.read_bytes()[:-9]
+    kept.write_bytes(damaged)
+    code, found = doctor(capsys, store)
+    assert code != 0
+    assert any("checkpoint kept in" in line["found"] for line in found)
+    assert kept.read_bytes() == damaged
+    code, _ = doctor(capsys, store, "--repair")
+    assert code == 0
+    assert (tmp_path / "governance.checkpoint.damaged-1").read_bytes() == damaged
+    assert ans.Checkpoint.parse(kept.read_text()).size > 3
+    assert repairs(store) == [["checkpoint_aside", "index_made_anew"]]
+
+
+def test_damaged_records_are_refused_still(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "governance"
+    a_store(store, 30)
+    data = bytearray((store / "db").read_bytes())
+    end = len(bytes(data).rstrip(b"\0"))
+    data[end // 2] ^= 1
+    (store / "db").write_bytes(data)
+    for more in ([], ["--repair"]):
+        code, found = doctor(capsys, store, *more)
+        assert code == 3
+        (told,) = [line["found"] for line in found if line["check"] == "opens"]
+        # Where in its log the embedded store meets the damage decides which.
+        assert "does not hold what was written" in told or "its files are damaged" in told, told
+
+
+def test_a_store_that_is_older_than_its_checkpoint_is_not_repaired(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, aside = tmp_path / "governance", tmp_path / "aside"
+    a_store(store, 3)
+    with ans.open(store) as engine:
+        engine.backup(aside)
+        engine.humans.register("later@example.com")
+        engine.trail.checkpoint()
+    store.rename(tmp_path / "newer")
+    aside.rename(store)
+    code, found = doctor(capsys, store, "--repair")
+    assert code == 3
+    assert any("was put back" in line["found"] for line in found), found
+
+
+def test_compacting_keeps_every_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "governance"
+    a_store(store)
+    with ans.open(store) as engine:
+        before = [entry.json() for entry in engine.trail.entries()]
+        checkpoint = engine.trail.checkpoint()
+        done = engine.trail.compact()
+        assert done["live"] > 0
+        assert done["records"] > 0
+        assert [entry.json() for entry in engine.trail.entries()] == before
+        engine.humans.register("after@example.com")
+        assert engine.trail.verify(since=checkpoint).since_agreed == 1
+    assert (store / "CURRENT").read_text().strip() == "data-1"
+    assert not (store / "db").exists()
+    code, found = doctor(capsys, store, "--compact")
+    assert code == 0
+    assert any(line["check"] == "compact" for line in found), found
+    assert (store / "CURRENT").read_text().strip() == "data-2"
+    with ans.open(store) as engine:
+        assert engine.trail.verify(since=checkpoint).since_agreed == 1
+
+
+def test_whoever_verifies_is_told_how_far_it_is_and_can_end_it(tmp_path: Path) -> None:
+    with ans.open(tmp_path / "governance") as engine:
+        for number in range(1100):
+            engine.humans.register(f"h{number}@example.com")
+        told: list[tuple[int, int]] = []
+        report = engine.trail.verify(progress=lambda done, of: told.append((done, of)))
+        assert told == [(1024, report.size), (report.size, report.size)]
+
+        def stop(done: int, of: int) -> None:
+            raise RuntimeError(f"enough at {done} of {of}")
+
+        with pytest.raises(RuntimeError, match="enough at 1024"):
+            engine.trail.verify(progress=stop)
+        for wrong in (1, "x", object()):
+            with pytest.raises(ans.InvalidInput):
+                engine.trail.verify(progress=wrong)  # type: ignore[arg-type]
