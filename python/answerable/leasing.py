@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from answerable import _core
 from answerable.context import _authority, _call, kind_of, marked
 from answerable.errors import AccessDenied, InvalidInput, VaultError
-from answerable.redacting import redacted, scrubbed
 from answerable.vault import LeaseRequest, Minted, Provider, Told, provider_for
 
 if TYPE_CHECKING:
@@ -204,7 +203,11 @@ class Lent:
 
     def clean(self, value: Any) -> Any:
         """What the body gives, without secrets if that was asked for."""
-        return redacted(self._call.vault, value) if self._redact and self._call else value
+        if not self._redact or self._call is None:
+            return value
+        from answerable.redacting import redacted  # What few need loads much.
+
+        return redacted(self._call.vault, value)
 
     @property
     def raised(self) -> BaseException:
@@ -213,6 +216,8 @@ class Lent:
 
     def _leave(self, error: BaseException | None) -> None:
         if error is not None and self._redact and self._call is not None:
+            from answerable.redacting import scrubbed
+
             clean = scrubbed(self._call.vault, error)
             # Raised behind the block: within it, Python would tie the one to the other.
             self._instead = None if clean is error else clean

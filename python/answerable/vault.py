@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from answerable import _core
 from answerable.errors import InvalidInput, VaultError
-from answerable.redacting import redacted
 
 if TYPE_CHECKING:
     import contextlib
@@ -374,6 +373,8 @@ class Vault:
             VaultError: `not_searched`: it holds what cannot be searched, such as a stream.
             StoreBusy: `store_attached`: another process holds the store, and knows the secrets.
         """
+        from answerable.redacting import redacted  # What few need loads much.
+
         return redacted(self._core, value)
 
     @property

@@ -102,6 +102,23 @@ async def test_the_judged_arguments_are_those_the_body_receives(world: World) ->
     assert world.effects() == ["deny", "allow", "deny"]
 
 
+async def test_no_log_of_the_server_and_nothing_it_answers_holds_the_chain(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    for name in ("answerable", "mcp.server"):
+        caplog.set_level("DEBUG", logger=name)
+    grant = world.grant()
+    async with connected(served(world, world.transfer())) as client:
+        with world.engine.acting(grant):
+            answers = [await client.call_tool("transfer", pay(n)) for n in (80, 501)]
+            answers += [await carrying(client).call_tool("transfer", pay(n)) for n in (80, 501)]
+    assert caplog.text, "the test looks where the SDK writes"
+    for text in (caplog.text, repr(answers)):
+        assert grant.token not in text
+        assert grant.digest not in text
+
+
 async def test_an_unknown_tool_is_refused_and_recorded(world: World) -> None:
     with world.engine.acting(world.grant(ans.allow("**"))):
         async with connected(served(world, world.transfer())) as client:

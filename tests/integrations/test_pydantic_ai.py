@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
 import pytest
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, Span, Tracer, TracerProvider
 from payments import CAPPED, RULES, World, approve, asking, kinds, pay
 from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, RunContext, Tool
-from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.capabilities import AbstractCapability, Instrumentation
 from pydantic_ai.exceptions import ApprovalRequired
 from pydantic_ai.messages import (
     ModelMessagesTypeAdapter,
@@ -19,6 +21,7 @@ from pydantic_ai.messages import (
     ToolReturnPart,
 )
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
+from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.toolsets import FunctionToolset
 
 import answerable as ans
@@ -392,6 +395,65 @@ def test_a_call_that_waits_for_approval_is_judged_when_it_goes_on(
     else:
         assert told[-1] == "paid 80"
         assert (world.ran, world.effects()) == ([("a-1", 80)], ["allow"])
+
+
+@pytest.mark.parametrize("mode", ["run_sync", "run_stream"])
+def test_neither_message_nor_span_nor_log_holds_the_chain(
+    world: World, caplog: pytest.LogCaptureFixture, mode: str
+) -> None:
+    seen: list[Any] = []
+
+    class Keeps(Span):
+        def __init__(self, name: str, attributes: Any) -> None:
+            seen.append((name, dict(attributes or {})))
+
+        def end(self, end_time: Any = None) -> None: ...
+        def get_span_context(self) -> Any:
+            return INVALID_SPAN_CONTEXT
+
+        def set_attributes(self, attributes: Any) -> None:
+            seen.append(dict(attributes))
+
+        def set_attribute(self, key: str, value: Any) -> None:
+            seen.append((key, value))
+
+        def add_event(self, name: str, attributes: Any = None, timestamp: Any = None) -> None:
+            seen.append((name, attributes))
+
+        def update_name(self, name: str) -> None: ...
+        def is_recording(self) -> bool:
+            return True
+
+        def set_status(self, status: Any, description: Any = None) -> None:
+            seen.append((repr(status), description))
+
+        def record_exception(self, exception: BaseException, *args: Any, **more: Any) -> None:
+            seen.append(repr(exception))
+
+    class Traces(Tracer):
+        def start_span(self, name: str, *args: Any, **options: Any) -> Any:
+            return Keeps(name, options.get("attributes"))
+
+        @contextlib.contextmanager
+        def start_as_current_span(self, name: str, *args: Any, **options: Any) -> Any:
+            yield self.start_span(name, **options)
+
+    class Provider(TracerProvider):
+        def get_tracer(self, *args: Any, **options: Any) -> Any:
+            return Traces()
+
+    caplog.set_level("DEBUG")
+    grant = world.grant()
+    spans = InstrumentationSettings(tracer_provider=Provider())
+    beside = [Instrumentation(settings=spans)]
+    planner = agent([world.transfer()], [TOO_MUCH], [TRANSFER], beside=beside)
+    with world.engine.acting(grant):
+        told = go(mode, planner)
+    assert told[1] == "paid 80"
+    assert "paid 80" in repr(seen), "the test looks where the framework writes"
+    for text in (repr(seen), caplog.text, repr(told)):
+        assert grant.token not in text
+        assert grant.digest not in text
 
 
 def test_a_tool_that_asks_in_its_body_is_judged_again_when_it_goes_on(world: World) -> None:

@@ -105,7 +105,9 @@ impl World {
     /// The authority's secret key, as an attacker never has it.
     pub(crate) fn authority(&self) -> SecretKey {
         let sealed = self.store.get(b"k/authority").unwrap().unwrap();
-        let agents = self.master.purpose("agent-keys");
+        let inner = std::fs::read(self.folder.path().join("inner.key")).unwrap();
+        let inner = data_encoding::BASE64URL_NOPAD.decode(&inner).unwrap();
+        let agents = self.master.with_inner(&inner).unwrap().purpose("agent-keys");
         SecretKey::parse(&agents.open(&sealed, "answerable/v1/authority-key").unwrap()).unwrap()
     }
 
