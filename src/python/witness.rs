@@ -3,7 +3,7 @@
 use data_encoding::{BASE64, HEXLOWER};
 use pyo3::prelude::*;
 
-use super::convert::{Text, Whole};
+use super::convert::{Text, Texts, Tree, Whole};
 use super::errors;
 use crate::canonical::Digest;
 use crate::engine::shown;
@@ -25,7 +25,7 @@ pub(super) struct Witness {
 impl Witness {
     /// From the text that `secret` answered.
     #[new]
-    fn new(py: Python<'_>, text: &str) -> PyResult<Self> {
+    fn new(py: Python<'_>, text: Text<'_>) -> PyResult<Self> {
         let wrong = || errors::invalid(py, "not a witness's secret key", "make one anew");
         let rest = text.trim().strip_prefix(PREFIX).ok_or_else(wrong)?;
         let mut parts = rest.splitn(3, '+');
@@ -115,18 +115,13 @@ pub(super) fn cosigned_at(py: Python<'_>, note: Text<'_>, key: Text<'_>) -> PyRe
 
 /// Whether a tree is the beginning of another, by a proof: hashes in base64.
 #[pyfunction]
-pub(super) fn consistent(
-    py: Python<'_>,
-    old: (u64, String),
-    new: (u64, String),
-    proof: Vec<String>,
-) -> PyResult<bool> {
+pub(super) fn consistent(py: Python<'_>, old: Tree, new: Tree, proof: Texts) -> PyResult<bool> {
     let hash = |text: &str| -> PyResult<Digest> {
         let bytes = BASE64.decode(text.as_bytes()).ok();
         bytes
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(|| errors::invalid(py, "a hash is not the standard base64 of 32 bytes", ""))
     };
-    let path: PyResult<Vec<Digest>> = proof.iter().map(|text| hash(text)).collect();
+    let path: PyResult<Vec<Digest>> = proof.0.iter().map(|text| hash(text)).collect();
     Ok(verify_consistency(old.0, &hash(&old.1)?, new.0, &hash(&new.1)?, &path?).is_ok())
 }

@@ -89,6 +89,7 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
         ],
         "vault rotate": ["vault", "rotate", "bank-api", "--from-env", "PATH"],
         "vault remove": ["vault", "remove", "bank-api", "--reason", HOSTILE_SENTENCE],
+        "vault rewrap": ["vault", "rewrap", "--reason", HOSTILE_SENTENCE],
         "rules list": ["rules", "list"],
         "rules add": ["rules", "add", "halt", "--reason", HOSTILE_SENTENCE],
         "rules remove": ["rules", "remove", shop.rule, "--reason", HOSTILE_SENTENCE],
@@ -105,6 +106,8 @@ def every_command(shop: Shop, folder: Path) -> dict[str, list[str]]:
         "trail erase": ["trail", "erase", "--entry", shop.raised, "--reason", HOSTILE_SENTENCE],
         "trail expire": ["trail", "expire", "--reason", HOSTILE_SENTENCE],
         "trail receipt": ["trail", "receipt", shop.raised, "--html", str(folder / f"r{BIDI}")],
+        "trail report": ["trail", "report", str(folder / f"r{BIDI}.html"), "--entry", shop.raised],
+        "trail archive": ["trail", "archive", str(folder / f"a{BIDI}")],
         "backup": ["backup", str(folder / f"b{BIDI}")],
         "trail publish": ["trail", "publish", "--folder", str(folder / f"p{BIDI}")],
         "trail send": [

@@ -82,6 +82,22 @@ impl<const LEAST: u64, const MOST: u64> FromPyObject<'_, '_> for Whole<LEAST, MO
     }
 }
 
+/// A tree of a log: how many leaves it has, and its root as text.
+pub(in crate::python) struct Tree(pub(in crate::python) u64, pub(in crate::python) String);
+
+impl FromPyObject<'_, '_> for Tree {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let wrong = || expected(&object, "a size and a root");
+        let items = listed(&object).ok_or_else(wrong)?;
+        let [size, root] = items.as_slice() else { return Err(wrong()) };
+        let Whole(size): Whole<0, { i64::MAX as u64 }> = size.extract()?;
+        let Text(root) = root.extract()?;
+        Ok(Self(size, root.to_owned()))
+    }
+}
+
 /// `True` or `False`; what is merely true is refused.
 #[derive(Clone, Copy)]
 pub(in crate::python) struct Flag(pub(in crate::python) bool);

@@ -15,7 +15,7 @@ use pyo3::types::{
 };
 
 pub(super) use self::given::{
-    Dict, FilePath, Flag, Octets, Own, Text, Texts, Whole, expected, gone_through, listed,
+    Dict, FilePath, Flag, Octets, Own, Text, Texts, Tree, Whole, expected, gone_through, listed,
 };
 use self::records::{dataclass, model, own, qualified};
 use crate::canonical::{Decimal, EnumMember, Int, MAX_DEPTH, Map, Value};
