@@ -596,9 +596,7 @@ def _close_all() -> None:
     failed = _core.close_all()
     _core.log_flush(end=True)
     if failed is not None:
-        import logging
-
-        logging.getLogger("answerable").error("not everything could be written: %s", failed)
+        logs.ours().error("not everything could be written: %s", failed)
 
 
 def _let_go() -> None:

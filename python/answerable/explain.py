@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from answerable import _core
 from answerable._core import shown
@@ -13,8 +13,7 @@ __all__ = ["Explanation"]
 _LABEL = 9  # The width of the operator's first column.
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """One decision explained; `str()` is the operator's text.
 
     Attributes:

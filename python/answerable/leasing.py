@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import os
 import queue
 import threading
@@ -18,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 from answerable import _core
 from answerable.context import _authority, _call, kind_of, marked
 from answerable.errors import AccessDenied, InvalidInput, VaultError
+from answerable.logs import ours
 from answerable.vault import LeaseRequest, Minted, Provider, Told, provider_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["Credential", "Lent", "credential", "leasing"]
-
-_log = logging.getLogger("answerable")
 
 
 class Credential:
@@ -301,7 +299,7 @@ def _end(provider: Provider, request: LeaseRequest, minted: Minted) -> None:
 
                 asyncio.run(answer)
         except Exception as error:  # noqa: BLE001 - the call is over; what failed is said.
-            _log.error(
+            ours().error(
                 "the provider of %s did not take its secret back: %s",
                 request.credential,
                 type(error).__name__,
@@ -311,7 +309,9 @@ def _end(provider: Provider, request: LeaseRequest, minted: Minted) -> None:
     thread.start()
     thread.join(provider.timeout)
     if thread.is_alive():
-        _log.error("the provider of %s takes too long to take its secret back", request.credential)
+        ours().error(
+            "the provider of %s takes too long to take its secret back", request.credential
+        )
 
 
 def _bounded(provider: Provider, request: LeaseRequest) -> Minted:

@@ -10,16 +10,25 @@ something of the engine's is locked, and a level that nobody listens to costs a 
 
 from __future__ import annotations
 
-import logging
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from answerable import _core
 
-__all__ = ["start"]
+if TYPE_CHECKING:
+    import logging
+
+__all__ = ["ours", "start"]
 
 _LOCK = threading.Lock()
 _started = False
+
+
+def ours() -> logging.Logger:
+    """The logger; `logging` is loaded by whoever says or hears something first."""
+    import logging
+
+    return logging.getLogger("answerable")
 
 
 def start() -> None:
@@ -29,7 +38,9 @@ def start() -> None:
         if _started:
             return
         _started = True
-    logger = logging.getLogger("answerable")
+    import logging
+
+    logger = ours()
     logger.addHandler(logging.NullHandler())
     # `logging` empties this memory of levels whenever any level in the program changes, which is
     # when the binary has to hear of it.
@@ -59,7 +70,7 @@ def _emit(
     messages: list[tuple[int, float, str, str, str, list[tuple[str, str]]]], dropped: int
 ) -> None:
     """Makes records of messages; called from the binary's own thread."""
-    logger = logging.getLogger("answerable")
+    logger = ours()
     if dropped:
         logger.warning("%d messages came too fast and were dropped", dropped)
     for level, at, thread, place, text, fields in messages:
@@ -75,5 +86,7 @@ def _emit(
 
 def _begun() -> float:
     """When `logging` was loaded: what its records count from."""
+    import logging
+
     start: Any = getattr(logging, "_startTime", 0.0)
     return start / 1e9 if isinstance(start, int) else float(start)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from answerable import _core
 from answerable.errors import InvalidInput, VaultError
@@ -35,8 +34,7 @@ class Told(VaultError):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseRequest:
+class LeaseRequest(NamedTuple):
     """What a provider is told of the call that it makes a secret for.
 
     Attributes:
@@ -62,7 +60,6 @@ class LeaseRequest:
     expires: datetime
 
 
-@dataclass(frozen=True, slots=True)
 class Minted:
     """A secret that a provider made, and what it needs to take it back.
 
@@ -71,8 +68,14 @@ class Minted:
         handle: Whatever the provider wants back when the lease ends. Not shown.
     """
 
-    secret: str | bytes = field(repr=False)
-    handle: Any = field(default=None, repr=False)
+    __slots__ = ("handle", "secret")
+
+    def __init__(self, secret: str | bytes, handle: Any = None) -> None:
+        self.secret = secret
+        self.handle = handle
+
+    def __repr__(self) -> str:
+        return "Minted()"
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise InvalidInput("a minted secret cannot be pickled")

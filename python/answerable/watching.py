@@ -8,23 +8,20 @@ neither is felt by a governed call.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 import weakref
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from answerable import _core
 from answerable.errors import EngineClosed, InvalidInput
+from answerable.logs import ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
 __all__ = ["Event", "Hub", "Rules", "Runner", "Watch", "close_all"]
-
-log = logging.getLogger("answerable")
 
 BATCH = 256
 # How long a thread sleeps before it looks whether it is to stop, in seconds.
@@ -33,8 +30,7 @@ NAP = 0.2
 IDLE = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened.
 
     Attributes:
@@ -123,7 +119,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             return
         except BaseException as error:
             self.error = error
-            log.error("a watch has ended: %s", type(error).__name__)
+            ours().error("a watch has ended: %s", type(error).__name__)
             if not isinstance(error, Exception):
                 raise
 
@@ -153,7 +149,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         except Exception as error:  # noqa: BLE001 - a watcher's fault is its own.
             self.failures += 1
             # Its text may hold what must not be logged.
-            log.warning("a watcher raised %s", type(error).__name__)
+            ours().warning("a watcher raised %s", type(error).__name__)
 
     def __exit__(
         self,

@@ -29,7 +29,7 @@ TOOLS = ["pytest>=8", "pytest-asyncio>=1"]
 class Row:
     """One framework: what to install beside the extra, what to run, what to tell the version of."""
 
-    extra: str
+    extra: str  # Several, with commas between.
     oldest: list[str]
     tests: list[str]
     shown: str
@@ -92,7 +92,8 @@ def run(name: str, age: str, *, from_source: bool) -> bool:
     if from_source:
         environment["PYTHONPATH"] = str(ROOT / "python")
     tests = [str(ROOT / "tests" / "integrations" / test) for test in row.tests]
-    tests.append(str(ROOT / "tests" / "integrations" / "test_examples.py"))
+    if tests:
+        tests.append(str(ROOT / "tests" / "integrations" / "test_examples.py"))
     both = ("test_guard_schemas.py", "test_imports.py")
     tests += [str(ROOT / "tests" / "python" / test) for test in both]
     done = subprocess.run(
@@ -106,7 +107,9 @@ def run(name: str, age: str, *, from_source: bool) -> bool:
 
 def requirements(row: Row, age: str) -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = [*project["optional-dependencies"][row.extra], *row.beside, *TOOLS]
+    extras = project["optional-dependencies"]
+    wanted = [*(what for extra in row.extra.split(",") for what in extras[extra])]
+    wanted += [*row.beside, *TOOLS]
     return [*wanted, *row.oldest] if age == "oldest" else wanted
 
 

@@ -18,9 +18,9 @@ FRAMEWORKS = {
 }  # fmt: skip
 # Of the standard library: what costs most of an import, and opens doors that nobody asked for.
 HEAVY = {
-    "asyncio", "concurrent.futures", "email", "html", "http", "http.client", "http.server",
-    "multiprocessing", "pathlib", "pickle", "socket", "sqlite3", "ssl", "subprocess", "tempfile",
-    "tomllib", "unittest", "urllib.request", "uuid", "xml", "zoneinfo",
+    "asyncio", "concurrent.futures", "dataclasses", "email", "html", "http", "http.client",
+    "http.server", "logging", "multiprocessing", "pathlib", "pickle", "socket", "sqlite3", "ssl",
+    "subprocess", "tempfile", "tomllib", "unittest", "urllib.request", "uuid", "xml", "zoneinfo",
 }  # fmt: skip
 # The rooms that are entered only by who asks for them.
 OURS = {
@@ -56,7 +56,7 @@ def test_the_package_loads_none_of_what_only_some_need() -> None:
 def test_a_governed_call_loads_none_of_it_either(tmp_path: Path) -> None:
     call = f"import answerable as ans; engine = ans.open({str(tmp_path / 'store')!r})"
     got = loaded(f"{call}; ans.tool('t.x')(lambda: None); engine.close()")
-    assert not got & (FRAMEWORKS | (HEAVY - {"pathlib"}))
+    assert not got & (FRAMEWORKS | (HEAVY - {"logging", "pathlib"}))
 
 
 @pytest.mark.parametrize("name", ["langchain", "mcp", "fastmcp", "openai_agents", "pydantic_ai"])

@@ -182,7 +182,7 @@ def explain(run: Run) -> None:
     """Say why a call was allowed or not, and the smallest fix."""
     told = run.engine.explain(run.engine.trail.get(entry_of(run.args.entry)))
     # `policy explain` tells the policies in full.
-    names = [name for name in told.__slots__ if name != "policies"]
+    names = [name for name in told._fields if name != "policies"]
     record = {name: getattr(told, name) for name in names}
     run.out.document(record) if run.out.json else run.out.block(told.for_operator)
 
