@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
 import time
@@ -75,6 +76,28 @@ async def test_what_is_injected_goes_by_reference(world: World) -> None:
         assert text(await call(client, "transfer", pay(80), grant)) == "paid 80"
         assert (await call(client, "transfer", {**pay(80), "ctx": "x"}, grant)).is_error
     assert world.ran == ["Context"]
+
+
+async def test_no_log_of_the_server_and_nothing_it_answers_holds_the_chain(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    # FastMCP's own logger passes nothing on, so that the test listens there.
+    loggers = [logging.getLogger(name) for name in ("fastmcp", "mcp", "answerable")]
+    for logger in loggers:
+        caplog.set_level("DEBUG", logger=logger.name)
+        logger.addHandler(caplog.handler)
+    grant = world.grant()
+    try:
+        async with Client(served(world, world.transfer())) as client:
+            answers = [await call(client, "transfer", pay(n), grant) for n in (80, 501)]
+            answers.append(await client.list_tools())
+    finally:
+        for logger in loggers:
+            logger.removeHandler(caplog.handler)
+    assert "transfer" in caplog.text, "the test looks where the server writes"
+    for text_of in (caplog.text, repr(answers)):
+        assert grant.token not in text_of
+        assert grant.digest not in text_of
 
 
 async def test_an_unknown_tool_is_refused_and_recorded(world: World) -> None:

@@ -8,14 +8,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from chains import MAPPING, Script, World, decorated, pay, undecorated
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
-from langchain_core.tools import tool
+from langchain_core.tools import InjectedToolCallId, tool
 from langchain_core.tracers.context import collect_runs
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -556,6 +556,81 @@ def test_a_subagent_of_a_subagent(world: World) -> None:
         ("pay.transfer", payer, "allow"),
         ("pay.transfer", payer, "deny"),
     }
+
+
+# ---------------------------------------------------------------------------- handoffs
+
+
+def handing_over(world: World) -> Any:
+    """A tool that hands the conversation to the next agent, as LangGraph documents it."""
+
+    @tool
+    def to_payer(tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+        """Hand over to the payer."""
+        said = ToolMessage("over to you", tool_call_id=tool_call_id, name="to_payer")
+        update = {"messages": [said]}
+        return Command(goto="payer", graph=Command.PARENT, update=update)
+
+    return to_payer
+
+
+def team(world: World, *turns: Any, **options: Any) -> Any:
+    """A planner that hands over to a payer, each an agent of its own in one graph."""
+    over = AnswerableMiddleware(world.engine, names={"to_payer": "pay.hand_over"})
+    planner = create_agent(
+        Script(turns=[[("to_payer", {})]]), [handing_over(world)], middleware=[over]
+    )
+    own = AnswerableMiddleware(world.engine, **MAPPING, **options)
+    payer = create_agent(Script(turns=list(turns)), [undecorated(world)], middleware=[own])
+    builder = StateGraph(MessagesState, context_schema=Context)
+    builder.add_node("planner", planner, destinations=("payer",))
+    builder.add_node("payer", payer)
+    builder.add_edge(START, "planner")
+    return builder.compile()
+
+
+HANDED = [ans.allow("pay.hand_over"), ans.allow("files.*"), CAPPED]
+
+
+@both_modes
+def test_after_a_handoff_the_other_agent_acts_under_a_narrowed_grant(
+    world: World, use_async: bool
+) -> None:
+    graph = team(world, [pay(80), pay(501)], [pay(70)], agent="payer")
+    grant = world.grant(*HANDED, max_depth=1)
+    state = run(graph, use_async, context=Context(grant))
+    assert [m.status for m in told(state)] == ["success", "success", "error", "success"]
+    assert world.ran == [("a-1", 80), ("a-1", 70)]
+    (handed,) = world.engine.trail.entries(tool="pay.hand_over")
+    assert (handed.agent, handed.effect) == (world.planner.id, "allow")
+    calls = world.engine.trail.entries(tool="pay.transfer")
+    assert [e.agent for e in calls] == [world.payer.id] * 3
+    assert "narrowed: files.* was not passed on" in str(world.engine.trail.story(calls[0]))
+    assert len(world.engine.trail.entries(kind="grant", agent="payer")) == 1
+    world.engine.agents.suspend("payer", by=world.alice, reason="a look")
+    state = run(graph, use_async, context=Context(grant))
+    assert [m.status for m in told(state)] == ["success", "error", "error", "error"]
+
+
+@both_modes
+def test_a_handoff_that_the_grant_does_not_allow_stays_where_it_is(
+    world: World, use_async: bool
+) -> None:
+    state = run(team(world, [pay(80)]), use_async, context=Context(world.grant()))
+    assert [m.status for m in told(state)] == ["error"]
+    assert world.ran == []
+
+
+@both_modes
+def test_an_agent_that_cannot_be_given_a_grant_is_refused_readably(
+    world: World, use_async: bool
+) -> None:
+    graph = team(world, [pay(80)], agent="payer")
+    for grant in (world.grant(*HANDED), world.grant(ans.allow("pay.hand_over"), max_depth=1)):
+        state = run(graph, use_async, context=Context(grant))
+        assert [m.status for m in told(state)] == ["success", "error"]
+        assert "cannot act" in str(told(state)[-1].content)
+    assert world.ran == []
 
 
 def test_a_graph_without_tools_is_no_subagent(world: World) -> None:

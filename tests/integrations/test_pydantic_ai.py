@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -192,6 +193,26 @@ def test_two_runs_with_two_authorities_do_not_mix(world: World) -> None:
         entries = world.engine.trail.entries(human=human.account, kind="decision")
         assert {e.resource for e in entries} == {f"account/a-{n}"}
         assert len(entries) == 5
+
+
+def test_two_threads_with_two_authorities_do_not_mix(world: World) -> None:
+    grants = [world.grant(human=human) for human in (world.alice, world.bob)]
+    barrier = threading.Barrier(2)
+
+    def work(n: int) -> None:
+        planner = agent([world.transfer()], [("transfer", pay(n, f"a-{n}"))] * 3)
+        barrier.wait()
+        with world.engine.acting(grants[n]):
+            planner.run_sync("go")
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n, human in enumerate((world.alice, world.bob)):
+        entries = world.engine.trail.entries(human=human.account, kind="decision")
+        assert [e.resource for e in entries] == [f"account/a-{n}"] * 3
 
 
 # ------------------------------------------------------------------- the authority of a run

@@ -21,13 +21,22 @@ import inspect
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
 from answerable import _core
 from answerable.context import acting, current
 from answerable.errors import AccessDenied, ApprovalRequired, Error, InvalidInput
 from answerable.guard import governed
-from answerable.integrations.standing import OnDenied, Rules, Turn, Turns, decorated, standing
+from answerable.integrations.standing import (
+    Narrowed,
+    OnDenied,
+    Rules,
+    Turn,
+    Turns,
+    decorated,
+    standing,
+)
 from answerable.wrappers import wrapped
 
 try:
@@ -58,10 +67,14 @@ class AnswerableMiddleware(Middleware):
     """Puts the guard between an agent and its tools.
 
     List it last, next to the tools: middleware after it could still replace the tool it guards. A
-    child agent that is called inside a tool has tools of its own: make it one with `subagent`.
+    child agent that is called inside a tool has tools of its own: make it one with `subagent`. One
+    that is handed the conversation (`Command(goto=…)`) gets a middleware with its own `agent`.
 
     Args:
         engine: The engine to ask; without it, that of the authority in force. Handles need it.
+        agent: The agent that acts, as issued by the engine: its calls are made under a grant that
+            is delegated to it from the one in force, narrowed to the tools it has.
+        max_depth: How many further hops may follow that delegation.
         names: Names in the trail and in grants by LangChain's name, for tools without `@ans.tool`:
             `{"read_invoice": "invoice.read"}`. A tool that is not listed goes by its own name.
         resources: Resource templates by LangChain's name, for the same tools:
@@ -82,6 +95,8 @@ class AnswerableMiddleware(Middleware):
         self,
         engine: Any = None,
         *,
+        agent: _core.Agent | str | None = None,
+        max_depth: int = 0,
         names: Mapping[str, str] | None = None,
         resources: Mapping[str, str] | None = None,
         record: Mapping[str, Mapping[str, str]] | None = None,
@@ -98,6 +113,8 @@ class AnswerableMiddleware(Middleware):
         self._turns = Turns(self._rules)
         self._on_ask = on_ask
         self._ungoverned = frozenset(ungoverned)
+        self._narrowed = Narrowed(self._rules, agent, max_depth) if agent is not None else None
+        self._has: frozenset[str] = frozenset()
 
     def wrap_tool_call(
         self,
@@ -106,10 +123,13 @@ class AnswerableMiddleware(Middleware):
     ) -> ToolMessage | Command[Any]:
         """Runs one call under the guard. Called by LangChain."""
         try:
-            with self._in_context(request), self._in_config(request):
+            with self._in_context(request), self._in_config(request), ExitStack() as blocks:
                 if request.tool is None:
                     with self._unknown(request):
                         pass
+                elif self._narrowed is not None and current() is not None:
+                    grant = self._narrowed.grant_here(self._needed(request.tool))
+                    blocks.enter_context(acting(grant))
                 with self._turn(request) as turn:
                     if turn.answer is None:
                         turn.answer = handler(self._guarded(request))
@@ -125,10 +145,17 @@ class AnswerableMiddleware(Middleware):
     ) -> ToolMessage | Command[Any]:
         """Runs one call under the guard without blocking the loop. Called by LangChain."""
         try:
-            async with self._in_context(request), self._in_config(request):
+            async with (
+                self._in_context(request),
+                self._in_config(request),
+                AsyncExitStack() as blocks,
+            ):
                 if request.tool is None:
                     async with self._unknown(request):
                         pass
+                elif self._narrowed is not None and current() is not None:
+                    grant = await self._narrowed.grant(self._needed(request.tool))
+                    blocks.enter_context(acting(grant))
                 async with self._turn(request) as turn:
                     if turn.answer is None:
                         turn.answer = await handler(self._guarded(request))
@@ -142,6 +169,7 @@ class AnswerableMiddleware(Middleware):
         refusal = self._at_provider(request)
         if refusal is not None:
             refusal.__enter__()
+        self._shown(request)
         return handler(request)
 
     async def awrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
@@ -149,7 +177,17 @@ class AnswerableMiddleware(Middleware):
         refusal = self._at_provider(request)
         if refusal is not None:
             await refusal.__aenter__()
+        self._shown(request)
         return await handler(request)
+
+    def _shown(self, request: Any) -> None:
+        """Notes what the model may call: what a grant of the agent's own is narrowed to."""
+        if self._narrowed is not None:
+            tools = [tool for tool in request.tools if isinstance(tool, BaseTool)]
+            self._has = frozenset(name for tool in tools for name in _names(tool, self._rules))
+
+    def _needed(self, tool: BaseTool) -> set[str]:
+        return {*self._has, *_names(tool, self._rules)}
 
     def _at_provider(self, request: Any) -> governed | None:
         for tool in request.tools:

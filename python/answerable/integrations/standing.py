@@ -286,14 +286,21 @@ class Narrowed:
         Raises:
             AccessDenied: Nothing is in force, or it allows none of the tools, or no further hop.
         """
+        parent, key = self._key(names)
+        made = parent if parent.agent == self._id else self._made.get(key)
+        return made if made is not None else await asyncio.to_thread(self._delegated, parent, key)
+
+    def grant_here(self, names: Iterable[str]) -> Any:
+        """The same, in the thread of the caller."""
+        parent, key = self._key(names)
+        made = parent if parent.agent == self._id else self._made.get(key)
+        return made if made is not None else self._delegated(parent, key)
+
+    def _key(self, names: Iterable[str]) -> tuple[_core.Grant, tuple[str, ...]]:
         parent = current()
         if parent is None:
             raise AccessDenied("nothing is in force here to delegate from", code="no_authority")
-        if parent.agent == self._id:
-            return parent
-        key = parent.digest, *sorted(names)
-        made = self._made.get(key)
-        return made if made is not None else await asyncio.to_thread(self._delegated, parent, key)
+        return parent, (parent.digest, *sorted(names))
 
     def _delegated(self, parent: _core.Grant, key: tuple[str, ...]) -> Any:
         with self._lock:
