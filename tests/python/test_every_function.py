@@ -196,7 +196,10 @@ class World:
                 methods = [
                     attribute
                     for attribute in dir(thing)
-                    if not attribute.startswith("_") and callable(getattr(thing, attribute))
+                    if not attribute.startswith("_")
+                    and callable(getattr(thing, attribute))
+                    # What a named tuple has of `tuple` is Python's own.
+                    and not (issubclass(thing, tuple) and hasattr(tuple, attribute))
                 ]
                 if name in INSIDE:
                     continue
