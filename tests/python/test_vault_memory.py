@@ -51,7 +51,8 @@ sys.stdin.read()
 def memory(pid: int) -> bytes:
     """All that a process has written to, as a core dump would have it."""
     found = []
-    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb") as mem:
+    process = Path(f"/proc/{pid}")
+    with (process / "maps").open(encoding="utf-8") as maps, (process / "mem").open("rb") as mem:
         for line in maps:
             match = re.match(r"([0-9a-f]+)-([0-9a-f]+) (rw)", line)
             if match is None or "[vvar" in line or "[vsyscall" in line:
@@ -90,15 +91,17 @@ def test_secrets_that_no_tool_revealed_are_gone_from_memory_after_close(tmp_path
                 child.stderr.read()
             )
             assert child.stdout.readline() == "closed\n"
-            dump = memory(child.pid)
+            try:
+                dump = memory(child.pid)
+            except PermissionError:
+                pytest.skip("this machine does not let a process look into its children")
         finally:
             child.stdin.close()
         assert child.wait(60) == 0
     assert str(store).encode() in dump, "the test looks where the process keeps its values"
     found = [n for n, secret in enumerate(secrets) if forms(secret, dump)]
-    print("found after close():", found)
     # What was revealed became a Python string, which Python does not overwrite.
-    assert [n for n in found if n >= 8] == []
+    assert [n for n in found if n >= 8] == [], found
 
 
 def forms(secret: str, dump: bytes) -> list[str]:
