@@ -10,7 +10,8 @@ use std::sync::Arc;
 use crate::canonical::{Digest, digest};
 use crate::decision::{Reason, code};
 use crate::policy::{
-    Call, Cause, Change, Effect, Explanation, PolicyError, PolicyRef, PolicySet, Subject, Verdict,
+    Call, Cause, Change, Effect, Explanation, Policies, PolicyError, PolicyRef, PolicySet, Subject,
+    Verdict,
 };
 use crate::request::{Request, ToolName, shorten};
 
@@ -32,6 +33,8 @@ pub struct Rules {
     pub texts: Digest,
     /// What each asks for beside its effect, in the order of the set.
     marks: Vec<Mark>,
+    /// Whether any of them masks an argument.
+    any_masks: bool,
     /// The tools that they were held to, by what each declared.
     tools: HashMap<ToolName, Digest>,
     /// The tools that they do not fit, by what each declared, and why.
@@ -60,7 +63,9 @@ impl Rules {
             asks: policy.effect == Effect::Permit && policy.annotation("advice") == Some("ask"),
             masks: masks(policy.annotation("mask")),
         });
-        Self { marks: marks.collect(), set, version, texts, tools, unfit: HashMap::new() }
+        let marks: Vec<Mark> = marks.collect();
+        let any_masks = marks.iter().any(|mark| !mark.masks.is_empty());
+        Self { marks, any_masks, set, version, texts, tools, unfit: HashMap::new() }
     }
 
     /// The same, with a tool that they do not fit: its calls are denied.
@@ -73,6 +78,7 @@ impl Rules {
             version: self.version.clone(),
             texts: self.texts,
             marks: self.marks.clone(),
+            any_masks: self.any_masks,
             tools: self.tools.clone(),
             unfit,
         }
@@ -238,11 +244,16 @@ impl Say<'_> {
         &self.verdict
     }
 
-    /// The names of the arguments that a policy which holds, or errs, has masked.
+    /// The names of the arguments that policies have masked whose scope admits the call: whatever
+    /// their conditions say of it, or cannot say.
     pub fn masks(&self) -> impl Iterator<Item = &str> {
-        let held = self.verdict.permits.iter().chain(self.verdict.forbids.iter());
-        let erred = self.verdict.errors.iter().map(|error| error.policy);
-        let marks = held.chain(erred).filter_map(|policy| self.governing.rules.mark(policy));
+        let rules = &self.governing.rules;
+        let concerning = rules.any_masks.then(|| {
+            let call = self.governing.call(self.request, self.now, self.approved);
+            self.governing.subject.concerning(&call)
+        });
+        let places: Vec<PolicyRef> = concerning.iter().flat_map(Policies::iter).collect();
+        let marks = places.into_iter().filter_map(|policy| rules.mark(policy));
         marks.flat_map(|mark| mark.masks.iter().map(|name| &**name))
     }
 

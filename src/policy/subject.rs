@@ -7,7 +7,7 @@ use super::facts::{Call, ChainFacts, HumanFacts};
 use super::judge::judge;
 use super::names::Ent;
 use super::value::{Keeper, Scratch};
-use super::verdict::Verdict;
+use super::verdict::{Policies, Verdict};
 use super::world::{Above, Data, Layer, kind};
 use super::{PolicySet, oracle};
 
@@ -79,6 +79,15 @@ impl Subject {
     pub fn judge(&self, call: &Call<'_>) -> Verdict {
         let scratch = Scratch::default();
         judge(&self.env(call, &scratch))
+    }
+
+    /// The policies whose scope admits a call, whatever their conditions say of it.
+    #[must_use]
+    pub fn concerning(&self, call: &Call<'_>) -> Policies {
+        let scratch = Scratch::default();
+        let mut all = Policies::default();
+        self.set.inner.index.candidates(&self.env(call, &scratch), |found| all.push(found.policy));
+        all
     }
 
     /// Why the policies say so, and the smallest change that would have allowed the call. Slow.
