@@ -154,6 +154,31 @@ def test_every_way_of_tampering_is_found(made: tuple[Any, Path], tmp_path: Path)
         assert changed(name, flip) == ["tile_mismatch"]
         assert changed(name, cut) == ["tile_mismatch"]
         assert changed(name, Path.unlink) == ["bad_archive"]
+
+    def longer(file: Path) -> None:
+        file.write_bytes(file.read_bytes() + bytes(32))
+
+    for name in (tile, top, "tile/0/002.p/88", "tile/0/000"):
+        assert changed(name, longer) == ["tile_mismatch"], name
+        assert changed(name, more) == ["tile_mismatch"], name
+
+    def full(file: Path) -> None:
+        """A bundle of so many that holds as many as a full one."""
+        file.write_bytes(file.read_bytes() + b"\0\0" * (WIDTH - 88))
+
+    def full_tile(file: Path) -> None:
+        file.write_bytes(file.read_bytes() + bytes(32 * (WIDTH - 88)))
+
+    assert "bad_archive" in changed(partial, full)
+    assert changed("tile/0/002.p/88", full_tile) == ["tile_mismatch"]
+
+    def beside(file: Path) -> None:
+        """A full one in the place of the partial one, that does not hold what a full one does."""
+        whole = file.parent.with_suffix("")
+        whole.write_bytes(file.read_bytes() + bytes(32))
+        file.unlink()
+
+    assert changed("tile/0/002.p/88", beside) == ["tile_mismatch"]
     for name in (bundle, partial):
         for change in (cut, more, Path.unlink):
             assert "bad_archive" in changed(name, change), name

@@ -64,7 +64,7 @@ impl Verifier {
             let place = Place { index: Some(first), through: Some(last), ..Place::default() };
             let bytes = tile(folder, &name, wide, MAX_BUNDLE)?;
             let leaves = bytes.as_ref().ok_or("is not there");
-            let leaves = leaves.and_then(|bytes| split(bytes, wide));
+            let leaves = leaves.and_then(|(whole, bytes)| split(bytes, *whole, wide));
             match leaves {
                 Ok(leaves) => {
                     for (leaf, index) in leaves.iter().zip(first..) {
@@ -101,7 +101,9 @@ impl Verifier {
                 let wanted = hashes.as_flattened();
                 match tile(folder, &name, hashes.len(), WIDTH * 32)? {
                     None => self.fault(Code::BadArchive, place, &format!("`{name}` is not there")),
-                    Some(bytes) if bytes.get(..wanted.len()) == Some(wanted) => {}
+                    Some((wide, bytes))
+                        if bytes.len() == wide * 32
+                            && bytes.get(..wanted.len()) == Some(wanted) => {}
                     Some(_) => {
                         let what = format!("`{name}` has other hashes than the leaves below it");
                         self.fault(Code::TileMismatch, place, &what);
@@ -124,20 +126,21 @@ impl Verifier {
     }
 }
 
-/// The bytes of a tile or bundle of so many: the partial one, or the full one that took its place.
+/// The bytes of a tile or bundle of so many, and how many it holds: the partial one, or the full
+/// one that took its place.
 fn tile(
     folder: &Path,
     name: &str,
     wide: usize,
     most: usize,
-) -> Result<Option<Vec<u8>>, VerifyError> {
+) -> Result<Option<(usize, Vec<u8>)>, VerifyError> {
     if wide < WIDTH {
         let partial = read(&folder.join(format!("{name}.p/{wide}")), most)?;
         if partial.is_some() {
-            return Ok(partial);
+            return Ok(partial.map(|bytes| (wide, bytes)));
         }
     }
-    read(&folder.join(name), most)
+    Ok(read(&folder.join(name), most)?.map(|bytes| (WIDTH, bytes)))
 }
 
 fn read(path: &Path, most: usize) -> Result<Option<Vec<u8>>, VerifyError> {
@@ -153,8 +156,8 @@ fn read(path: &Path, most: usize) -> Result<Option<Vec<u8>>, VerifyError> {
     Ok(Some(bytes))
 }
 
-/// The first `wide` leaves of a bundle, which must have so many, or be full.
-fn split(bytes: &[u8], wide: usize) -> Result<Vec<&[u8]>, &'static str> {
+/// The first `wide` leaves of a bundle, which must hold `whole` and nothing after them.
+fn split(bytes: &[u8], whole: usize, wide: usize) -> Result<Vec<&[u8]>, &'static str> {
     let (mut leaves, mut rest) = (Vec::with_capacity(wide), bytes);
     while let Some((length, after)) = rest.split_first_chunk::<2>() {
         let length = usize::from(u16::from_be_bytes(*length));
@@ -162,7 +165,7 @@ fn split(bytes: &[u8], wide: usize) -> Result<Vec<&[u8]>, &'static str> {
         leaves.push(leaf);
         rest = after;
     }
-    if !rest.is_empty() || (leaves.len() != wide && leaves.len() != WIDTH) {
+    if !rest.is_empty() || leaves.len() != whole {
         return Err("does not hold as many entries as it should");
     }
     leaves.truncate(wide);
