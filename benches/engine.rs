@@ -249,6 +249,7 @@ fn recorded(budget: Duration) {
                 tool: "pay.transfer",
                 request: Ok(request()),
                 by_type: &[],
+                beside: &[],
                 credentials: &[],
                 masking: &answerable::engine::Masking::default(),
                 bound: Some(&bound),

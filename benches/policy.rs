@@ -134,7 +134,12 @@ fn tool(number: usize) -> String {
 }
 
 fn bundle(policies: usize, entities: usize) -> Bundle {
-    let argument = |name: &str, kind| Argument { name: name.to_owned(), kind, required: false };
+    let argument = |name: &str, kind| Argument {
+        name: name.to_owned(),
+        kind,
+        required: false,
+        nullable: true,
+    };
     let tools = (0..TOOLS)
         .map(|number| ToolType {
             name: tool(number),

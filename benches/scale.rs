@@ -242,6 +242,7 @@ fn judged(engine: &Engine, bound: &Bound) -> bool {
         tool: "pay.transfer",
         request: Ok(request()),
         by_type: &[],
+        beside: &[],
         masking: &masking,
         bound: Some(bound),
         against: None,

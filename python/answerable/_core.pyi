@@ -3154,6 +3154,7 @@ class Tool:
         engine: Engine | None = None,
         dangerous: bool = False,
         credentials: Sequence[str] = ...,
+        redacts: bool = False,
         strict: bool = True,
         wait: _Duration | None = None,
     ) -> Self: ...

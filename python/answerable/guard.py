@@ -98,6 +98,7 @@ def tool(
             dangerous=dangerous,
             pass_through=pass_through,
             credential=credential,
+            redacts=bool(redact_result),
             engine=engine,
             wait=wait,
         )

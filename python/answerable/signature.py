@@ -183,7 +183,7 @@ def _class(hint: Any, depth: int) -> Told:
     record = {}
     for name, (one, required) in fields.items():
         told = _told(one, depth + 1)
-        record[name] = _field(told, required and not told.nullable)
+        record[name] = _field(told, required and not told.nullable, left_out=not required)
     return Told({"record": record})
 
 
@@ -233,8 +233,10 @@ def _is_many(hint: Any) -> bool:
     return hint in (list, tuple, abc.Sequence, abc.Iterable, abc.Collection, abc.MutableSequence)
 
 
-def _field(told: Told, required: bool) -> dict[str, Any]:
-    return {"type": told.kind, "required": required}
+def _field(told: Told, required: bool, left_out: bool = False) -> dict[str, Any]:
+    field = {"type": told.kind, "required": required}
+    # One that may be left out is not None where it is there, unless its type says so.
+    return {**field, "not_none": True} if left_out and not told.nullable else field
 
 
 def _other(why: str) -> Told:

@@ -118,7 +118,7 @@ impl Engine {
         };
         let mut state = self.state.write();
         let basis = self.basis_in(&state, &request.tool);
-        let digest = self.approval_digest(bound, request, call.by_type, &basis);
+        let digest = self.approval_digest(bound, request, call, &basis);
         let known = state.approval_of(&digest).filter(|known| at < known.expires_at);
         if let Some(known) = known {
             return Ok(match known.stage {
@@ -187,7 +187,7 @@ impl Engine {
         &self,
         bound: &Bound,
         request: &Request,
-        passed: &[(Box<str>, String)],
+        call: &Call<'_>,
     ) -> Option<ApprovalId> {
         if self.open_approvals.load(Ordering::Acquire) == 0 {
             return None;
@@ -195,7 +195,7 @@ impl Engine {
         let now = self.clock.stamp();
         let state = self.state.read();
         let basis = self.basis_in(&state, &request.tool);
-        let digest = self.approval_digest(bound, request, passed, &basis);
+        let digest = self.approval_digest(bound, request, call, &basis);
         let known = state.approval_of(&digest)?;
         (known.stage_at(now) == Stage::Approved).then_some(known.id)
     }
@@ -231,7 +231,7 @@ impl Engine {
         &self,
         bound: &Bound,
         request: &Request,
-        passed: &[(Box<str>, String)],
+        call: &Call<'_>,
         basis: &Digest,
     ) -> Digest {
         let chain: Vec<u8> = bound.chain.hops().iter().flat_map(|hop| hop.digest).collect();
@@ -241,9 +241,13 @@ impl Engine {
             value.encode_into(&mut arguments);
         }
         let mut by_type = Vec::new();
-        for (name, word) in passed {
+        for (name, word) in call.by_type {
             Value::str(name).encode_into(&mut by_type);
             Value::str(word).encode_into(&mut by_type);
+        }
+        let mut lent = Vec::new();
+        for name in call.credentials {
+            Value::str(name).encode_into(&mut lent);
         }
         // Anything and something empty are two things.
         let resource = request.resource.as_ref().map(|resource| resource.as_str());
@@ -255,6 +259,8 @@ impl Engine {
             &resource,
             &arguments,
             &by_type,
+            call.beside,
+            &lent,
             basis,
         ])
     }

@@ -95,6 +95,7 @@ impl World {
             tool: "pay.send",
             request: Ok(Request::new(ToolName::parse("pay.send").unwrap(), arguments)),
             by_type: &[],
+            beside: &[],
             credentials: &[],
             masking: &Masking::default(),
             bound: Some(&self.grant),

@@ -87,6 +87,9 @@ pub struct Call<'a> {
     pub request: Result<Request, Vec<Reason>>,
     /// Arguments passed by reference, unjudged: name and type, for the record.
     pub by_type: &'a [(Box<str>, String)],
+    /// What the body gets and the canonical form leaves out, such as a datetime's zone: a yes is
+    /// bound to it.
+    pub beside: &'a [u8],
     /// How arguments are recorded.
     pub masking: &'a Masking,
     /// The chain in force.
@@ -197,7 +200,7 @@ impl Engine {
                 (Some(reason), _, _) => self.unjudged(call, vec![reason.clone()]),
                 (None, None, _) => self.unjudged(call, vec![no_authority()]),
                 (None, Some(bound), Ok(request)) => {
-                    approved = self.approved(bound, request, call.by_type);
+                    approved = self.approved(bound, request, call);
                     let known = approved.is_some();
                     self.judge_once(bound, request, call.masking, call.declared, known)
                 }

@@ -9,11 +9,12 @@ use super::datum::{Datum, Fields};
 use super::facts::Call;
 use super::names::{Ent, NONE, Symbol, TypeId};
 use super::read::{self, Unfit};
-use super::schema::ArgumentType;
+use super::schema::Argument;
 use super::subject::Chained;
 use super::value::{Keeper, Val};
 use super::verdict::Policies;
 use super::world::{Data, Layer, World, contains, kind, symbol};
+use crate::canonical::Value;
 use crate::request::ResourceKind;
 
 /// A call's resource, where no policy and no entity file names it.
@@ -29,8 +30,8 @@ pub(super) struct Tool {
     pub(super) action: Ent,
     pub(super) entity: Ent,
     pub(super) dangerous: bool,
-    /// The types of its arguments.
-    pub(super) kinds: Vec<(Symbol, ArgumentType)>,
+    /// Its arguments as it declares them.
+    pub(super) kinds: Vec<(Symbol, Argument)>,
 }
 
 /// A call of a governed tool, its names looked up.
@@ -276,8 +277,11 @@ impl<'a> Env<'a> {
         }
         let text = self.world.symbols.text(name).map_or("", |text| &**text);
         let value = governed.call.arguments.get(text).ok_or(Missing::Attribute)?;
-        let kind = governed.kind_of(name);
-        let read = match read::read(value, kind, self.world, &self.keeper) {
+        let declared = governed.declared(name);
+        let kind = declared.map(|argument| &argument.kind);
+        let read = read::given(value, declared)
+            .and_then(|()| read::read(value, kind, self.world, &self.keeper));
+        let read = match read {
             Ok(value) => value.ok_or(Missing::Attribute),
             Err(unfit) => Err(Missing::Unfit(unfit)),
         };
@@ -370,8 +374,7 @@ impl<'a> Env<'a> {
                     return Ok(Fields::default());
                 };
                 for (name, value) in governed.call.arguments.iter() {
-                    let kind = self.world.symbols.get(name).and_then(|name| governed.kind_of(name));
-                    if let Some(datum) = read::datum(value, kind, self.world)? {
+                    if let Some(datum) = self.datum(governed, name, value)? {
                         list.push((name.into(), datum));
                     }
                 }
@@ -393,6 +396,18 @@ impl<'a> Env<'a> {
         Ok(Fields::new(list, |name| self.world.symbols.get(name)))
     }
 
+    /// An argument at rest; `None` where it counts as absent.
+    fn datum(
+        &self,
+        governed: &Governed<'_>,
+        name: &str,
+        value: &Value,
+    ) -> Result<Option<Datum>, Unfit> {
+        let declared = self.world.symbols.get(name).and_then(|name| governed.declared(name));
+        read::given(value, declared)?;
+        read::datum(value, declared.map(|argument| &argument.kind), self.world)
+    }
+
     /// Whether it is a call of a governed tool that is judged.
     pub(super) fn is_governed(&self) -> bool {
         matches!(self.request, Request::Governed(_))
@@ -409,8 +424,7 @@ impl<'a> Env<'a> {
         let mut unfit: Vec<(Box<str>, Unfit)> = Vec::new();
         let mut arguments: Vec<(Box<str>, Datum)> = Vec::new();
         for (name, value) in governed.call.arguments.iter() {
-            let kind = self.world.symbols.get(name).and_then(|name| governed.kind_of(name));
-            match read::datum(value, kind, self.world) {
+            match self.datum(governed, name, value) {
                 Ok(Some(datum)) => arguments.push((name.into(), datum)),
                 Ok(None) => {}
                 Err(why) => unfit.push((name.into(), why)),
@@ -500,9 +514,9 @@ impl<'a> Env<'a> {
 }
 
 impl Governed<'_> {
-    fn kind_of(&self, name: Symbol) -> Option<&ArgumentType> {
+    fn declared(&self, name: Symbol) -> Option<&Argument> {
         let kinds = &self.tool?.kinds;
-        kinds.iter().find(|(own, _)| *own == name).map(|(_, kind)| kind)
+        kinds.iter().find(|(own, _)| *own == name).map(|(_, argument)| argument)
     }
 }
 

@@ -15,7 +15,7 @@ use super::fault::{LoadFault, faults_of, place};
 use super::index::Index;
 use super::names::{Ent, FastMap};
 use super::scan::scan;
-use super::schema::{self, Schema};
+use super::schema::{self, Argument, Schema};
 use super::verdict::Effect;
 use super::world::{Data, World, kind};
 use super::{Bundle, Inner, Policy, PolicySet, Source, Tool, compile, validate};
@@ -226,7 +226,8 @@ fn tools(bundle: &Bundle, world: &mut World) -> FastMap<Box<str>, Tool> {
             .iter()
             .map(|argument| {
                 // INVARIANT: every argument's name is a symbol, so that its type is found.
-                (world.symbols.intern(&argument.name), argument.kind.sorted())
+                let kind = argument.kind.sorted();
+                (world.symbols.intern(&argument.name), Argument { kind, ..argument.clone() })
             })
             .collect();
         let facts = Tool { action, entity, dangerous: tool.dangerous, kinds };

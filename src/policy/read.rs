@@ -21,6 +21,7 @@ const BYTES: Unfit = "is bytes, which the policy language has no type for";
 const NOTHING: Unfit = "holds `None` in a list, which the policy language has no value for";
 const OPAQUE: Unfit = "has no type in the policy language";
 const FINE: Unfit = "is finer than the policy language counts: give it in whole milliseconds";
+const NONE: Unfit = "is `None`, which its tool does not declare";
 const FIELDS: Unfit = "has other fields than its tool declares";
 
 /// Reads one argument; `None` where it counts as absent.
@@ -66,7 +67,7 @@ pub(super) fn part<'a>(
 }
 
 /// Whether a value is what its tool declares, in all its parts, and each part has a counterpart.
-/// `None` counts as absent. What is not declared may be of any kind that has one.
+/// `None` counts as absent where it may be there at all, which [`given`] says. What is not declared may be of any kind that has one.
 fn fits(value: &Value, kind: Option<&ArgumentType>) -> Result<(), Unfit> {
     let Some(kind) = kind else { return has_counterpart(value) };
     let is_of_kind = match (kind, value) {
@@ -96,6 +97,22 @@ fn fits(value: &Value, kind: Option<&ArgumentType>) -> Result<(), Unfit> {
         _ => false,
     };
     if is_of_kind { Ok(()) } else { Err(declared(kind)) }
+}
+
+/// Refuses `None` where it is declared that there is none: the body gets it, so that to a policy it
+/// is not as if the argument had been left out.
+pub(super) fn given(value: &Value, argument: Option<&Argument>) -> Result<(), Unfit> {
+    let Some(argument) = argument else { return Ok(()) };
+    let allowed = argument.nullable || argument.kind == ArgumentType::Opaque;
+    if allowed || !is_nothing(value) { Ok(()) } else { Err(NONE) }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Enum(member) => is_nothing(&member.value),
+        _ => false,
+    }
 }
 
 fn listed(item: &Value, kind: Option<&ArgumentType>) -> Result<(), Unfit> {
@@ -129,6 +146,7 @@ fn fields_fit(map: &Map, fields: &[Argument]) -> Result<(), Unfit> {
         let field = at.ok().and_then(|at| fields.get(at)).ok_or(FIELDS)?;
         // What has no type is not seen in a record.
         if field.kind != ArgumentType::Opaque {
+            given(value, Some(field))?;
             fits(value, Some(&field.kind))?;
         }
         required -= usize::from(field.required && *value != Value::Null);

@@ -87,8 +87,10 @@ pub struct Argument {
     pub name: String,
     /// Its type.
     pub kind: ArgumentType,
-    /// Whether it is always there: `None` counts as absent.
+    /// Whether it is always there, and not `None`.
     pub required: bool,
+    /// Whether `None` may stand in its place, and then counts as absent.
+    pub nullable: bool,
 }
 
 /// A tool: what its calls look like.

@@ -35,6 +35,12 @@ pub struct ToolDeclaration {
     /// Whether whoever wrote it calls it dangerous.
     #[serde(default, skip_serializing_if = "is_false")]
     pub dangerous: bool,
+    /// The names of the credentials that its calls are lent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<String>,
+    /// Whether secrets are taken out of what it returns and raises.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub redacts: bool,
 }
 
 /// A tool's declaration, with the digest that tells it from its next one.
@@ -64,6 +70,10 @@ pub struct Declared {
     /// Whether every call has it, and it is not `None`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub required: bool,
+    /// Whether, where it is there, it is not `None`: a field that may be left out, of a type that
+    /// has no `None`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub not_none: bool,
 }
 
 /// The type of an argument, as far as policies can speak of it.
@@ -253,13 +263,16 @@ mod tests {
         for _ in 0..MAX_DEPTH {
             kind = ArgumentType::List(Box::new(kind));
         }
-        let arguments = BTreeMap::from([("a".to_owned(), Declared { kind, required: true })]);
+        let arguments =
+            BTreeMap::from([("a".to_owned(), Declared { kind, required: true, not_none: false })]);
         let mut tool = ToolDeclaration {
             name: ToolName::parse("a").unwrap(),
             arguments,
             open: false,
             template: Vec::new(),
             dangerous: false,
+            credentials: Vec::new(),
+            redacts: false,
         };
         assert!(tool.check().is_err());
         tool.arguments.clear();

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import enum
 import functools
+import http
 import sys
 import threading
 import uuid
@@ -91,11 +92,50 @@ class FrozenModel(pydantic.BaseModel, frozen=True):
     a: int
 
 
+class Coloured(str, enum.Enum):  # noqa: UP042 - as many write it.
+    RED = "red"
+
+
+class Rate(float, enum.Enum):
+    HALF = 0.5
+
+
+class Price(Decimal, enum.Enum):
+    ONE = "1.10"
+
+
+class Pair(tuple[int, int], enum.Enum):
+    A = (1, 2)
+
+
+class Day(dt.datetime, enum.Enum):
+    FIRST = (2026, 1, 1, 0, 0, 0, 0, dt.UTC)
+
+
+class Raw(bytes, enum.Enum):
+    A = b"a"
+
+
+class Modes(enum.IntFlag):
+    READ = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    width: int
+    unit: ClassVar[str] = "mm"
+
+
+class Sized(Size, enum.Enum):
+    SMALL = 1
+
+
 GOOD: list[Any] = [
     None, True, False, 0, -1, 2**4000, -(2**4000), 1.5, -0.0, 1e308, "", "é\u0000\U0001f600",
     b"", b"\x00\xff",
     Decimal("1.10"), Decimal("-0"), Decimal("1e-20"), uuid.UUID(int=5),
-    Colour.RED, Number.ONE, Word.A,
+    Colour.RED, Number.ONE, Word.A, Coloured.RED, Rate.HALF, Price.ONE, Pair.A, Day.FIRST, Raw.A,
+    Modes.READ, http.HTTPStatus.OK, Sized.SMALL,
     Bits.A, Bits.A | Bits.B, dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
     dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC),
     [], [[], [1]], (), (1, (2,)), {}, {"": None, "a.b": [1]}, {"a": {"b": {"c": ()}}},
@@ -291,6 +331,85 @@ def test_what_has_no_canonical_form_is_denied_by_name(world: World, value: Any, 
         assert len(str(denied.value)) < 1000
         entry = world.entries("t.value")[-1]
         assert (entry.id, entry.effect) == (denied.value.decision.entry, "deny")
+    assert received == []
+
+
+def stating(base: type, held: tuple[Any, ...], stated: Any) -> Any:
+    """A member that is one thing, and states that it is another."""
+
+    def new(cls: Any, *_: Any) -> Any:
+        made = base.__new__(cls, *held)
+        made._value_ = stated
+        return made
+
+    namespace = enum.EnumMeta.__prepare__("Stating", (base, enum.Enum))
+    namespace["__new__"] = new
+    namespace["__init__"] = lambda self, *_: None
+    namespace["ONE"] = "one"
+    return enum.EnumMeta("Stating", (base, enum.Enum), namespace)["ONE"]  # type: ignore[misc]
+
+
+class Overriding(int):
+    """Says of itself what its enumeration states."""
+
+    def bit_length(self) -> int:
+        return 3
+
+    def to_bytes(self, *_: Any, **__: Any) -> bytes:
+        return b"\x05"
+
+    def __index__(self) -> int:
+        return 5
+
+
+def mutated() -> Any:
+    class Changed(Size, enum.Enum):
+        SMALL = 1
+
+    object.__setattr__(Changed.SMALL, "width", 500)
+    return Changed.SMALL
+
+
+LYING: list[Any] = [
+    stating(int, (1_000_000,), 5),
+    stating(int, (2**100,), 5),
+    stating(Overriding, (2**100,), 5),
+    stating(int, (1,), True),
+    stating(int, (1,), 1.0),
+    stating(int, (5,), "5"),
+    stating(str, ("b",), "a"),
+    stating(float, (1e9,), 5.0),
+    stating(float, (5.0,), 5),
+    stating(float, (float("nan"),), 5.0),
+    stating(float, (-0.0,), 0.0),
+    stating(bytes, (b"b",), b"a"),
+    stating(tuple, ([1, 2],), (1,)),
+    stating(Decimal, ("5000",), Decimal(5)),
+    stating(dt.datetime, (2026, 1, 2, 0, 0, 0, 0, dt.UTC), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)),
+    stating(dt.date, (2026, 1, 2), 5),
+    stating(list, ([1],), [1]),
+    stating(dict, ({"a": 1},), {"a": 1}),
+    stating(frozenset, ([5000],), 5),
+    stating(complex, (5000,), 5),
+    mutated(),
+]
+
+
+@pytest.mark.parametrize("value", LYING, ids=range(len(LYING)))
+@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [v], lambda v: {"k": (v,)}])
+def test_a_member_that_states_what_it_is_not_is_denied(world: World, value: Any, wrap: Any) -> None:
+    @ans.tool("t.declared")
+    def declared(a: int | str | float | None = None, b: Any = None) -> None:
+        received.append(a)
+
+    received.clear()
+    for call in (lambda: declared(wrap(value)), lambda: declared(b=wrap(value))):
+        with pytest.raises(ans.AccessDenied) as denied:
+            call()
+        assert denied.value.code == "invalid_argument"
+    if not isinstance(value, (list, dict)):  # These are no keys.
+        with pytest.raises(ans.AccessDenied):
+            declared(b={value: 1})
     assert received == []
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pytest
 
@@ -30,6 +31,10 @@ forbid (principal, action == Action::"pay.transfer", resource)
 when { context.arguments.amount.greaterThan(decimal("1000.0")) };
 """
 ALL = '@id("all") permit (principal, action, resource);'
+
+
+class Nothing(enum.Enum):
+    NONE = None
 
 
 class World:
@@ -248,6 +253,89 @@ def test_a_mask_keeps_the_argument_out_of_the_record_and_of_words(world: World) 
     assert "hunter22" not in str(denied)
     assert "hunter22" not in world.last().json()
     assert "hunter22" not in str(world.engine.explain(world.last()))
+
+
+def test_a_mask_holds_wherever_its_policys_head_does(world: World) -> None:
+    """Not only where its condition does: what is refused is recorded too."""
+
+    def note(note: str = "") -> None: ...
+
+    read = world.tool("read", note)
+    send = world.tool("pay.send", lambda memo, note: None)
+    world.load(
+        '@id("small") @mask("memo") permit (principal, action == Action::"pay.transfer", resource)'
+        ' when { context.arguments.amount.lessThan(decimal("100.0")) };'
+        '@id("read") @mask("note") permit (principal, action == Action::"read", resource)'
+        ' when { context.arguments has note && context.arguments.note == "x" };'
+    )
+    world.call("a", 1.0, "letmein9")
+    assert world.denied("a", 500.0, "letmein9").code == "not_permitted"
+    # Its condition cannot be evaluated.
+    assert world.denied("a", 1.000_001, "letmein9").code == "not_permitted"
+    assert world.last().leaf["policy_errors"] == ["small"]
+    # Beyond the scope, whatever the policies say.
+    world.grant = world.engine.grant(
+        world.alice,
+        world.agent,
+        task="Pay",
+        ttl="1h",
+        scope=ans.allow("pay.transfer", resource="account/b"),
+    )
+    assert world.denied("a", 1.0, "letmein9").code == "resource_not_covered"
+    for entry in world.engine.trail.entries(kind="decision"):
+        assert "letmein9" not in entry.json()
+        assert "letmein9" not in str(world.engine.trail.story(entry.id))
+        assert "letmein9" not in str(world.engine.explain(entry))
+
+    # One that a policy with a mask does not concern is recorded as ever.
+    with pytest.raises(ans.AccessDenied):
+        send("letmein9", "kept")
+    assert "letmein9" in world.last().json()
+    assert read is not None
+
+
+class Options(TypedDict, total=False):
+    limit: int
+    note: str | None
+    inner: NotRequired[list[Options]]
+
+
+LIMITED = (
+    ALL + '@id("limit") forbid (principal, action == Action::"pay.plan", resource) when'
+    " { context.arguments has options && context.arguments.options has limit"
+    " && context.arguments.options.limit > 5 };"
+    '@id("amount") forbid (principal, action == Action::"pay.plan", resource) when'
+    " { context.arguments has amount && context.arguments.amount > 5 };"
+)
+
+
+def test_none_is_no_field_that_was_left_out(world: World) -> None:
+    """The body gets it: where its type has no None, a policy does not take it for absent."""
+    ran: list[Any] = []
+
+    def plan(options: Options | None = None, amount: int = 5, hint: Any = None) -> None:
+        ran.append((options, amount))
+
+    plan = world.tool("pay.plan", plan)
+    world.load(LIMITED)
+    for good in ({}, {"limit": 5}, {"note": None}, {"note": None, "limit": 1}, None):
+        plan(good)
+    plan({"limit": 1}, 5, None)
+    plan({}, hint=None)
+    before = len(ran)
+    for options, amount, code in [
+        ({"limit": 6}, 5, "forbidden"),
+        ({"limit": None}, 5, "policy_error"),
+        ({"limit": Nothing.NONE}, 5, "policy_error"),
+        ({"inner": None}, 5, "policy_error"),
+        ({}, None, "policy_error"),
+        ({}, Nothing.NONE, "policy_error"),
+        ({}, 6, "forbidden"),
+    ]:
+        with pytest.raises(ans.AccessDenied) as denied:
+            plan(options, amount)
+        assert denied.value.code == code, (options, amount)
+    assert len(ran) == before
 
 
 def test_a_mask_holds_where_nobody_was_asked(world: World) -> None:

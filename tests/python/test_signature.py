@@ -107,7 +107,7 @@ def test_types_with_a_form_are_told() -> None:
         "options": {
             "record": {
                 "urgent": {"type": "bool", "required": True},
-                "note": {"type": "str", "required": False},
+                "note": {"type": "str", "required": False, "not_none": True},
             }
         },
     }

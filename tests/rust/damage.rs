@@ -74,6 +74,7 @@ fn make(root: &Path, rewritten: bool) -> u64 {
             tool: "pay.transfer",
             request: Ok(request),
             by_type: &[],
+            beside: &[],
             credentials: &[],
             masking: &masking,
             bound: Some(&grant),

@@ -96,6 +96,7 @@ impl World {
             tool: "pay.transfer",
             request: Ok(request),
             by_type: &[],
+            beside: &[],
             credentials: &[],
             masking: &Masking::default(),
             bound,

@@ -266,6 +266,7 @@ fn is_allowed(engine: &Engine, bound: &Bound) -> bool {
         tool: "pay.out",
         request: Ok(Request::new(ToolName::parse("pay.out").unwrap(), Map::new())),
         by_type: &[],
+        beside: &[],
         masking: &Masking::default(),
         bound: Some(bound),
         against: None,

@@ -145,6 +145,7 @@ fn call(engine: &Engine, bound: Option<&Bound>, step: &Step) -> answerable::engi
         against: None,
         parent: None,
         by_type: &[],
+        beside: &[],
         declared: None,
         credentials: &[],
     })

@@ -244,6 +244,7 @@ fn read(engine: &Engine, bound: &Bound) -> Option<String> {
         tool: "read",
         request: Ok(Request::new(ToolName::parse("read").unwrap(), Map::new())),
         by_type: &[],
+        beside: &[],
         credentials: &[],
         masking: &Masking::default(),
         bound: Some(bound),

@@ -86,6 +86,7 @@ fn arguments(declared: &std::collections::BTreeMap<String, Declared>) -> Vec<Arg
         name: name.clone(),
         kind: kind(&one.kind),
         required: one.required,
+        nullable: !(one.required || one.not_none),
     };
     declared.iter().map(argument).collect()
 }

@@ -98,6 +98,7 @@ impl World {
             tool: "pay.send",
             request: Ok(request),
             by_type: &[],
+            beside: &[],
             masking: &Masking::default(),
             bound: Some(&self.bound()),
             against: None,

@@ -18,7 +18,7 @@ pub(crate) fn source(name: &str, text: &str) -> Source {
 }
 
 fn argument(name: &str, kind: ArgumentType, required: bool) -> Argument {
-    Argument { name: name.to_owned(), kind, required }
+    Argument { name: name.to_owned(), kind, required, nullable: !required }
 }
 
 fn tool(name: &str, arguments: Vec<Argument>, dangerous: bool) -> ToolType {

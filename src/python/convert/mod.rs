@@ -5,8 +5,10 @@
 //! refused by name.
 
 mod given;
+mod members;
 mod records;
 
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -17,8 +19,9 @@ use pyo3::types::{
 pub(super) use self::given::{
     Dict, FilePath, Flag, Octets, Own, Text, Texts, Tree, Whole, expected, gone_through, listed,
 };
-use self::records::{dataclass, model, own, qualified};
-use crate::canonical::{Decimal, EnumMember, Int, MAX_DEPTH, Map, Value};
+use self::members::member;
+use self::records::{dataclass, model, own};
+use crate::canonical::{Decimal, Int, MAX_DEPTH, Map, Value};
 use crate::clock::{MICROS, parse_duration};
 use crate::engine::Masking;
 
@@ -96,18 +99,38 @@ impl Unfit {
 pub(super) struct Budget {
     nodes: usize,
     bytes: usize,
+    /// What was read and has no place in the canonical form, such as the zone of a datetime: in the
+    /// order of that form, so that it says the same of the same values.
+    beside: Vec<u8>,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { nodes: MAX_NODES, bytes: MAX_BYTES }
+        Self { nodes: MAX_NODES, bytes: MAX_BYTES, beside: Vec::new() }
     }
 }
 
 impl Budget {
     /// For results, of which only small ones are recorded by value.
     pub(super) fn for_results() -> Self {
-        Self { nodes: 2_000, bytes: 8 * 1024 }
+        Self { nodes: 2_000, bytes: 8 * 1024, beside: Vec::new() }
+    }
+
+    /// What was read since it was last taken, and has no place in the canonical form.
+    pub(super) fn take_beside(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.beside)
+    }
+
+    fn note(&mut self, value: &Value) {
+        value.encode_into(&mut self.beside);
+    }
+
+    /// Notes what lies beside named values, whatever order they came in.
+    fn note_all(&mut self, mut named: Vec<(String, Vec<u8>)>) {
+        named.sort();
+        for (_, beside) in named {
+            self.beside.extend(beside);
+        }
     }
 
     /// Refuses a container that cannot fit, before it is copied.
@@ -246,19 +269,21 @@ fn integer(object: &Bound<'_, PyAny>, budget: &mut Budget) -> Result<Int, String
         return Ok(Int::from(small));
     }
     let too_large = || "an integer has more than 4,096 bits".to_owned();
-    let call = |name, args: (usize, &str)| -> PyResult<Bound<'_, PyAny>> {
+    // By `int` itself: a subclass may answer as it likes.
+    let int = object.py().get_type::<PyInt>();
+    let bytes_of = |size: usize| -> PyResult<Bound<'_, PyAny>> {
         let kwargs = PyDict::new(object.py());
         kwargs.set_item("signed", true)?;
-        object.call_method(name, args, Some(&kwargs))
+        int.call_method(intern!(object.py(), "to_bytes"), (object, size, "big"), Some(&kwargs))
     };
-    let bits: usize = object
-        .call_method0(intern!(object.py(), "bit_length"))
+    let bits: usize = int
+        .call_method1(intern!(object.py(), "bit_length"), (object,))
         .and_then(|bits| bits.extract())
         .map_err(|_| too_large())?;
     if bits > 4_096 {
         return Err(too_large());
     }
-    let bytes = call("to_bytes", (bits / 8 + 1, "big")).map_err(|_| too_large())?;
+    let bytes = bytes_of(bits / 8 + 1).map_err(|_| too_large())?;
     let bytes = bytes.cast::<PyBytes>().map_err(|_| too_large())?;
     budget.spend(bytes.as_bytes().len())?;
     Int::from_signed_bytes(bytes.as_bytes()).ok_or_else(too_large)
@@ -291,6 +316,7 @@ fn read_dict<'py>(
     budget.spend(0)?;
     let copy = PyDict::new(dict.py());
     let mut entries = Vec::with_capacity(dict.len());
+    let (before, mut beside) = (budget.take_beside(), Vec::new());
     for (key, item) in dict.iter() {
         let text = key
             .cast_exact::<PyString>()
@@ -300,10 +326,15 @@ fn read_dict<'py>(
         let (value, item) =
             read(&item, budget, depth + 1).map_err(|why| why.within(Step::Key(text.to_owned())))?;
         copy.set_item(&key, item).map_err(|error| error.to_string())?;
+        if !budget.beside.is_empty() {
+            beside.push((text.to_owned(), budget.take_beside()));
+        }
         entries.push((text.into(), value));
     }
     let map = Map::from_entries(entries)
         .map_err(|key| format!("the key `{}` occurs twice", short(&key)))?;
+    budget.beside = before;
+    budget.note_all(beside);
     Ok((map, copy))
 }
 
@@ -320,7 +351,8 @@ fn read_rare<'py>(
     let wrong = |error: PyErr| unreadable(object, &error);
     if kind.is(&types.decimal) {
         budget.spend(0)?;
-        let value = decimal(object).map_err(wrong)??;
+        let (value, exponent) = decimal(object).map_err(wrong)??;
+        budget.note(&Value::int(exponent));
         let below = value == Value::Decimal(Decimal::zero())
             && object
                 .call_method0(intern!(py, "is_signed"))
@@ -334,16 +366,9 @@ fn read_rare<'py>(
     }
     if kind.is(&types.datetime) {
         budget.spend(0)?;
-        if object.call_method0(intern!(py, "utcoffset")).map_err(wrong)?.is_none() {
-            return Err("a datetime without a zone cannot be judged; give it one".into());
-        }
-        let since = object.sub(types.epoch.bind(py)).map_err(wrong)?;
-        let micros = since.floor_div(types.microsecond.bind(py)).map_err(wrong)?;
-        let micros = micros.extract().map_err(wrong)?;
-        if !(FIRST..=LAST).contains(&micros) {
-            return Err("a datetime outside the years 1 to 9999 of UTC cannot be judged".into());
-        }
-        return Ok((Value::Datetime(micros), object.clone()));
+        let instant = micros(object, types)?;
+        note_zone(object, types, budget).map_err(wrong)?;
+        return Ok((Value::Datetime(instant), object.clone()));
     }
     if kind.is(&types.uuid) {
         budget.spend(0)?;
@@ -353,15 +378,7 @@ fn read_rare<'py>(
         return Ok((Value::Uuid(bytes), object.clone()));
     }
     if kind.is_subclass(types.enumeration.bind(py)).map_err(wrong)? {
-        let name = object.getattr(intern!(py, "_name_")).map_err(wrong)?;
-        let name: String = name
-            .extract()
-            .map_err(|_| "a combined flag has no name and cannot be judged".to_owned())?;
-        let value = object.getattr(intern!(py, "_value_")).map_err(wrong)?;
-        let value = read(&value, budget, depth + 1)?.0;
-        let type_name = qualified(&kind).map_err(wrong)?;
-        let member = EnumMember { type_name: type_name.into(), name: name.into(), value };
-        return Ok((Value::Enum(Box::new(member)), object.clone()));
+        return member(object, budget, depth);
     }
     if let Some(fields) = own(&kind, intern!(py, "__dataclass_fields__"))? {
         return dataclass(object, &fields, budget, depth);
@@ -403,14 +420,58 @@ fn unreadable(object: &Bound<'_, PyAny>, error: &PyErr) -> String {
     format!("a {} cannot be read: it raised {raised}", type_name(object))
 }
 
-fn decimal(object: &Bound<'_, PyAny>) -> PyResult<Result<Value, String>> {
+/// The instant of a datetime, by `datetime` itself, in microseconds.
+fn micros(object: &Bound<'_, PyAny>, types: &Types) -> Result<i64, String> {
+    let py = object.py();
+    let wrong = |error: PyErr| unreadable(object, &error);
+    let datetime = types.datetime.bind(py);
+    let call = |name: &str, other: Option<&Py<PyAny>>| match other {
+        Some(other) => datetime.call_method1(name, (object, other)),
+        None => datetime.call_method1(name, (object,)),
+    };
+    if call("utcoffset", None).map_err(wrong)?.is_none() {
+        return Err("a datetime without a zone cannot be judged; give it one".to_owned());
+    }
+    let since = call("__sub__", Some(&types.epoch)).map_err(wrong)?;
+    let micros = since.floor_div(types.microsecond.bind(py)).map_err(wrong)?;
+    let micros = micros.extract().map_err(wrong)?;
+    if !(FIRST..=LAST).contains(&micros) {
+        return Err("a datetime outside the years 1 to 9999 of UTC cannot be judged".to_owned());
+    }
+    Ok(micros)
+}
+
+/// Notes how a datetime is told: its offset, the zone's name and kind.
+fn note_zone(object: &Bound<'_, PyAny>, types: &Types, budget: &mut Budget) -> PyResult<()> {
+    let py = object.py();
+    let offset = types.datetime.bind(py).call_method1("utcoffset", (object,))?;
+    let offset: i64 = offset.floor_div(types.microsecond.bind(py))?.extract()?;
+    let zone = object.getattr(intern!(py, "tzinfo"))?;
+    let text = |name: PyResult<Bound<'_, PyAny>>| -> PyResult<Value> {
+        match name {
+            Ok(name) => Ok(name.extract::<&str>().map_or(Value::Null, Value::str)),
+            Err(error) if error.is_instance_of::<PyException>(py) => Ok(Value::Null),
+            Err(interrupt) => Err(interrupt),
+        }
+    };
+    budget.note(&Value::int(offset));
+    budget.note(&Value::str(&type_name(&zone)));
+    budget.note(&text(zone.call_method1(intern!(py, "tzname"), (object,)))?);
+    // By its key a `ZoneInfo` goes on after this instant.
+    budget.note(&text(zone.getattr(intern!(py, "key")))?);
+    Ok(())
+}
+
+/// A decimal, and the exponent that it is written with: `1.10` is `1.1`, and looks otherwise.
+fn decimal(object: &Bound<'_, PyAny>) -> PyResult<Result<(Value, i64), String>> {
     let parts = object.call_method0(intern!(object.py(), "as_tuple"))?;
     let (sign, digits, exponent) = parts.extract::<(u8, Vec<u8>, Bound<'_, PyAny>)>()?;
     let Ok(exponent) = exponent.extract::<i64>() else {
         return Ok(Err("NaN and infinities cannot be judged".to_owned()));
     };
     let digits: String = digits.iter().map(|digit| char::from(b'0' + digit % 10)).collect();
-    Ok(Decimal::new(sign == 1, &digits, exponent).map(Value::Decimal).map_err(|e| e.to_string()))
+    let number = Decimal::new(sign == 1, &digits, exponent);
+    Ok(number.map(|number| (Value::Decimal(number), exponent)).map_err(|e| e.to_string()))
 }
 
 /// The name of an object's type, as messages and records use it.

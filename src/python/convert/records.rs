@@ -158,6 +158,10 @@ pub(super) fn model<'py>(
     let copy = base.call_method1(intern!(py, "__new__"), (&kind,)).map_err(wrong)?;
     let given = object.getattr("__pydantic_fields_set__").map_err(wrong)?;
     let given = given.call_method0(intern!(py, "copy")).map_err(wrong)?;
+    let names = given.try_iter().map_err(wrong)?.map(|name| name?.extract::<String>());
+    let mut names = names.collect::<PyResult<Vec<_>>>().map_err(wrong)?;
+    names.sort();
+    budget.note(&Value::List(names.iter().map(|name| Value::str(name)).collect()));
     let set = |name: &str, value: Bound<'py, PyAny>| {
         base.call_method1(intern!(py, "__setattr__"), (&copy, name, value)).map_err(wrong)
     };

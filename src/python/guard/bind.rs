@@ -20,6 +20,8 @@ pub(super) struct Passed<'py> {
     pub(super) kwargs: Bound<'py, PyDict>,
     pub(super) defaulted: Vec<Box<str>>,
     pub(super) by_type: Vec<(Box<str>, String)>,
+    /// What of each argument has no place in its canonical form.
+    beside: Vec<(Box<str>, Vec<u8>)>,
     budget: Budget,
     masking: Arc<Masking>,
 }
@@ -32,6 +34,7 @@ impl<'py> Passed<'py> {
             kwargs: PyDict::new(py),
             defaulted: Vec::new(),
             by_type: Vec::new(),
+            beside: Vec::new(),
             budget: Budget::default(),
             masking,
         }
@@ -51,7 +54,23 @@ impl<'py> Passed<'py> {
         let (value, copy) =
             snapshot(given, &mut self.budget).map_err(|why| bad(name, &why, &self.masking))?;
         self.entries.push((name.into(), value));
+        self.note_beside(name);
         Ok(copy)
+    }
+
+    fn note_beside(&mut self, name: &str) {
+        let beside = self.budget.take_beside();
+        if !beside.is_empty() {
+            self.beside.push((name.into(), beside));
+        }
+    }
+
+    /// What the body gets of all arguments and their canonical forms leave out, in the order of the
+    /// arguments' names.
+    pub(super) fn beside(&mut self) -> Vec<u8> {
+        let mut all = std::mem::take(&mut self.beside);
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all.into_iter().flat_map(|(_, beside)| beside).collect()
     }
 
     /// Notes that the argument read last was given as its own default: a framework fills in what
@@ -66,6 +85,8 @@ impl<'py> Passed<'py> {
             (Ok((value, _)), Some((_, read))) => value == *read,
             _ => false,
         };
+        // The argument's own is noted.
+        drop(self.budget.take_beside());
         if same {
             self.defaulted.push(parameter.text.clone());
         }
@@ -85,9 +106,11 @@ impl<'py> Passed<'py> {
         match snapshot(default, &mut self.budget) {
             Ok((value, copy)) => {
                 self.entries.push((parameter.text.clone(), value));
+                self.note_beside(&parameter.text);
                 (!copy.is(default)).then_some(copy)
             }
             Err(_) => {
+                drop(self.budget.take_beside());
                 self.by_type.push((parameter.text.clone(), type_name(default)));
                 None
             }
@@ -142,6 +165,7 @@ impl Tool {
                     let (value, copy) = snapshot(&given, &mut pass.budget)
                         .map_err(|why| bad(&parameter.text, &why, &pass.masking))?;
                     rest.push(value);
+                    pass.note_beside(&parameter.text);
                     pass.args.push(copy);
                 }
                 (None, None) => {

@@ -56,7 +56,7 @@ pub(in crate::python) struct Tool {
 impl Tool {
     /// `parameters` are `(name, kind, has_default, default)` with `inspect`'s kinds, from 0 to 4.
     #[new]
-    #[pyo3(signature = (name, *, resource=None, parameters=Vec::new(), declares=None, record=None, pass_through=Vec::new(), engine=None, dangerous=false, credentials=Vec::new(), strict=true, wait=None))]
+    #[pyo3(signature = (name, *, resource=None, parameters=Vec::new(), declares=None, record=None, pass_through=Vec::new(), engine=None, dangerous=false, credentials=Vec::new(), redacts=false, strict=true, wait=None))]
     #[allow(clippy::too_many_arguments)] // Each is one fact of the declaration.
     fn new(
         py: Python<'_>,
@@ -69,6 +69,7 @@ impl Tool {
         engine: Option<&engine::Engine>,
         dangerous: bool,
         credentials: Vec<String>,
+        redacts: bool,
         strict: bool,
         wait: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
@@ -131,7 +132,10 @@ impl Tool {
         let declared = match (&tool_name, declares) {
             (Ok(tool), Some(text)) => {
                 let declared = declaration(tool, template.as_ref(), dangerous, text);
-                Some(Arc::new(DeclaredTool::new(declared.map_err(|why| wrong(&why))?)))
+                let declared = declared.map_err(|why| wrong(&why))?;
+                let credentials = credentials.clone();
+                let declared = ToolDeclaration { credentials, redacts, ..declared };
+                Some(Arc::new(DeclaredTool::new(declared)))
             }
             _ => None,
         };
@@ -215,10 +219,12 @@ impl Tool {
         if let Some((code, message)) = against {
             reason = Some(Reason { code: code.into(), ..Reason::new(code::UNKNOWN_TOOL, message) });
         }
+        let beside = pass.beside();
         let call = core::Call {
             tool: &self.name,
             request,
             by_type: &pass.by_type,
+            beside: &beside,
             masking: &self.masking,
             bound: held,
             against: reason,
@@ -270,6 +276,8 @@ fn declaration(
         open: read.open,
         template: template.iter().map(ToString::to_string).collect(),
         dangerous,
+        credentials: Vec::new(),
+        redacts: false,
     };
     declared.check().map_err(|why| format!("the arguments of `{name}`: {why}"))?;
     Ok(declared)

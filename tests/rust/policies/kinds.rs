@@ -52,6 +52,7 @@ fn record(inner: impl Strategy<Value = ArgumentType>) -> impl Strategy<Value = A
             name: name.to_owned(),
             kind,
             required,
+            nullable: !required,
         };
         ArgumentType::Record(named.map(argument).collect())
     })
@@ -295,7 +296,8 @@ fn load(kind: &ArgumentType) -> PolicySet {
                {{ context.host == \"nowhere\" && context.arguments has x && ({condition}) }};\n"
         );
     }
-    let argument = Argument { name: "x".to_owned(), kind: kind.clone(), required: false };
+    let argument =
+        Argument { name: "x".to_owned(), kind: kind.clone(), required: false, nullable: true };
     let bundle = Bundle {
         policies: vec![Source { name: "kinds.cedar".to_owned(), text: text.clone() }],
         tools: vec![ToolType {

@@ -40,6 +40,7 @@ fn lease(world: &World, bound: &Bound, name: &str) -> (Judged, Option<Arc<Lease>
         against: None,
         parent: None,
         by_type: &[],
+        beside: &[],
         credentials: &[name.into()],
         declared: None,
     });

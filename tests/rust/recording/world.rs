@@ -192,6 +192,7 @@ pub(crate) fn judge(engine: &Engine, bound: &Bound, arguments: Map) -> Judged {
         parent: None,
         declared: None,
         by_type: &[],
+        beside: &[],
         credentials: &[],
     })
 }

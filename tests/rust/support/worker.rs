@@ -272,6 +272,7 @@ fn call(bound: Option<&Bound>, number: u64) -> Call<'_> {
         tool,
         request: Ok(request),
         by_type: &[],
+        beside: &[],
         credentials: &[],
         masking: &MASKING,
         bound,
