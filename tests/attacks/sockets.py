@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+
+import answerable as ans
 
 HELLO, GET, SCAN, SCAN_BACK, FLUSH, EPOCH, CHECKPOINT, VERB = range(1, 9)
 
@@ -34,6 +39,25 @@ def ask(store: Path, kind: int, body: bytes = b"") -> bytes | None:
     with connect(store) as connection:
         connection.sendall(struct.pack(">IB", len(body) + 1, kind) + body)
         return read(connection)
+
+
+def attach(store: Path) -> str:
+    """The code that another process of the same account meets when it opens the store."""
+    code = (
+        "import sys, answerable as ans\n"
+        "try: ans.open(sys.argv[1])\n"
+        "except ans.Error as error: print(error.code)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(ans.__file__).parents[1])}
+    told = subprocess.run(
+        [sys.executable, "-c", code, store],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        timeout=600,
+    )
+    return told.stdout.strip()
 
 
 def verb(store: Path, request: Any) -> dict[str, Any]:

@@ -15,11 +15,10 @@ import answerable as ans
 REMOVED = [
     ("src/request/template.rs", "self.check(text).map_err(|why| value_error(name, why))?", "()")
 ]
-LEFT = "resource_not_covered"
 
 
 def test_a_resource_in_disguise(world: World) -> None:
-    for account in ("travel-1/../admin", "..", ".", "", "a/x", "travel-%31", "travel-*", "a:b"):
+    for account in ("travel-*", "travel-1/../admin", "..", ".", "", "a/x", "travel-%31", "a:b"):
         world.denies(world.root, "invalid_resource", account, 10)
     for account in ("travel\u20101", "\uff54ravel-1", "Travel-1", "trav\u0435l-1"):
         with pytest.raises(ans.AccessDenied) as denied, world.engine.acting(world.root):

@@ -14,6 +14,8 @@ from policing import Policed
 
 import answerable as ans
 
+# What an agent is called would be a group that it is in.
+REMOVED = [("src/engine/facts.rs", "groups: «&[]»", "names.as_slice()")]
 ENTITY = {"__entity": {"type": "Group", "id": "finance"}}
 
 
