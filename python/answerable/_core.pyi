@@ -474,7 +474,8 @@ class Humans:
     ) -> Offboarding:
         """Lets a human leave: what they own and what was granted for them ends.
 
-        Every agent they own is suspended, or transferred; every grant given for them is revoked.
+        Every agent they own is suspended, or transferred; every grant given for them is revoked,
+        and what waits for a human under it, or was approved by them and not used yet, has ended.
         Their account may be registered again, as another human.
 
         Args:
@@ -891,10 +892,10 @@ class Halt:
 
 @final
 class OffboardingItem:
-    """One agent or grant of a departure."""
+    """One agent, grant, lease or approval of a departure."""
 
     @property
-    def kind(self) -> Literal["agent", "grant", "lease"]:
+    def kind(self) -> Literal["agent", "grant", "lease", "approval"]:
         """What it is."""
 
     @property
@@ -903,7 +904,7 @@ class OffboardingItem:
 
     @property
     def action(self) -> str:
-        """`suspended`, `transferred`, `suspended before` or `revoked`."""
+        """`suspended`, `transferred`, `suspended before`, `revoked` or `ended`."""
 
     @property
     def entry(self) -> str:
@@ -956,6 +957,10 @@ class Offboarding:
     @property
     def leases(self) -> int:
         """How many leases of credentials ran."""
+
+    @property
+    def approvals(self) -> int:
+        """How many approvals were open: asked for in their name, or given by them and not used."""
 
     @property
     def items(self) -> list[OffboardingItem]:

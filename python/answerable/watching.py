@@ -67,7 +67,8 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     ) -> None:
         if not callable(callback):
             raise InvalidInput(f"expected a callable, not {type(callback).__name__}")
-        if isinstance(kinds, str) or not all(isinstance(kind, str) for kind in kinds):
+        listed = isinstance(kinds, (list, tuple, set, frozenset))
+        if not listed or not all(isinstance(kind, str) for kind in kinds):
             raise InvalidInput('kinds is a list of kinds, such as ["decision", "halt"]')
         if since is not None and (isinstance(since, bool) or not isinstance(since, int)):
             raise InvalidInput("since is a place in the trail, such as the position of a watch")

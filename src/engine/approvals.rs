@@ -279,6 +279,11 @@ impl Engine {
         })
     }
 
+    /// Tells whoever waits for approvals that have ended.
+    pub(super) fn tell_approvals(&self, ended: &[ApprovalId]) {
+        self.waiting.tell(ended);
+    }
+
     /// What has taken the ground from an open approval, if anything.
     pub(super) fn ground_lost(&self, state: &State, open: &Open, at: i64) -> Option<Reason> {
         let approval = &open.approval;

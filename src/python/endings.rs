@@ -292,6 +292,12 @@ impl Offboarding {
         self.inner.grants
     }
 
+    /// How many approvals were open.
+    #[getter]
+    fn approvals(&self) -> u64 {
+        self.inner.approvals
+    }
+
     /// How many leases of credentials ran.
     #[getter]
     fn leases(&self) -> u64 {

@@ -12,7 +12,7 @@ use super::{
 use crate::canonical::{Digest, Map, Value, digest, from_json, to_json};
 use crate::clock::render_instant;
 use crate::keys::{self, KeyError, Owner, PublicKey};
-use crate::principal::{EntryId, HumanId, Status};
+use crate::principal::{ApprovalId, EntryId, HumanId, Status};
 use crate::trail::entry::kind;
 use crate::trail::verify;
 
@@ -24,9 +24,9 @@ const MAX_PROOF_BYTES: usize = 64 * 1024 * 1024;
 /// One thing that ended when a human left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// `agent`, `grant` or `lease`.
+    /// `agent`, `grant`, `lease` or `approval`.
     pub kind: String,
-    /// The agent's or grant's id; a lease's entry.
+    /// The agent's, grant's or approval's id; a lease's entry.
     pub id: String,
     /// What became of it: `suspended`, `transferred`, `suspended before`, `revoked`, `ended`.
     pub action: String,
@@ -76,6 +76,8 @@ pub struct Offboarding {
     pub grants: u64,
     /// How many leases of credentials that ran.
     pub leases: u64,
+    /// How many approvals that were open.
+    pub approvals: u64,
     /// Each of them.
     pub items: Vec<Item>,
 }
@@ -105,6 +107,8 @@ struct Statement {
     grants: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     leases: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    approvals: u64,
     items: String,
 }
 
@@ -166,6 +170,18 @@ impl Item {
             digest: None,
         }
     }
+
+    /// An approval that was open when its human, or who had given it, left; `entry` says so.
+    #[must_use]
+    pub fn approval(id: &ApprovalId, entry: &EntryId) -> Self {
+        Self {
+            kind: "approval".to_owned(),
+            id: id.to_string(),
+            action: "ended".to_owned(),
+            entry: entry.to_string(),
+            digest: None,
+        }
+    }
 }
 
 impl State {
@@ -216,7 +232,6 @@ impl State {
         let ended = self.revoke(&Target::Human(id), now, note.by, reason, signer)?;
         let revocation = ended.draft.id;
         changes.push(ended);
-        // APPROVALS: those that wait for this human's answer are to be refused here, each an item.
         let mut items = Vec::new();
         for agent in agents {
             let (action, changed) = match successor {
@@ -258,8 +273,8 @@ impl State {
 }
 
 impl Left {
-    /// Signs the proof of a departure; `others` are the grants that still stood and the leases
-    /// that ran.
+    /// Signs the proof of a departure; `others` are the grants that still stood, the leases that
+    /// ran and the approvals that were open.
     ///
     /// # Errors
     /// `Key` if signing fails.
@@ -267,6 +282,7 @@ impl Left {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let of = |kind: &str| count(others.iter().filter(|item| item.kind == kind).count());
         let (agents, standing, leases) = (count(self.agents.len()), of("grant"), of("lease"));
+        let approvals = of("approval");
         let items: Vec<Value> = self.agents.iter().chain(&others).map(Item::value).collect();
         let items = Value::List(items);
         let statement = Statement {
@@ -280,6 +296,7 @@ impl Left {
             agents,
             grants: standing,
             leases,
+            approvals,
             items: items_digest(&items),
         };
         let statement = signer.sign("offboarding", &statement)?;
@@ -349,9 +366,9 @@ pub fn verify_offboarding(text: &str, authority: &PublicKey) -> Result<Offboardi
         list.as_list().unwrap_or_default().iter().map(Item::read).collect();
     let items = items.ok_or("an item is not of the form")?;
     let of = |kind: &str| items.iter().filter(|item| item.kind == kind).count() as u64;
-    let counted = (of("agent"), of("grant"), of("lease"));
-    if counted != (statement.agents, statement.grants, statement.leases)
-        || counted.0 + counted.1 + counted.2 != items.len() as u64
+    let counted = [of("agent"), of("grant"), of("lease"), of("approval")];
+    if counted != [statement.agents, statement.grants, statement.leases, statement.approvals]
+        || counted.iter().sum::<u64>() != items.len() as u64
     {
         return Err("its items are not as many as were signed".to_owned());
     }
@@ -365,6 +382,7 @@ pub fn verify_offboarding(text: &str, authority: &PublicKey) -> Result<Offboardi
         agents: statement.agents,
         grants: statement.grants,
         leases: statement.leases,
+        approvals: statement.approvals,
         items,
     })
 }

@@ -97,6 +97,49 @@ def test_an_offboarding_proof_stands_by_itself(world: World) -> None:
             ans.verify_offboarding(text, authority)
 
 
+@pytest.mark.parametrize("successor", [False, True])
+def test_what_waits_for_a_human_ends_with_who_it_is_for_and_is_proved(
+    world: World, successor: bool
+) -> None:
+    engine = world.engine
+    bobs = engine.agents.issue(
+        "bobs", owner=world.bob, purpose="x", ceiling=[ans.allow("pay.*")], ttl="8h"
+    )
+    carol = engine.humans.register("carol@example.com", name="Carol")
+
+    def ask(grant: ans.Grant, tool: str) -> Any:
+        return engine.request_access(grant, scope=ans.allow(tool), reason="x", ttl="10m")
+
+    pending = ask(world.grant(), "pay.more")
+    for_another = ask(world.grant(world.bob, bobs), "pay.more")
+    refused = ask(world.grant(), "pay.refund")
+    engine.approvals.refuse(refused, by=carol)
+    used = ask(world.grant(), "pay.used")
+    engine.approvals.approve(used, by=carol)
+    gone = engine.humans.offboard(
+        world.alice, reason="left", by=carol, successor=carol if successor else None
+    )
+    assert (pending.status, for_another.status) == ("ended", "pending")
+    assert (refused.status, used.status) == ("refused", "used")
+    assert gone.approvals == 1
+    (item,) = [item for item in gone.items if item.kind == "approval"]
+    assert (item.id, item.action, item.digest) == (pending.id, "ended", None)
+    entry = engine.trail.get(item.entry)
+    assert (entry.kind, entry.leaf["action"], entry.leaf["approval"]) == (
+        "approval",
+        "ended",
+        pending.id,
+    )
+    with pytest.raises(ans.IllegalTransition):
+        engine.approvals.approve(pending, by=carol)
+    assert engine.trail.verify().size == len(engine.trail)
+    proof = json.loads(gone.text)
+    assert ans.verify_offboarding(gone.text, engine.authority).approvals == 1
+    proof["items"] = [one for one in proof["items"] if one["kind"] != "approval"]
+    with pytest.raises(ans.TrailCorrupted):
+        ans.verify_offboarding(json.dumps(proof), engine.authority)
+
+
 def test_a_successor_takes_the_agents_over(world: World) -> None:
     grant = world.grant(world.bob)
     own = world.grant()

@@ -129,6 +129,8 @@ def test_wrong_arguments_are_refused(world: World) -> None:
     for wrong in (
         lambda: world.engine.watch("x"),  # type: ignore[arg-type]
         lambda: world.engine.watch(print, kinds="decision"),
+        lambda: world.engine.watch(print, kinds=454),  # type: ignore[arg-type]
+        lambda: world.engine.watch(print, kinds=[454]),  # type: ignore[list-item]
         lambda: world.engine.watch(print, since="now"),  # type: ignore[arg-type]
     ):
         with pytest.raises(ans.InvalidInput):

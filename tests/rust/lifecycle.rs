@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use answerable::canonical::Map;
 use answerable::clock::Source;
 use answerable::engine::{
-    Bound, Call, Claim, Engine, Filter, Masking, NewGrant, Options, TaskChoice,
+    Bound, Call, Claim, Engine, Filter, Masking, NewGrant, Options, Severity, Spans, TaskChoice,
 };
 use answerable::principal::Assurance;
 use answerable::registry::{Halted, NewHuman};
@@ -98,6 +98,29 @@ fn a_halt_that_cannot_be_read_halts_everything() {
         assert_eq!(code(&engine, &bound), None);
         engine.close().unwrap();
     }
+}
+
+#[test]
+fn an_agent_whose_owner_is_not_known_is_found_and_does_not_act() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let engine = Engine::open(&path, Options::default()).unwrap();
+    let bound = grant(&engine);
+    let (text, owner) = (bound.chain().text(), bound.chain().root().payload.human);
+    assert!(engine.review(Spans::default()).unwrap().findings.is_empty());
+    engine.close().unwrap();
+    let store = SledStore::open(&path, 0).unwrap();
+    let mut batch = Batch::new();
+    batch.delete([&b"h/"[..], owner.as_bytes()].concat());
+    store.commit(batch).unwrap();
+    store.close().unwrap();
+    let engine = Engine::open(&path, Options::default()).unwrap();
+    let found = engine.review(Spans::default()).unwrap().findings;
+    assert_eq!((found.len(), found[0].code, found[0].severity), (1, "ownerless", Severity::High));
+    assert_eq!(found[0].subjects[1], owner.to_string());
+    let bound = engine.accept(&text, vec![]).unwrap();
+    assert!(code(&engine, &bound).is_some());
+    engine.close().unwrap();
 }
 
 #[test]

@@ -262,6 +262,8 @@ def offboarding(gone: _core.Offboarding) -> dict[str, Any]:
         "revocation": gone.revocation,
         "agents": gone.agents,
         "grants": gone.grants,
+        "leases": gone.leases,
+        "approvals": gone.approvals,
         "items": [
             {"kind": one.kind, "id": one.id, "action": one.action, "entry": one.entry}
             for one in gone.items

@@ -80,7 +80,7 @@ impl Engine {
     /// Lets a human leave, and proves it: what ended, when, how many.
     ///
     /// Every agent they own is suspended, or transferred to a successor; every grant given for
-    /// them is revoked. The grants that still stood are found by reading the trail's leaves.
+    /// them is revoked, and with it what was asked for under it or approved by them. The grants that still stood are found by reading the trail's leaves.
     ///
     /// # Errors
     /// As `State::offboard`, and the store's.
@@ -95,15 +95,26 @@ impl Engine {
         let reason = &*self.plain(reason);
         // Before anything is transferred: who owns the agents decides whose leases they are.
         let mut leases = Vec::new();
+        let mut approvals = Vec::new();
         let left = self.transition(|state, now, sealer| {
             let note = Note { by, reason: Some(reason) };
             leases = self.leases_of(state, &human);
-            state.offboard(human, successor, now, note, sealer, &self.signer())
+            let (left, mut changes) =
+                state.offboard(human, successor, now, note, sealer, &self.signer())?;
+            // Here, so that the proof can name them; nothing is left for the transition's own look.
+            for (id, change) in self.settle_approvals(state, now.at)? {
+                approvals.push((id, change.draft.id));
+                changes.push(change);
+            }
+            Ok((left, changes))
         })?;
+        let ended: Vec<_> = approvals.iter().map(|(id, _)| *id).collect();
+        self.tell_approvals(&ended);
         let mut others = self.standing_grants(&left)?;
         // With a successor an agent's lease for another human goes on: only what ended is proved.
         leases.retain(|lease| lease.is_for(&left.human) || left.successor.is_none());
         others.extend(leases.iter().map(|lease| Item::lease(&lease.entry, &lease.decision)));
+        others.extend(approvals.iter().map(|(id, entry)| Item::approval(id, entry)));
         let proof = left.prove(others.clone(), &self.signer())?;
         self.transition(|state, _, _| Ok(((), vec![state.proved(&left, &proof)?])))?;
         let items = left.agents.iter().cloned().chain(others).collect();
@@ -143,7 +154,7 @@ impl Engine {
 pub struct Departure {
     /// When, by whom, under which entries.
     pub left: Left,
-    /// Every agent, grant and lease.
+    /// Every agent, grant, lease and approval.
     pub items: Vec<Item>,
     /// The proof.
     pub proof: Proof,
