@@ -11,7 +11,7 @@ use crate::keys::PublicKey;
 use crate::principal::{AgentId, GrantId};
 
 /// How many standing delegations are opened to see what they narrow.
-const MAX_CHAINS: usize = 10_000;
+const MAX_CHAINS: usize = if cfg!(test) { 3 } else { 10_000 };
 /// How many of them are opened at once.
 const AT_ONCE: usize = 1_000;
 
@@ -167,4 +167,59 @@ fn narrows_nothing(chain: &Chain, now: i64) -> bool {
 
 fn names(state: &crate::registry::State, id: &AgentId) -> String {
     state.agent(id).map_or_else(|| id.to_string(), |agent| agent.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::super::{Delegation, NewGrant, Options, Spans, TaskChoice};
+    use super::*;
+    use crate::principal::Assurance;
+    use crate::registry::NewHuman;
+    use crate::scope::Scope;
+
+    #[test]
+    fn what_is_too_much_to_be_looked_at_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(&folder.path().join("store"), Options::default()).unwrap();
+        let new = NewHuman {
+            account: "alice",
+            issuer: "local",
+            name: None,
+            assurance: Assurance::Asserted,
+            by: None,
+        };
+        let alice = engine.register_human(&new).unwrap();
+        let scope = || serde_json::from_str::<Scope>(r#"[{"tool":"pay.*"}]"#).unwrap();
+        let agent =
+            engine.issue_agent("payer", alice.id, "pays", scope(), 8 * HOUR, None, None).unwrap();
+        let root = NewGrant {
+            human: alice.id,
+            agent: agent.id,
+            task: TaskChoice::New("pay".to_owned()),
+            scope: scope(),
+            limits: vec![],
+            ttl: HOUR,
+            further_hops: 1,
+            by: None,
+        };
+        let root = engine.grant(root).unwrap();
+        for count in 1..=MAX_CHAINS + 1 {
+            let hop = Delegation {
+                agent: agent.id,
+                scope: scope(),
+                limits: vec![],
+                ttl: None,
+                further_hops: 0,
+                statement: None,
+            };
+            engine.delegate(&root, hop, None).unwrap();
+            let found = engine.review(Spans::default()).unwrap().findings;
+            let of = |code: &str| found.iter().filter(|one| one.code == code).count();
+            assert_eq!(of("narrows_nothing"), count.min(MAX_CHAINS));
+            assert_eq!(of("not_all_looked_at"), usize::from(count > MAX_CHAINS));
+        }
+        engine.close().unwrap();
+    }
 }

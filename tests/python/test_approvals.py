@@ -73,6 +73,30 @@ def export(world: World) -> Path:
     return path
 
 
+def test_access_that_was_given_lapses_with_its_time(world: World) -> None:
+    asked = ask(world, world.grant(), ttl="20m")
+    world.engine.approvals.approve(asked, by=world.bob)
+    more = asked.grant
+    assert more is not None
+
+    def code() -> str:
+        checked = world.engine.check("pay.refund", arguments={"amount": 5}, grant=more)
+        return "allow" if checked.allowed else checked.reasons[0].code
+
+    assert code() == "allow"
+    world.engine.set_clock("2026-11-24T08:19:59Z")
+    assert code() == "allow"
+    world.engine.set_clock("2026-11-24T08:20:00Z")
+    assert code() == "expired"
+    # Access that nobody answered in time is not to be had any more.
+    late = ask(world, world.grant(), ttl="20m", reason="again")
+    world.engine.set_clock("2026-11-24T09:20:00Z")
+    assert late.status == "expired"
+    with pytest.raises(ans.IllegalTransition):
+        world.engine.approvals.approve(late, by=world.bob)
+    assert late.grant is None
+
+
 def test_the_entries_say_who_asked_and_who_answered(world: World) -> None:
     asked = ask(world, world.grant())
     world.engine.approvals.approve(asked, by=world.bob, note="fine")
