@@ -95,6 +95,14 @@ impl Engine {
     }
 }
 
+/// The first turn, before anything is called: a process may be gone before the thread's first.
+pub(super) fn first(engine: &Engine) {
+    if let Err(error) = engine.keep_house() {
+        // What ails the store is told by what needs it.
+        tracing::debug!(%error, "nothing was swept");
+    }
+}
+
 /// Starts the thread that takes the turns, for as long as the engine is there.
 ///
 /// # Errors

@@ -375,6 +375,7 @@ impl Engine {
         engine.reopen_approvals()?;
         engine.open_vault()?;
         if engine.store.remote().is_none() {
+            housekeeping::first(&engine);
             *engine.housekeeping.lock() = Some(housekeeping::start(&engine)?);
         }
         if engine.store.remote().is_some() {

@@ -129,6 +129,8 @@ pub struct State {
     accounts: HashMap<(String, String), HumanId>,
     agents: HashMap<AgentId, Arc<Agent>>,
     names: HashMap<String, AgentId>,
+    /// Those that read otherwise than they are written, by how they read.
+    looks: HashMap<String, AgentId>,
     /// Keyed digests of the names that agents of erased humans had.
     taken: HashSet<Digest>,
     keys: HashMap<PublicKey, AgentId>,

@@ -284,6 +284,48 @@ fn what_grants_needed_while_they_lasted_is_swept_and_the_trail_is_not() {
     engine.close().unwrap();
 }
 
+#[test]
+fn a_process_that_is_soon_gone_sweeps_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let start = 1_795_507_200_000_000;
+    let mut left = Vec::new();
+    // Each opens, grants, uses what it was granted and ends, an hour later than the one before.
+    for hour in 0..4 {
+        let clock = Source::Fixed(Arc::new(AtomicI64::new(start + hour * 2 * HOUR)));
+        let engine = Engine::open(&path, Options { clock, ..Options::default() }).unwrap();
+        let new = NewHuman {
+            account: &format!("h{hour}"),
+            issuer: "local",
+            name: None,
+            assurance: Assurance::Asserted,
+            by: None,
+        };
+        let human = engine.register_human(&new).unwrap();
+        let scope =
+            || serde_json::from_str(r#"[{"tool":"pay.*","limits":[{"calls":3}]}]"#).unwrap();
+        let name = format!("a{hour}");
+        let agent = engine.issue_agent(&name, human.id, "pays", scope(), HOUR, None, None);
+        let new = NewGrant {
+            human: human.id,
+            agent: agent.unwrap().id,
+            task: TaskChoice::New("pay".to_owned()),
+            scope: scope(),
+            limits: vec![],
+            ttl: HOUR,
+            further_hops: 0,
+            by: None,
+        };
+        assert!(is_allowed(&engine, &engine.grant(new).unwrap()));
+        engine.close().unwrap();
+        let store = SledStore::open(&path, 0).unwrap();
+        left.push((count(&store, b"ge/"), count(&store, b"l/")));
+        store.close().unwrap();
+    }
+    // One goes by the entries of the one before: two are there at most.
+    assert_eq!(left, [(1, 1), (2, 2), (2, 2), (2, 2)]);
+}
+
 fn is_allowed(engine: &Engine, bound: &Bound) -> bool {
     let call = Call {
         tool: "pay.out",

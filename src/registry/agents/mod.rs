@@ -14,6 +14,7 @@ use super::{
 use crate::canonical::Value;
 use crate::keys::{Owner, PublicKey, SecretKey, random};
 use crate::principal::{AgentId, HumanId, Overlap, Status};
+use crate::request::is_hidden;
 use crate::scope::Scope;
 use crate::store::{Store, StoreError};
 use crate::trail::entry::kind;
@@ -182,7 +183,17 @@ impl State {
                 new.name
             )));
         }
-        if self.taken.contains(&sealer.ring().name_digest(new.name)) {
+        let look = seen(new.name);
+        if look.is_empty() {
+            return Err(RegistryError::Invalid("the agent's name does not show".to_owned()));
+        }
+        if let Some(known) = self.names.get(&look).or_else(|| self.looks.get(&look)) {
+            return Err(RegistryError::Illegal(format!(
+                "the name reads as `{look}`, which belongs to {known} for ever, retired or not; choose a name that looks otherwise"
+            )));
+        }
+        let taken = [new.name, &look].map(|name| sealer.ring().name_digest(name));
+        if taken.iter().any(|name| self.taken.contains(name)) {
             return Err(RegistryError::Illegal(format!(
                 "the name `{}` belonged to an agent of a human who was erased, and stays taken; choose another name",
                 new.name
@@ -308,9 +319,13 @@ impl State {
                 self.insert_agent(Arc::new(agent));
                 continue;
             }
-            let taken = sealer.ring().name_digest(&agent.name);
-            puts.push(Put::Set([TAKEN, &taken[..]].concat(), Vec::new()));
-            self.taken.insert(taken);
+            let look = seen(&agent.name);
+            for name in [&agent.name, &look] {
+                let taken = sealer.ring().name_digest(name);
+                puts.push(Put::Set([TAKEN, &taken[..]].concat(), Vec::new()));
+                self.taken.insert(taken);
+            }
+            self.looks.remove(&look);
             let Personal { name, purpose, ceiling, model, version } = Personal::erased(&agent.id)?;
             self.names.remove(&agent.name);
             let agent = Agent { name, purpose, ceiling, model, version, ..(*agent).clone() };
@@ -321,10 +336,21 @@ impl State {
     }
 
     fn insert_agent(&mut self, agent: Arc<Agent>) {
+        let look = seen(&agent.name);
+        if look != agent.name {
+            self.looks.insert(look, agent.id);
+        }
         self.names.insert(agent.name.clone(), agent.id);
         self.keys.insert(agent.key, agent.id);
         self.agents.insert(agent.id, agent);
     }
+}
+
+/// A name as it reads: without the characters that do not show, and with single spaces.
+fn seen(name: &str) -> String {
+    let shows = |c: &char| c.is_whitespace() || !is_hidden(*c);
+    let visible: String = name.chars().filter(shows).collect();
+    visible.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The secret half of one of an agent's keys; `None` if the engine does not keep it.
