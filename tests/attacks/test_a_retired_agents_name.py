@@ -12,7 +12,15 @@ from attacking import World
 
 import answerable as ans
 
-REMOVED = [("src/registry/agents/mod.rs", "self.names.get(new.name)", "None::<&AgentId>")]
+REMOVED = [
+    ("src/registry/agents/mod.rs", "self.names.get(new.name)", "None::<&AgentId>"),
+    # A name also reads as itself.
+    (
+        "src/registry/agents/mod.rs",
+        "self.names.get(&look).or_else(|| self.looks.get(&look))",
+        "None::<&AgentId>",
+    ),
+]
 
 
 def test_a_retired_agents_name(world: World) -> None:
