@@ -158,6 +158,7 @@ class Engine:
         accept_restore: str | None = None,
         repair: bool = False,
         policy_shadow: int | None = None,
+        retention: _Duration | dict[str, _Duration] | None = None,
     ) -> Self: ...
     @property
     def authority(self) -> str:

@@ -500,6 +500,7 @@ def open(
     repair: bool = False,
     rules: bool = True,
     policy_shadow: int | None = None,
+    retention: str | float | timedelta | dict[str, str | float | timedelta] | None = None,
 ) -> Engine:
     """Opens a store, and makes it and its authority the first time.
 
@@ -533,6 +534,9 @@ def open(
         policy_shadow: One of so many judged calls, 1 to 1000000, is judged again by Cedar's own
             evaluator, after it was answered; where the two differ, nothing is allowed under those
             policies any more. Off without it.
+        retention: For how long the values of decisions and outcomes are kept, or, as a dict, those
+            of each kind that it names; 180 days at least. Housekeeping then drops them as
+            `engine.trail.expire` does, and records it. Without it all are kept.
 
     Returns:
         The engine: a context manager that closes itself.
@@ -557,6 +561,7 @@ def open(
         "accept_restore": accept_restore,
         "repair": repair,
         "policy_shadow": policy_shadow,
+        "retention": retention,
     }
     try:
         engine = Engine(path, **given)

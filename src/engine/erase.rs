@@ -157,6 +157,12 @@ impl Engine {
         Ok(copied)
     }
 
+    /// Until when the values of a kind were dropped, in microseconds.
+    pub(super) fn kept_since(&self, kind: &str) -> Result<i64, EngineError> {
+        let bytes = self.store.get(&[KEPT_SINCE, kind.as_bytes()].concat())?;
+        Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes))
+    }
+
     fn to_do(&self, what: &Erase) -> Result<Pending, EngineError> {
         let invalid = |what: String| Err(EngineError::Invalid(what));
         match what {
@@ -266,6 +272,7 @@ impl Rewriter<'_> {
             for (kind, _, before) in &plan.aged {
                 last.put([KEPT_SINCE, kind.as_bytes()].concat(), before.to_be_bytes());
             }
+            self.store.forget_torn()?;
             self.store.finish_rewrite(&mut change, last)?;
             self.ring.rewrap(next.clone());
             Ok(())

@@ -5,6 +5,8 @@
 //! be set back: from then on no clock that is accepted can bring it back. So what was counted of its
 //! limits and that it was revoked bear on nothing any more.
 //!
+//! What a schedule of retention does not keep any more is dropped in the same course.
+//!
 //! An approval that is closed is kept for 30 days after all that came of it has ended, by the same
 //! reckoning; who answered it is told from the trail from then on.
 
@@ -129,7 +131,7 @@ fn run(engine: &Weak<Engine>, stop: &Stop) {
         }
         drop(stopped);
         let Some(engine) = engine.upgrade() else { return };
-        rest = match engine.keep_house() {
+        rest = match engine.keep_house().and_then(|swept| engine.retain().map(|_| swept)) {
             Ok(swept) if swept.more => PAUSE,
             Ok(_) => REST,
             // Closed meanwhile, or nothing is allowed any more: there is nothing to keep small.

@@ -32,6 +32,7 @@ mod query;
 mod read;
 mod receipt;
 mod reconstruct;
+mod retention;
 mod review;
 mod rewrap;
 mod rules;
@@ -42,6 +43,7 @@ mod story;
 mod vault;
 mod vault_review;
 mod verbs;
+mod verify;
 mod watch;
 mod words;
 mod wrapping;
@@ -244,6 +246,8 @@ pub struct Engine {
     swept: AtomicU64,
     vault: vault::Vault,
     serving: Mutex<Option<serve::Serving>>,
+    /// For how long the values of some kinds are kept; held while they are dropped.
+    retention: Mutex<Vec<(String, i64)>>,
     housekeeping: Mutex<Option<(JoinHandle<()>, housekeeping::Stop)>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Where some judgements are made a second time by Cedar's own evaluator.

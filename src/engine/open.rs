@@ -72,6 +72,9 @@ pub struct Options {
     /// One of so many judgements is made a second time by Cedar's own evaluator, 1 to
     /// [`MAX_SHADOW`]; none if absent.
     pub policy_shadow: Option<u32>,
+    /// For how long the values of some kinds of entries are kept, in microseconds, 180 days at
+    /// least; then housekeeping drops them. Others are kept.
+    pub retention: Vec<(String, i64)>,
 }
 
 /// The fewest judgements that the shadow check can be told to compare: one of so many.
@@ -91,6 +94,7 @@ impl Default for Options {
             repair: false,
             max_shown: MAX_SHOWN,
             policy_shadow: None,
+            retention: Vec::new(),
         }
     }
 }
@@ -118,6 +122,7 @@ impl Engine {
                 path.display()
             )));
         }
+        super::retention::check(&options.retention)?;
         look_ahead(&path, &options.master)?;
         let mut mending = options.repair.then(|| Mending::look(&path));
         let started = Clock::new(options.clock.clone(), 0).stamp();
@@ -367,6 +372,7 @@ impl Engine {
             housekeeping: Mutex::default(),
             threads: Mutex::new(threads),
             shadow,
+            retention: Mutex::new(options.retention),
             closed: AtomicBool::new(false),
             kept: std::sync::OnceLock::new(),
             wrapping: Mutex::new(wrapping),

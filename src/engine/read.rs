@@ -17,13 +17,9 @@ use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::entry::Entry;
 use crate::trail::index::{Field, Term, id_term};
 use crate::trail::merkle::{Frontier, leaf_hash};
-use crate::trail::verify::{Disclosed, Report, Verifier, VerifyError};
 
 /// Signed checkpoints, by size, big-endian.
 pub(super) const CHECKPOINT: &[u8] = b"c/";
-
-/// After how many entries whoever watches a verification is told.
-const WATCHED: u64 = 1024;
 
 /// Which entries are asked for; what is absent does not matter.
 #[derive(Debug, Clone, Default)]
@@ -380,71 +376,6 @@ impl Engine {
     #[must_use]
     pub fn now_or_mark(&self) -> i64 {
         self.clock.stamp()
-    }
-
-    /// Feeds the live trail to the verifier.
-    ///
-    /// # Errors
-    /// As [`Engine::each_entry`]; what the verifier finds is its own answer.
-    pub fn verify(&self, since: &[String]) -> Result<Result<Report, VerifyError>, EngineError> {
-        self.verify_witnessed(since, &[])
-    }
-
-    /// As [`Engine::verify`], and asks that each of these witnesses cosigned a checkpoint.
-    ///
-    /// # Errors
-    /// As [`Engine::verify`].
-    pub fn verify_witnessed(
-        &self,
-        since: &[String],
-        witnesses: &[String],
-    ) -> Result<Result<Report, VerifyError>, EngineError> {
-        self.verify_watched(since, witnesses, &mut |_, _| true)
-    }
-
-    /// As [`Engine::verify_witnessed`]; now and then `watch` is called with how many entries were
-    /// verified so far, and of how many. It answers whether to go on.
-    ///
-    /// # Errors
-    /// As [`Engine::verify`], and `Invalid` where `watch` ended it.
-    pub fn verify_watched(
-        &self,
-        since: &[String],
-        witnesses: &[String],
-        watch: &mut dyn FnMut(u64, u64) -> bool,
-    ) -> Result<Result<Report, VerifyError>, EngineError> {
-        let size = self.checkpoint()?.claimed().size;
-        let since: Vec<&str> = since.iter().map(String::as_str).collect();
-        let witnesses: Vec<&str> = witnesses.iter().map(String::as_str).collect();
-        let mut verifier = Verifier::new(&self.authority(), &since).witnessed_by(&witnesses);
-        self.each_entry(0, &mut |entry| {
-            if entry.index >= size {
-                return Ok(false);
-            }
-            let bytes: Vec<Vec<u8>> = entry.opened.iter().map(|o| o.value.encode()).collect();
-            let values: Vec<Disclosed<'_>> = entry
-                .opened
-                .iter()
-                .zip(&bytes)
-                .map(|(opened, value)| Disclosed { field: &opened.field, salt: opened.salt, value })
-                .collect();
-            verifier.leaf(entry.index, &entry.leaf, &values);
-            let done = entry.index + 1;
-            if (done.is_multiple_of(WATCHED) || done == size) && !watch(done, size) {
-                return Err(EngineError::Invalid("the verification was ended".to_owned()));
-            }
-            Ok(true)
-        })?;
-        for checkpoint in self.checkpoints()? {
-            if checkpoint.claimed().size <= size {
-                verifier.checkpoint(checkpoint.text());
-            }
-        }
-        let report = verifier.finish();
-        if report.fault_count == 0 {
-            return Ok(Ok(report));
-        }
-        Ok(Err(VerifyError::Corrupted(Box::new(report))))
     }
 
     /// Writes the whole trail as JSON lines; `docs/formats.md`, section "Export".

@@ -83,8 +83,8 @@ impl Engine {
 impl Engine {
     #[new]
     #[pyo3(
-        signature = (path, *, durability=Text("before"), flush_ms=Whole(50), master_key=None, clock=None, max_hops=Whole(8), approval_ttl=None, approval_wait=None, attach=None, accept_restore=None, repair=Flag(false), policy_shadow=None),
-        text_signature = "(path, *, durability='before', flush_ms=50, master_key=None, clock=None, max_hops=8, approval_ttl=None, approval_wait=None, attach=None, accept_restore=None, repair=False, policy_shadow=None)"
+        signature = (path, *, durability=Text("before"), flush_ms=Whole(50), master_key=None, clock=None, max_hops=Whole(8), approval_ttl=None, approval_wait=None, attach=None, accept_restore=None, repair=Flag(false), policy_shadow=None, retention=None),
+        text_signature = "(path, *, durability='before', flush_ms=50, master_key=None, clock=None, max_hops=8, approval_ttl=None, approval_wait=None, attach=None, accept_restore=None, repair=False, policy_shadow=None, retention=None)"
     )]
     #[allow(clippy::too_many_arguments)] // Each is one option of the opening.
     fn new(
@@ -101,6 +101,7 @@ impl Engine {
         accept_restore: Option<Text<'_>>,
         repair: Flag,
         policy_shadow: Option<Whole<1, { MAX_SHADOW as u64 }>>,
+        retention: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let durability = &*durability;
         let durability = Durability::parse(durability).ok_or_else(|| {
@@ -131,6 +132,7 @@ impl Engine {
             accept_restore: accept_restore.map(|reason| (reason.to_string(), None)),
             repair: repair.0,
             policy_shadow: policy_shadow.and_then(|every| u32::try_from(every.0).ok()),
+            retention: retention.map_or(Ok(Vec::new()), |given| schedule(py, given))?,
             ..Options::default()
         };
         let to = attach.and_then(|to| to.cast::<Self>().ok()).map(|to| to.get().core.clone());
@@ -534,4 +536,19 @@ pub(super) fn by_of(
     by: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Option<HumanId>> {
     by.map(|by| human_id(py, core, by)).transpose()
+}
+
+/// A schedule of retention: a duration, for decisions and outcomes, or one for each kind.
+fn schedule(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<Vec<(String, i64)>> {
+    let age = |given: &Bound<'_, PyAny>| {
+        convert::duration(given).map_err(|why| errors::invalid(py, &why, ""))
+    };
+    let Ok(kinds) = given.cast::<PyDict>() else {
+        let age = age(given)?;
+        return Ok(["decision", "outcome"].map(|kind| (kind.to_owned(), age)).to_vec());
+    };
+    kinds
+        .iter()
+        .map(|(kind, given)| Ok((kind.extract::<Text<'_>>()?.to_string(), age(&given)?)))
+        .collect()
 }

@@ -88,6 +88,12 @@ impl Folder {
 }
 
 impl Dir {
+    /// A folder by its path, not looked at: for tests.
+    #[cfg(test)]
+    pub(super) fn of(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path

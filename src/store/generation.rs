@@ -6,20 +6,21 @@
 //! one in `data-<n>` inside it; `CURRENT` names the one in force and is replaced as a whole.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use ::sled::Db;
 
 use super::folder::{Attempt, Dir, Folder, unavailable};
-use super::sled::{calm, discard, flush, open_in};
+use super::mark;
+use super::opening::{Opened, calm, make_in};
 use super::{Batch, MAX_BATCH, Operation, Rewrite, StoreError};
 
 const CURRENT: &str = "CURRENT";
 const DATA: &str = "data-";
-/// sled's own files and folders in the first generation.
-const FIRST: [&str; 3] = ["db", "conf", "blobs"];
+/// sled's own files and folders in the first generation, and ours beside them.
+const FIRST: [&str; 4] = ["db", "conf", "blobs", mark::FILE];
 const SNAPSHOT: &str = "snap.";
 /// After how many bytes a write of a copy is full.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -113,8 +114,7 @@ pub(super) struct Unfinished {
 /// A generation that is being written.
 pub(super) struct Fresh {
     name: String,
-    db: Db,
-    data: File,
+    sled: Opened,
     dir: Dir,
     /// The lock of a folder of its own.
     own: Option<Folder>,
@@ -138,8 +138,8 @@ impl Fresh {
         }
         let inner = dir.below(&name)?;
         dir.sync()?;
-        let (db, data) = open_in(&inner)?;
-        Ok(Self { name, db, data, dir: inner, own: None, batch: Batch::new() })
+        let sled = make_in(&inner)?;
+        Ok(Self { name, sled, dir: inner, own: None, batch: Batch::new() })
     }
 
     /// An empty store in a folder that is not there yet.
@@ -152,9 +152,16 @@ impl Fresh {
             return Err(StoreError::Busy { holder: None, path: path.to_owned() });
         };
         let dir = folder.dir().clone();
-        let (db, data) = open_in(&dir)?;
+        let sled = make_in(&dir)?;
         let name = path.display().to_string();
-        Ok(Self { name, db, data, dir, own: Some(folder), batch: Batch::new() })
+        Ok(Self { name, sled, dir, own: Some(folder), batch: Batch::new() })
+    }
+
+    /// Makes room for a record: its key, with nothing under it. Called in the order of the keys, one by
+    /// one, this leaves pages of eight keys: so few that their values are added to them, each written
+    /// once, where a fuller page would be written again with all its values.
+    pub(super) fn make_room(&self, key: &[u8]) -> Result<(), StoreError> {
+        calm(|| self.sled.db().insert(key, &[])).map(drop)
     }
 
     /// Takes up a record, or removes it.
@@ -184,14 +191,13 @@ impl Fresh {
                 Operation::Delete(key) => writes.remove(key),
             }
         }
-        calm(|| self.db.apply_batch(writes))
+        calm(|| self.sled.db().apply_batch(writes))
     }
 
     /// Makes what was copied durable.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
         self.apply()?;
-        flush(&self.db)?;
-        self.data.sync_data().map_err(|error| unavailable("sync a copy", &error))?;
+        self.sled.barrier()?;
         self.dir.sync()
     }
 
@@ -223,7 +229,7 @@ impl Fresh {
 
     /// How many records were copied.
     pub(super) fn count(&mut self) -> u64 {
-        calm(|| Ok(self.db.len() as u64)).unwrap_or_default()
+        calm(|| Ok(self.sled.db().len() as u64)).unwrap_or_default()
     }
 
     /// Whether it is a store of its own.
@@ -232,7 +238,7 @@ impl Fresh {
     }
 
     /// Puts this generation in force.
-    pub(super) fn put_in_force(self, store: &Dir) -> Result<(Db, File), Unfinished> {
+    pub(super) fn put_in_force(self, store: &Dir) -> Result<Opened, Unfinished> {
         let named = format!("{}\n", self.name);
         if let Err(error) = store.write_whole(CURRENT, named.as_bytes(), true) {
             // Once it may be named as the one in force, it must not be removed.
@@ -241,24 +247,25 @@ impl Fresh {
                 self.abandon();
                 return Err(Unfinished { error, in_force: false });
             }
-            discard(self.db);
+            self.sled.discard();
             return Err(Unfinished { error, in_force: true });
         }
-        Ok((self.db, self.data))
+        Ok(self.sled)
     }
 
     /// Ends a store of its own.
-    pub(super) fn close(self) {
-        discard(self.db);
+    pub(super) fn close(self) -> Result<(), StoreError> {
+        let done = self.sled.shut();
         if let Some(own) = self.own {
             own.release();
         }
+        done
     }
 
     /// Removes what was written. What is left of it is removed at the next opening; a store of its
     /// own is left unfinished where it is.
     pub(super) fn abandon(self) {
-        discard(self.db);
+        self.sled.discard();
         match self.own {
             Some(own) => own.release(),
             None => {

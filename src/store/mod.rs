@@ -5,6 +5,9 @@
 
 mod folder;
 mod generation;
+mod log;
+mod mark;
+mod opening;
 mod remote;
 mod sled;
 pub(crate) mod socket;
@@ -112,6 +115,14 @@ pub trait Store: Send + Sync {
     /// The store's.
     fn room(&self) -> Result<Option<u64>, StoreError> {
         Ok(None)
+    }
+
+    /// Removes what was put aside of a torn end of its files: old versions of records, too.
+    ///
+    /// # Errors
+    /// The store's.
+    fn forget_torn(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// Gives up a prepared rewrite.

@@ -16,51 +16,32 @@
 //!   the one is waited for from outside, the other is caught.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::Duration;
 
-use ::sled::{Config, Db, IVec};
+use ::sled::IVec;
 use parking_lot::{Mutex, RwLock};
 
-use super::folder::{self, Attempt, Dir, Folder, unavailable};
+use super::folder::{self, Attempt, Folder, unavailable};
 use super::generation::{self, Fresh};
+use super::log;
+use super::opening::{Opened, calm, open_in};
 use super::{Batch, Operation, Rewrite, Store, StoreError, Visit};
 
-/// 20 entries of the largest size are below a quarter of it.
-const SEGMENT: usize = 8 * 1024 * 1024;
-const CACHE: u64 = 32 * 1024 * 1024;
-/// sled's `conf` for these settings: written whole and synced, as sled would write it in place.
-const CONF: &[u8] =
-    b"segment_size: 8388608\nuse_compression: false\nversion: 0.34\n\x5e\xeb\xc1\xd7";
-const DATA_FILE: &str = "db";
-const CONF_FILE: &str = "conf";
-const BLOBS: &str = "blobs";
-const SNAPSHOT: &str = "snap.";
-/// What a snapshot that was moved aside begins with.
-const ASIDE: &str = "damaged-";
-const UNFINISHED_SNAPSHOT: &str = ".generating";
-const LOCK_TEXT: &str = "could not acquire lock";
 /// sled lets go of its lock some time after the handle is dropped.
 const ATTEMPTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(25);
-/// How many pauses a write may take, 30 s together.
-const PATIENCE: u32 = 1200;
+/// What is done with each record of a copy.
+type EachRecord<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
+
 /// How many entries a scan reads at most before it passes them on.
 const PAGE: usize = 64;
 
 /// The process whose threads sled runs on.
 static PROCESS: OnceLock<u32> = OnceLock::new();
-
-/// sled's handle, and our own descriptor of its data file.
-type Opened = (Db, File);
 
 /// A store in a folder of this machine, held by one process at a time.
 #[derive(Debug)]
@@ -81,9 +62,7 @@ pub struct SledStore {
 
 #[derive(Debug)]
 struct Open {
-    db: Db,
-    /// Our own descriptor of sled's one data file.
-    data: File,
+    sled: Opened,
     folder: Folder,
 }
 
@@ -95,7 +74,7 @@ impl SledStore {
     /// [`StoreError::Busy`] when another handle holds it, [`StoreError::Refused`] when the folder
     /// is not ours, [`StoreError::Corrupt`] when its content cannot be read.
     pub fn open(path: impl AsRef<Path>, started: i64) -> Result<Self, StoreError> {
-        Self::open_with(path.as_ref(), started, &mut open_in)
+        Ok(Self::open_with(path.as_ref(), started, false)?.0)
     }
 
     /// As [`SledStore::open`], for a repair: where the records cannot be read with the snapshot that
@@ -104,47 +83,39 @@ impl SledStore {
     /// # Errors
     /// As [`SledStore::open`].
     pub fn open_to_repair(path: &Path, started: i64) -> Result<(Self, Vec<String>), StoreError> {
-        let mut moved = Vec::new();
-        let store = Self::open_with(path, started, &mut |dir: &Dir| match open_in(dir) {
-            Err(StoreError::Corrupt { what }) => {
-                moved = snapshots_aside(dir)?;
-                if moved.is_empty() {
-                    return Err(StoreError::Corrupt { what });
-                }
-                open_in(dir)
-            }
-            other => other,
-        })?;
-        Ok((store, moved))
+        Self::open_with(path, started, true)
     }
 
     fn open_with(
         path: &Path,
         started: i64,
-        open_in: &mut dyn FnMut(&Dir) -> Result<Opened, StoreError>,
-    ) -> Result<Self, StoreError> {
+        repair: bool,
+    ) -> Result<(Self, Vec<String>), StoreError> {
         let process = std::process::id();
         if *PROCESS.get_or_init(|| process) != process {
             return Err(StoreError::Forked);
         }
         let folder = lock(path, process, started)?;
-        let (db, data) = match generation::current(folder.dir()).and_then(|dir| open_in(&dir)) {
+        let opened =
+            generation::current(folder.dir()).and_then(|dir| open_in(&dir, folder.dir(), repair));
+        let (sled, moved) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 folder.release();
                 return Err(error);
             }
         };
-        Ok(Self {
+        let store = Self {
             path: path.to_owned(),
             process,
-            open: RwLock::new(Some(Open { db, data, folder })),
+            open: RwLock::new(Some(Open { sled, folder })),
             failed: OnceLock::new(),
             applied: AtomicU64::new(0),
             synced: Mutex::new(0),
             touched: Mutex::new(None),
             fresh: Mutex::new(None),
-        })
+        };
+        Ok((store, moved))
     }
 
     /// The folder.
@@ -193,10 +164,7 @@ impl SledStore {
             return Ok(());
         }
         let covered = self.applied.load(Ordering::Acquire);
-        let done = flush(&open.db).and_then(|()| {
-            open.data.sync_data().map_err(|error| unavailable("sync its data", &error))
-        });
-        match done {
+        match open.sled.barrier() {
             Ok(()) => {
                 *synced = covered;
                 Ok(())
@@ -212,7 +180,7 @@ impl SledStore {
         while !range.is_empty() {
             let page = self.with(|open| {
                 calm(|| {
-                    let entries = open.db.range::<&[u8], _>(range.bounds());
+                    let entries = open.sled.db().range::<&[u8], _>(range.bounds());
                     if back {
                         entries.rev().take(size).collect::<Result<Vec<(IVec, IVec)>, _>>()
                     } else {
@@ -240,7 +208,7 @@ impl SledStore {
 
 impl Store for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.with(|open| calm(|| open.db.get(key)))?;
+        let value = self.with(|open| calm(|| open.sled.db().get(key)))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -281,7 +249,7 @@ impl Store for SledStore {
                     Operation::Delete(key) => writes.remove(key),
                 }
             }
-            calm(|| open.db.apply_batch(writes)).map_err(|error| self.fail(error))?;
+            calm(|| open.sled.db().apply_batch(writes)).map_err(|error| self.fail(error))?;
             let ticket = self.applied.fetch_add(1, Ordering::AcqRel).saturating_add(1);
             self.barrier(open, ticket)
         })
@@ -306,16 +274,16 @@ impl Store for SledStore {
             };
             // All keys first, without values. sled writes a page again and again while it grows and
             // splits; then each value is written once, into pages that stay as they are.
-            let scans = |fresh: &mut Fresh, change: &mut Rewrite<'_>| {
+            let scans = |each: &mut EachRecord<'_>| {
                 let mut failed = Ok(());
                 let scanned = self.scan(&[], None, &mut |key, value| {
-                    failed = fresh.copy(key, Some(value), change);
+                    failed = each(key, value);
                     failed.is_ok()
                 });
                 scanned.and(failed)
             };
-            let made = scans(&mut fresh, &mut |_, _| Ok(Some(Vec::new())))
-                .and_then(|()| scans(&mut fresh, change));
+            let made = scans(&mut |key, _| fresh.make_room(key))
+                .and_then(|()| scans(&mut |key, value| fresh.copy(key, Some(value), change)));
             match made.and_then(|()| fresh.flush()) {
                 Ok(()) => {
                     *self.fresh.lock() = Some(fresh);
@@ -343,21 +311,20 @@ impl Store for SledStore {
             self.fresh.lock().take().ok_or_else(|| StoreError::Refused {
                 what: "no rewrite was prepared".to_owned(),
             })?;
-        let mut fresh = fresh.catch_up(&held.db, touched, change, last)?;
+        let mut fresh = fresh.catch_up(held.sled.db(), touched, change, last)?;
         let count = fresh.count();
         if fresh.is_apart() {
-            fresh.close();
+            fresh.close()?;
             return Ok(count);
         }
         let put = fresh.put_in_force(held.folder.dir());
-        let (db, data) = put.map_err(|unfinished| match unfinished.in_force {
+        let sled = put.map_err(|unfinished| match unfinished.in_force {
             true => self.fail(unfinished.error),
             false => unfinished.error,
         })?;
         // From here on the fresh files are the store; what is left of the old ones is removed now,
         // or at the next opening.
-        discard(std::mem::replace(&mut held.db, db));
-        held.data = data;
+        std::mem::replace(&mut held.sled, sled).discard();
         generation::current(held.folder.dir())?;
         Ok(count)
     }
@@ -379,6 +346,10 @@ impl Store for SledStore {
         }
     }
 
+    fn forget_torn(&self) -> Result<(), StoreError> {
+        self.with(|open| log::forget(open.folder.dir()))
+    }
+
     fn close(&self) -> Result<(), StoreError> {
         self.alive()?;
         self.drop_rewrite();
@@ -386,10 +357,18 @@ impl Store for SledStore {
         let done = match self.healthy() {
             Ok(()) => self.barrier(&open, u64::MAX),
             // It was told to whoever wrote.
-            Err(_) => Ok(()),
+            Err(_) => {
+                open.end();
+                return Ok(());
+            }
         };
-        open.end();
-        done
+        match done {
+            Ok(()) => open.shut(),
+            Err(error) => {
+                open.end();
+                Err(error)
+            }
+        }
     }
 }
 
@@ -410,10 +389,15 @@ impl Drop for SledStore {
 impl Open {
     /// Drops sled first, which writes what is left, and frees the folder after it.
     fn end(self) {
-        let Self { db, data, folder } = self;
-        discard(db);
-        drop(data);
-        folder.release();
+        self.sled.discard();
+        self.folder.release();
+    }
+
+    /// The same after a last barrier, which is noted.
+    fn shut(self) -> Result<(), StoreError> {
+        let done = self.sled.shut();
+        self.folder.release();
+        done
     }
 }
 
@@ -477,142 +461,6 @@ fn lock(path: &Path, process: u32, started: i64) -> Result<Folder, StoreError> {
         }
     }
     Err(StoreError::Busy { holder: folder::holder(path), path: path.to_owned() })
-}
-
-/// Gives the snapshots in a folder names that are not theirs.
-fn snapshots_aside(dir: &Dir) -> Result<Vec<String>, StoreError> {
-    let mut moved = Vec::new();
-    for name in dir.names()? {
-        let name = name.to_string_lossy().into_owned();
-        if name.starts_with(SNAPSHOT) {
-            let aside = format!("{ASIDE}{name}");
-            fs::rename(dir.path().join(&name), dir.path().join(&aside))
-                .map_err(|error| unavailable("move a snapshot aside", &error))?;
-            moved.push(aside);
-        }
-    }
-    if !moved.is_empty() {
-        dir.sync()?;
-    }
-    Ok(moved)
-}
-
-/// Opens sled in a folder of a store whose lock is ours.
-pub(super) fn open_in(dir: &Dir) -> Result<Opened, StoreError> {
-    let failed = |doing: &'static str| move |error: std::io::Error| unavailable(doing, &error);
-    let path = dir.path();
-    let blobs = dir.inner(BLOBS)?;
-    for name in dir.names()? {
-        let text = name.to_string_lossy();
-        if text.starts_with(SNAPSHOT) && text.ends_with(UNFINISHED_SNAPSHOT) {
-            fs::remove_file(path.join(&name)).map_err(failed("remove half a snapshot"))?;
-        }
-    }
-    if fs::read(path.join(CONF_FILE)).ok().as_deref() != Some(CONF) {
-        dir.write_whole(CONF_FILE, CONF, true)?;
-    }
-    let data = dir.file(DATA_FILE)?;
-    data.sync_all().map_err(failed("sync its data"))?;
-    dir.sync()?;
-
-    let config =
-        Config::new().path(path).segment_size(SEGMENT).cache_capacity(CACHE).flush_every_ms(None);
-    let named = |error: StoreError| match error {
-        StoreError::Corrupt { what } => StoreError::Corrupt {
-            what: format!(
-                "`{}` does not hold what was written to it ({what})",
-                dir.file_path(DATA_FILE)
-            ),
-        },
-        other => other,
-    };
-    let mut opened = calm(|| config.open());
-    for _ in 1..ATTEMPTS {
-        match &opened {
-            Err(StoreError::Unavailable { what }) if what.contains(LOCK_TEXT) => {
-                std::thread::sleep(PAUSE);
-                opened = calm(|| config.open());
-            }
-            _ => break,
-        }
-    }
-    let db = opened.map_err(|error| match error {
-        StoreError::Unavailable { what } if what.contains(LOCK_TEXT) => {
-            StoreError::Busy { holder: None, path: path.to_owned() }
-        }
-        other => named(other),
-    })?;
-
-    let settled = (|| {
-        for name in dir.names()? {
-            if name.to_string_lossy().starts_with(SNAPSHOT) {
-                folder::tighten(&path.join(&name)).map_err(failed("protect a snapshot"))?;
-            }
-        }
-        flush(&db)?;
-        data.sync_all().map_err(failed("sync its data"))?;
-        folder::sync_folder(&blobs).map_err(failed("sync its folder"))?;
-        dir.sync()
-    })();
-    match settled {
-        Ok(()) => Ok((db, data)),
-        Err(error) => {
-            discard(db);
-            Err(error)
-        }
-    }
-}
-
-/// Drops a sled handle: it writes what is left, and panics if it cannot.
-pub(super) fn discard(db: Db) {
-    if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
-        tracing::error!("the store could not be closed in order");
-    }
-}
-
-/// sled's `flush`, which after a failed write may wait for ever: so one of its threads waits in
-/// our place, and we look at what it waits for.
-pub(super) fn flush(db: &Db) -> Result<(), StoreError> {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut flushed = pin!(db.flush_async());
-    for _ in 0..PATIENCE {
-        if let Poll::Ready(done) = calm(|| Ok(flushed.as_mut().poll(&mut context)))? {
-            return calm(|| done.map(drop));
-        }
-        std::thread::park_timeout(PAUSE);
-        if let Err(error) = calm(|| db.context.global_error()) {
-            // A second flush sees the error at once, and wakes the thread that waits.
-            let _ = calm(|| db.flush());
-            return Err(error);
-        }
-    }
-    Err(StoreError::Unavailable { what: "its data could not be written in time".to_owned() })
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Runs a call into sled; neither its errors nor its panics pass as they are.
-pub(super) fn calm<T>(call: impl FnOnce() -> ::sled::Result<T>) -> Result<T, StoreError> {
-    use ::sled::Error;
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(Error::Io(error))) => Err(StoreError::Unavailable { what: error.to_string() }),
-        Ok(Err(Error::Corruption { at, .. })) => Err(StoreError::Corrupt {
-            what: at.map_or_else(
-                || "a part of the records was cut or changed".to_owned(),
-                |at| format!("the records at {} were cut or changed", at.lid()),
-            ),
-        }),
-        Ok(Err(error)) => Err(StoreError::Corrupt { what: error.to_string() }),
-        Err(_) => Err(StoreError::Corrupt { what: "the embedded store gave up".to_owned() }),
-    }
 }
 
 #[cfg(test)]

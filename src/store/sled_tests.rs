@@ -1,5 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::fs;
+
+use ::sled::Config;
+
+use super::super::opening::{BLOBS, CONF, CONF_FILE, SEGMENT, SNAPSHOT};
 use super::*;
 
 fn put(store: &SledStore, key: &str) -> Result<(), StoreError> {

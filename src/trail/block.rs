@@ -264,6 +264,27 @@ impl Block {
         want: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Vec<Entry>, BlockError> {
         let wanted: Vec<bool> = (self.first..self.end()).map(want).collect();
+        let opened = self.values_of(authority_id, key_of, &wanted)?;
+        let entries = self.leaves().zip(opened).zip(self.first..).zip(wanted);
+        entries
+            .filter(|(_, wanted)| *wanted)
+            .map(|(((leaf, opened), index), _)| {
+                Entry::read(index, leaf, opened).map_err(BlockError::Damaged)
+            })
+            .collect()
+    }
+
+    /// The values beside each leaf, in order, as far as `key_of` has keys for them; none of entries
+    /// that are not `wanted`.
+    ///
+    /// # Errors
+    /// As [`Block::entries`].
+    pub fn values_of(
+        &self,
+        authority_id: &str,
+        key_of: KeyOf<'_>,
+        wanted: &[bool],
+    ) -> Result<Vec<Vec<Opened>>, BlockError> {
         let mut opened: Vec<Vec<Opened>> = vec![Vec::new(); self.ends.len()];
         let asked =
             |places: &[u32]| places.iter().any(|place| wanted.get(*place as usize) == Some(&true));
@@ -279,13 +300,7 @@ impl Block {
             }
             Ok(())
         })?;
-        let entries = self.leaves().zip(opened).zip(self.first..).zip(wanted);
-        entries
-            .filter(|(_, wanted)| *wanted)
-            .map(|(((leaf, opened), index), _)| {
-                Entry::read(index, leaf, opened).map_err(BlockError::Damaged)
-            })
-            .collect()
+        Ok(opened)
     }
 
     /// Opens what `key_of` has keys for, but reads only what lists show of it: calls `each` with the

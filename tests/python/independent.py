@@ -13,6 +13,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from independent_approvals import Approvals
+
 MAX_LINE = 1 << 20
 
 
@@ -633,6 +635,7 @@ class Verifier:
         self.gaps: set[int] = set()  # small in the vectors; a range list elsewhere
         self.early: set[int] = set()
         self.jump: tuple[int, dict[str, Any]] | None = None
+        self.approvals = Approvals()
 
     def fault(self, code: str, place: dict[str, Any], **more: Any) -> None:
         self.faults.append({"code": code, **place, **more})
@@ -759,6 +762,8 @@ class Verifier:
                 self.revocation(get)
             except Refused:
                 self.fault("revocation_invalid", place)
+        if at is not None and self.approvals.entry(kind, fields):
+            self.fault("decision_without_approval", place)
         if kind == "outcome":
             of = entry_id(fields.get("decision"))
             was = self.ids.get(of or "", "other")

@@ -84,12 +84,52 @@ def test_damaged_records_are_refused_still(
     end = len(bytes(data).rstrip(b"\0"))
     data[end // 2] ^= 1
     (store / "db").write_bytes(data)
+    before = {file: file.read_bytes() for file in store.rglob("*") if file.is_file()}
     for more in ([], ["--repair"]):
         code, found = doctor(capsys, store, *more)
         assert code == 3
         (told,) = [line["found"] for line in found if line["check"] == "opens"]
-        # Where in its log the embedded store meets the damage decides which.
-        assert "does not hold what was written" in told or "its files are damaged" in told, told
+        assert "does not hold what was written" in told, told
+        assert "cannot be read at byte" in told, told
+        assert "nothing was touched" in told, told
+        assert {file: file.read_bytes() for file in store.rglob("*") if file.is_file()} == before
+
+
+def test_a_damaged_snapshot_is_moved_aside_and_the_records_are_read_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "governance"
+    _, size = a_store(store, 30)
+    with ans.open(store) as engine:
+        engine.humans.register("later@example.com")
+        size = len(engine.trail)
+    with ans.open(store):
+        pass
+    (snapshot,) = store.glob("snap.*")
+    damaged = snapshot.read_bytes()[:-1] + b"?"
+    snapshot.write_bytes(damaged)
+    code, found = doctor(capsys, store)
+    assert code == 3
+    (told,) = [line["found"] for line in found if line["check"] == "opens"]
+    assert snapshot.name in told, told
+    assert snapshot.read_bytes() == damaged
+    code, found = doctor(capsys, store, "--repair")
+    assert code == 0, found
+    assert (store / f"damaged-{snapshot.name}").read_bytes() == damaged
+    assert repairs(store) == [["snapshot_aside", "index_made_anew"]]
+    with ans.open(store) as engine:
+        assert engine.trail.get(size - 1).kind == "identity"
+
+
+def test_what_was_put_aside_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "governance"
+    a_store(store, 3)
+    (store / "torn-0000000000001000-0000001000").write_bytes(b"x" * 77)
+    (store / "torn-0000000000001000-0000001000").chmod(0o600)
+    code, found = doctor(capsys, store)
+    assert code == 0, found
+    (told,) = [line["found"] for line in found if line["check"] == "torn"]
+    assert "1 pieces of 77 bytes" in told
 
 
 def test_a_store_that_is_older_than_its_checkpoint_is_not_repaired(

@@ -182,30 +182,74 @@ def test_an_edit_that_changes_nothing_of_it_is_another_fault(
     )
 
 
-def test_a_call_by_a_humans_yes_follows_from_it(tmp_path: Path) -> None:
-    policies = tmp_path / "policies"
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Lines, Path]:
+    """An export with two calls, each made by a human's yes."""
+    folder = tmp_path_factory.mktemp("asked")
+    policies = folder / "policies"
     policies.mkdir()
     asks = '@id("asks") @advice("ask") permit (principal, action, resource);'
     (policies / "all.cedar").write_text(asks)
-    with ans.open(tmp_path / "governance") as engine:
+    with ans.open(folder / "governance") as engine:
         alice = engine.humans.register("alice@example.com")
         pay = [ans.allow("pay.*")]
         payer = engine.agents.issue("payer", owner=alice, purpose="pays", ceiling=pay, ttl="8h")
         grant = engine.grant(alice, payer, task="Pay", scope=pay, ttl="1h")
         engine.policies.load(policies)
         for _ in range(2):
-            with engine.acting(grant), pytest.raises(ans.ApprovalRequired) as asked:  # noqa: SIM117
+            with engine.acting(grant), pytest.raises(ans.ApprovalRequired) as told:  # noqa: SIM117
                 with ans.guard.governed("pay.send", {"amount": 80}):
                     pytest.fail("the body ran")
-            engine.approvals.approve(asked.value.approval.id, by=alice)
+            engine.approvals.approve(told.value.approval.id, by=alice)
             with engine.acting(grant), ans.guard.governed("pay.send", {"amount": 80}) as call:
                 pass
-        engine.trail.export(tmp_path / "trail.jsonl")
+        engine.trail.export(folder / "trail.jsonl")
         authority = engine.authority
-        engine.trail.receipt(call.entry).save(tmp_path / "receipt.json")
-    assert ans.verify(tmp_path / "trail.jsonl", authority=authority).decisions_followed == 2
-    assert ans.verify_receipt(tmp_path / "receipt.json", authority=authority)
-    text = (tmp_path / "trail.jsonl").read_text("utf-8")
-    lines = [json.loads(line) for line in text.splitlines()]
-    lines.remove(find(lines, "approval", action="approved"))
-    assert "decision_without_approval" in codes(authority, lines, tmp_path)
+        engine.trail.receipt(call.entry).save(folder / "receipt.json")
+    text = (folder / "trail.jsonl").read_text("utf-8")
+    return authority, [json.loads(line) for line in text.splitlines()], folder
+
+
+def test_a_call_by_a_humans_yes_follows_from_it(asked: tuple[str, Lines, Path]) -> None:
+    authority, _, folder = asked
+    assert ans.verify(folder / "trail.jsonl", authority=authority).decisions_followed == 2
+    assert ans.verify_receipt(folder / "receipt.json", authority=authority)
+    exported = (folder / "trail.jsonl").read_bytes()
+    assert independent.verify(exported, authority, [])["faults"] == []
+
+
+def answer(was: str, **changes: Any) -> Callable[[Lines], None]:
+    return lambda lines: find(lines, "approval", action=was)["leaf"].update(changes)
+
+
+def same_yes_twice(lines: Lines) -> None:
+    calls = [line for line in lines if line.get("leaf", {}).get("kind") == "decision"]
+    first, second = [line for line in calls if line["leaf"]["effect"] == "allow"]
+    second["leaf"]["approval"] = first["leaf"]["approval"]
+
+
+WITHOUT: dict[str, Callable[[Lines], None]] = {
+    "it was never approved": dropped("approval", action="approved"),
+    "it was never asked for": dropped("approval", action="asked"),
+    "it was refused": answer("approved", action="refused"),
+    "it was asked for another tool": answer("asked", tool="pay.other"),
+    "it was asked for another human": answer("asked", human="hum_" + "a" * 26),
+    "it was asked under other policies": answer("asked", policy="0" * 64),
+    "it was asked for access": answer("asked", purpose="access"),
+    "it had expired": answer("asked", until={"$datetime": "2020-01-01T00:00:00.000000Z"}),
+    "it was used before": same_yes_twice,
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_a_call_without_its_yes_is_found_by_both_verifiers(
+    asked: tuple[str, Lines, Path], name: str, tmp_path: Path
+) -> None:
+    authority, lines, _ = asked
+    edited = json.loads(json.dumps(lines))
+    WITHOUT[name](edited)
+    told = codes(authority, edited, tmp_path)
+    again = independent.verify((tmp_path / "edited.jsonl").read_bytes(), authority, [])
+    assert told.count("decision_without_approval") == 1, told
+    found = [fault["code"] for fault in again["faults"]]
+    assert found.count("decision_without_approval") == 1, found

@@ -91,6 +91,17 @@ def _files(store: Path) -> Iterator[Finding]:
     yield _modes(store)
     yield _key(store)
     yield _holder(store)
+    yield from _torn(store)
+
+
+def _torn(store: Path) -> Iterator[Finding]:
+    """What a power cut left unfinished, or damage, and was put aside."""
+    torn = sorted(store.glob("torn-*"))
+    if torn:
+        size = sum(file.stat().st_size for file in torn)
+        found = f"{len(torn)} pieces of {size} bytes lay behind a torn end of the log"
+        hint = f"kept as {torn[0].name}…; nothing acknowledged is in them after a power cut"
+        yield Finding("torn", "warn", found, hint)
 
 
 def _tighten(store: Path) -> Iterator[Finding]:

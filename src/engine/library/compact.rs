@@ -10,11 +10,9 @@ use super::{EngineError, Library};
 use crate::store::{Batch, StoreError};
 
 /// Below how many bytes on disk nothing is compacted by itself.
-const LEAST: u64 = 256 * 1024 * 1024;
-/// How many times their records the files may take.
-const WASTE: u64 = 3;
+pub(super) const LEAST: u64 = 64 * 1024 * 1024;
 /// How many turns of the thread lie between two looks at the files.
-pub(super) const TURNS: u32 = 40;
+pub(super) const TURNS: u32 = 8;
 
 /// What compacting did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +52,7 @@ impl Library {
         }
         let records = done?;
         let after = self.store.bytes_on_disk()?.unwrap_or_default();
-        self.weighed.store(after, Ordering::Release);
+        self.weighed.store(live, Ordering::Release);
         tracing::info!(before, after, records, "the store's files were compacted");
         Ok(Compacted { before, after, records, live })
     }
@@ -62,8 +60,10 @@ impl Library {
     /// Compacts files that take several times what their records take.
     pub(super) fn compact_waste(&self) -> Result<(), EngineError> {
         let Some(disk) = self.store.bytes_on_disk()? else { return Ok(()) };
-        // All records are read to weigh them: not before the files have doubled since.
-        if disk < LEAST || disk / 2 < self.weighed.load(Ordering::Acquire) {
+        // All records are read to weigh them: not before it could be too much.
+        let (least, weighed) =
+            (self.least.load(Ordering::Acquire), self.weighed.load(Ordering::Acquire));
+        if !worth_weighing(disk, least, weighed) {
             return Ok(());
         }
         let mut live = 0_u64;
@@ -71,8 +71,8 @@ impl Library {
             live = live.saturating_add(key.len() as u64).saturating_add(value.len() as u64);
             !self.is_closing()
         })?;
-        self.weighed.store(disk, Ordering::Release);
-        if self.is_closing() || disk / WASTE < live {
+        self.weighed.store(live, Ordering::Release);
+        if self.is_closing() || !is_waste(disk, live) {
             return Ok(());
         }
         match self.store.room()? {
@@ -84,3 +84,18 @@ impl Library {
         }
     }
 }
+
+/// Whether files are large enough to weigh what is in them, and would be wasteful if it were no more
+/// than when it was weighed last.
+fn worth_weighing(disk: u64, least: u64, weighed: u64) -> bool {
+    disk >= least && is_waste(disk, weighed)
+}
+
+/// Whether files take more than their records justify: half as much again.
+fn is_waste(disk: u64, live: u64) -> bool {
+    disk >= live.saturating_add(live / 2)
+}
+
+#[cfg(test)]
+#[path = "compact_tests.rs"]
+mod tests;

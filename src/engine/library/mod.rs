@@ -53,8 +53,10 @@ pub struct Library {
     blocks: Mutex<VecDeque<Arc<Block>>>,
     /// Counts how often what is cached had to be forgotten.
     epoch: AtomicU64,
-    /// How large the files were when their records were last weighed.
+    /// How many bytes the records had when they were last weighed.
     weighed: AtomicU64,
+    /// Below how many bytes on disk nothing is compacted by itself.
+    least: AtomicU64,
     closing: AtomicBool,
     asleep: Mutex<()>,
     wake: Condvar,
@@ -80,6 +82,7 @@ impl Library {
             blocks: Mutex::default(),
             epoch: AtomicU64::new(0),
             weighed: AtomicU64::new(0),
+            least: AtomicU64::new(compact::LEAST),
             closing: AtomicBool::new(false),
             asleep: Mutex::new(()),
             wake: Condvar::new(),

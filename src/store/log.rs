@@ -1,0 +1,527 @@
+//! What sled's log holds, read before sled reads it. In opening, sled takes the first message that
+//! it cannot read for the end of the log and clears what lies behind: right after a power cut, and
+//! the loss of evidence where a file was damaged later. So the log is read here first, and nothing
+//! is written: what was durable and cannot be read any more is refused, and what may be the end of
+//! a power cut and has whole messages behind it is put aside before it is cleared.
+//!
+//! The log of sled 0.34.7 (its `pagecache`): segments of one size, each with a header of 20 bytes
+//! (CRC, position, the position up to which it was stable) and messages (CRC, kind, length, segment
+//! number, page, body). A position counts the bytes of the whole log; a segment that is not needed
+//! any more is used again under a higher one. `snap.<position>` says which messages each page is
+//! made of up to there: older messages are not read at the opening.
+//!
+//! How far the log is durable stands in a file of ours beside it, see [`Mark`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
+
+use super::StoreError;
+use super::folder::{Dir, unavailable};
+use super::mark::{Mark, Stands};
+use super::opening::{DATA_FILE, SEGMENT, SNAPSHOT, UNFINISHED_SNAPSHOT};
+
+/// The length of a segment.
+const LENGTH: u64 = SEGMENT as u64;
+const HEADER: usize = 20;
+/// No message begins so near the end of a segment.
+const RED_ZONE: usize = 32;
+/// The most bytes that a message's own header takes.
+const MESSAGE_HEADER: usize = 32;
+/// Positions in segment headers are stored with all bits but the sign turned.
+const TURNED: u64 = 0x7FFF_FFFF_FFFF_FFFF;
+const ZEROS: [u8; 4096] = [0; 4096];
+/// What is put aside is kept under names that begin with this.
+pub(super) const ASIDE: &str = "torn-";
+
+/// The kinds of messages that matter here.
+const CAP: u8 = 2;
+const KINDS: std::ops::RangeInclusive<u8> = 1..=11;
+/// Those that make a page anew: whatever was said of it before is not needed any more.
+const WHOLE: std::ops::RangeInclusive<u8> = 4..=9;
+const LINK: [u8; 2] = [10, 11];
+
+/// Why a log is not opened.
+#[derive(Debug, PartialEq)]
+pub(super) enum Damage {
+    /// The file that sums the log up cannot be read; the log may be whole.
+    Snapshot(StoreError),
+    /// The log, or it could not be looked at.
+    Log(StoreError),
+}
+
+impl From<Damage> for StoreError {
+    fn from(damage: Damage) -> Self {
+        match damage {
+            Damage::Snapshot(error) | Damage::Log(error) => error,
+        }
+    }
+}
+
+/// A stretch of the log's file that sled is going to clear, with whole messages in it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Torn {
+    /// The position in the log that it begins at, or belongs behind.
+    position: u64,
+    /// Where it begins in the file.
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+/// Looks at the log of a folder, with its snapshot or without; answers what sled would clear.
+pub(super) fn look(dir: &Dir, with_snapshot: bool) -> Result<Vec<Torn>, Damage> {
+    let file = match File::open(dir.path().join(DATA_FILE)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // A store that was used has one, as its snapshot or mark tells.
+            return match (newest_snapshot(dir)?, Mark::read(dir).map_err(Damage::Log)?) {
+                (None, None) => Ok(Vec::new()),
+                _ => Err(damaged(dir, "it is gone, and what was kept beside it is not")),
+            };
+        }
+        Err(error) => return Err(Damage::Log(unavailable("open its data", &error))),
+    };
+    let length = file.metadata().map_err(|error| read_failed(&error))?.len();
+    let snapshot = match newest_snapshot(dir)?.filter(|_| with_snapshot) {
+        Some(name) => Snapshot::read(dir, &name, length)?,
+        None => Snapshot::default(),
+    };
+    let mark = Mark::read(dir).map_err(Damage::Log)?;
+    Look { dir, file: &file, length, snapshot, mark }.look()
+}
+
+/// Keeps what sled is going to clear in files of their own.
+pub(super) fn put_aside(store: &Dir, torn: &[Torn]) -> Result<(), StoreError> {
+    for piece in torn {
+        let name = format!("{ASIDE}{:016x}-{:010x}", piece.position, piece.offset);
+        store.write_whole(&name, &piece.bytes, true)?;
+        let bytes = piece.bytes.len();
+        tracing::warn!(name, bytes, "the end of the log is torn; what lay behind was put aside");
+    }
+    Ok(())
+}
+
+/// Removes what was put aside.
+pub(super) fn forget(store: &Dir) -> Result<(), StoreError> {
+    let mut removed = false;
+    for name in store.names()? {
+        if name.to_string_lossy().starts_with(ASIDE) {
+            fs::remove_file(store.path().join(&name))
+                .map_err(|error| unavailable("remove what was put aside", &error))?;
+            removed = true;
+        }
+    }
+    if removed { store.sync() } else { Ok(()) }
+}
+
+struct Look<'a> {
+    dir: &'a Dir,
+    file: &'a File,
+    length: u64,
+    snapshot: Snapshot,
+    mark: Option<Mark>,
+}
+
+/// A segment as it was read: how far, and what its messages say of which page.
+struct Walked {
+    /// Where in the segment the first message stands that cannot be read; `None` if it was read to
+    /// its end.
+    tear: Option<usize>,
+    /// Page and position of each message that makes a page anew.
+    whole: Vec<(u64, u64)>,
+    /// The same of those that add to one.
+    links: Vec<(u64, u64)>,
+}
+
+/// A segment that is no end of the log and yet has one.
+struct Cut {
+    position: u64,
+    offset: u64,
+    tear: usize,
+    /// What can be read of it, on both sides.
+    said: Vec<(u64, u64)>,
+    bytes: Vec<u8>,
+}
+
+impl Look<'_> {
+    fn look(self) -> Result<Vec<Torn>, Damage> {
+        let from = self.snapshot.position / LENGTH * LENGTH;
+        let Headers { segments, stable, unreadable } = self.headers(from)?;
+        // The last segments follow each other without a gap; the end of the log is in them.
+        let lowest = stable.max(from) / LENGTH * LENGTH;
+        let mut pages = self.snapshot.pages.clone();
+        let (mut end, mut torn) = (self.snapshot.end(), Vec::new());
+        let mut next = lowest;
+        let mut open = None;
+        for (&position, &offset) in segments.range(lowest..) {
+            if position != next || open.is_some() {
+                // Behind a gap or the end: sled clears it.
+                torn.extend(newer(position, offset, 0, &self.segment(offset)?));
+                continue;
+            }
+            let bytes = self.segment(offset)?;
+            let walked = walk(&bytes, position);
+            note(&mut pages, &walked.whole);
+            match walked.tear {
+                Some(tear) => {
+                    end = position + tear as u64;
+                    open = Some((offset + tear as u64, newer(position, offset, tear, &bytes)));
+                }
+                None => end = position + LENGTH,
+            }
+            next = position + LENGTH;
+        }
+        let durable = self.durable();
+        if end < durable {
+            let at = match open {
+                Some((at, _)) => format!("at byte {at}"),
+                None => format!("where byte {end} of its log should follow"),
+            };
+            return Err(damaged(
+                self.dir,
+                &format!("it cannot be read {at}, and had been written {} bytes on", durable - end),
+            ));
+        }
+        torn.extend(open.and_then(|(_, behind)| behind));
+        let mut cuts = Vec::new();
+        for (&position, &offset) in segments.range(from..lowest) {
+            let bytes = self.segment(offset)?;
+            let walked = walk(&bytes, position);
+            note(&mut pages, &walked.whole);
+            if let Some(tear) = walked.tear {
+                let mut said = walked.whole;
+                said.extend(walked.links);
+                cuts.push(Cut { position, offset, tear, said, bytes });
+            }
+        }
+        for mut cut in cuts {
+            let behind = whole_messages(&cut.bytes, cut.tear);
+            // A segment that was being used again when the machine stopped: nothing in it counted
+            // any more.
+            let used_again = behind.iter().any(|found| found.segment * LENGTH > cut.position);
+            let own = behind.iter().filter(|found| found.segment * LENGTH == cut.position);
+            cut.said.extend(own.map(|found| (found.page, cut.position + found.at as u64)));
+            let counts = cut.said.iter().any(|(page, at)| counts(&pages, *page, *at));
+            if counts || (!used_again && self.is_shut()) {
+                let at = cut.offset + cut.tear as u64;
+                return Err(damaged(self.dir, &format!("it cannot be read at byte {at}")));
+            }
+            if !used_again {
+                torn.extend(piece(cut.position, cut.offset, cut.tear, &cut.bytes));
+            }
+        }
+        for offset in unreadable {
+            let bytes = self.segment(offset)?;
+            let Some(found) = whole_messages(&bytes, 0).first().copied() else { continue };
+            let position = found.segment.saturating_mul(LENGTH);
+            if position < from || segments.contains_key(&position) {
+                // Older than what is read, or used again since: nothing in it counts.
+                continue;
+            }
+            if position < durable {
+                return Err(damaged(
+                    self.dir,
+                    &format!("the header at byte {offset} cannot be read, but what follows it can"),
+                ));
+            }
+            torn.extend(piece(position, offset, 0, &bytes));
+        }
+        Ok(torn)
+    }
+
+    /// The position up to which the log had been durable, for certain.
+    fn durable(&self) -> u64 {
+        let marked = self.mark.as_ref().map_or(0, |mark| mark.end);
+        // The log is synced before a snapshot of it is written.
+        let summed = if self.snapshot.active { self.snapshot.position } else { 0 };
+        marked.max(summed)
+    }
+
+    fn is_shut(&self) -> bool {
+        self.mark.as_ref().is_some_and(|mark| mark.stands == Stands::Shut)
+    }
+
+    fn headers(&self, from: u64) -> Result<Headers, Damage> {
+        let mut headers = Headers { segments: BTreeMap::new(), stable: 0, unreadable: Vec::new() };
+        let mut offset = 0;
+        while offset + HEADER as u64 <= self.length {
+            let mut header = [0; HEADER];
+            self.file.read_exact_at(&mut header, offset).map_err(|error| read_failed(&error))?;
+            match read_header(&header) {
+                Some((position, stable)) if position.is_multiple_of(LENGTH) => {
+                    if position >= from {
+                        headers.stable = headers.stable.max(stable);
+                        if headers.segments.insert(position, offset).is_some() {
+                            let what = format!("two segments are for byte {position} of its log");
+                            return Err(damaged(self.dir, &what));
+                        }
+                    }
+                }
+                _ => headers.unreadable.push(offset),
+            }
+            offset += LENGTH;
+        }
+        Ok(headers)
+    }
+
+    fn segment(&self, offset: u64) -> Result<Vec<u8>, Damage> {
+        let length = LENGTH.min(self.length.saturating_sub(offset));
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(SEGMENT)];
+        self.file.read_exact_at(&mut bytes, offset).map_err(|error| read_failed(&error))?;
+        Ok(bytes)
+    }
+}
+
+struct Headers {
+    /// Position to offset in the file.
+    segments: BTreeMap<u64, u64>,
+    /// The highest position that any of them says was stable.
+    stable: u64,
+    /// Where a header should be and none can be read.
+    unreadable: Vec<u64>,
+}
+
+/// What the newest snapshot says.
+#[derive(Default)]
+struct Snapshot {
+    /// Up to where it sums the log up.
+    position: u64,
+    /// Whether the log goes on in the segment of that position.
+    active: bool,
+    /// For each page, the position of what made it last.
+    pages: HashMap<u64, u64>,
+}
+
+impl Snapshot {
+    fn read(dir: &Dir, name: &str, length: u64) -> Result<Self, Damage> {
+        let bytes = fs::read(dir.path().join(name)).map_err(|error| read_failed(&error))?;
+        let cannot = |what: &str| {
+            let what = format!("`{}`, which sums up the log, {what}", dir.file_path(name));
+            Damage::Snapshot(StoreError::Corrupt { what })
+        };
+        let sound = bytes
+            .split_last_chunk::<4>()
+            .and_then(|(rest, crc)| Some((rest.split_last_chunk::<8>()?.0, crc)))
+            .filter(|(body, crc)| crc32fast::hash(body) == u32::from_le_bytes(**crc));
+        let Some((mut body, _)) = sound else {
+            return Err(cannot("was cut or changed"));
+        };
+        let parsed = Self::parse(&mut body).ok_or_else(|| cannot("cannot be read"))?;
+        let (snapshot, furthest) = parsed;
+        if furthest >= length {
+            let what = format!("it ends at byte {length}, before what was written at {furthest}");
+            return Err(damaged(dir, &what));
+        }
+        Ok(snapshot)
+    }
+
+    /// The snapshot, and the highest offset in the log's file that it refers to.
+    fn parse(bytes: &mut &[u8]) -> Option<(Self, u64)> {
+        // Both are stored as one more, 0 for none.
+        let position = u64::try_from(take_fixed(bytes)?.saturating_sub(1)).unwrap_or(0);
+        let active = take_number(bytes)? > 0;
+        let mut snapshot = Self { position, active, pages: HashMap::new() };
+        let (mut page, mut furthest) = (0, 0);
+        while let Some((kind, rest)) = bytes.split_first() {
+            *bytes = rest;
+            // A free page has no size; any other is made of so many messages.
+            for message in 0..(*kind).max(1) {
+                let at = u64::try_from(take_fixed(bytes)?).ok()?;
+                let (blob, rest) = bytes.split_first()?;
+                *bytes = rest;
+                furthest = furthest.max(take_number(bytes)?);
+                if *blob == 1 {
+                    take_fixed(bytes)?;
+                }
+                if *kind > 0 {
+                    take_number(bytes)?;
+                }
+                if message == 0 {
+                    snapshot.pages.insert(page, at);
+                }
+            }
+            page += 1;
+        }
+        Some((snapshot, furthest))
+    }
+
+    /// Where the log ends if nothing was written since.
+    fn end(&self) -> u64 {
+        match self.active {
+            // Its segment is there, and tells more.
+            true => self.position / LENGTH * LENGTH,
+            false => self.position.next_multiple_of(LENGTH),
+        }
+    }
+}
+
+fn newest_snapshot(dir: &Dir) -> Result<Option<String>, Damage> {
+    let names = dir.names().map_err(Damage::Log)?.into_iter();
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    let found = |name: &String| name.starts_with(SNAPSHOT) && !name.ends_with(UNFINISHED_SNAPSHOT);
+    Ok(names.filter(found).max())
+}
+
+fn damaged(dir: &Dir, what: &str) -> Damage {
+    let file = dir.file_path(DATA_FILE);
+    Damage::Log(StoreError::Corrupt {
+        what: format!("`{file}` does not hold what was written to it: {what}; nothing was touched"),
+    })
+}
+
+fn read_failed(error: &std::io::Error) -> Damage {
+    Damage::Log(unavailable("read its data", error))
+}
+
+fn note(pages: &mut HashMap<u64, u64>, whole: &[(u64, u64)]) {
+    for (page, at) in whole {
+        let last = pages.entry(*page).or_insert(*at);
+        *last = (*last).max(*at);
+    }
+}
+
+/// Whether what a message says of a page still counts.
+fn counts(pages: &HashMap<u64, u64>, page: u64, at: u64) -> bool {
+    pages.get(&page).is_none_or(|last| at >= *last)
+}
+
+/// What lies in a segment from a tear on, if a message that is not older than it is among it.
+fn newer(position: u64, offset: u64, tear: usize, bytes: &[u8]) -> Option<Torn> {
+    let newer = |found: &Found| found.segment.saturating_mul(LENGTH) >= position;
+    whole_messages(bytes, tear).iter().any(newer).then(|| piece(position, offset, tear, bytes))?
+}
+
+/// What lies from a tear on, without the zeros at its end.
+fn piece(position: u64, offset: u64, tear: usize, bytes: &[u8]) -> Option<Torn> {
+    let bytes = written(bytes).get(tear..).filter(|rest| !rest.is_empty())?.to_vec();
+    Some(Torn { position: position + tear as u64, offset: offset + tear as u64, bytes })
+}
+
+/// A segment without the pages of zeros at its end: most of the last one was never written.
+fn written(bytes: &[u8]) -> &[u8] {
+    let zeros = |page: &&[u8]| ZEROS.get(..page.len()) == Some(*page);
+    let unwritten: usize = bytes.rchunks(ZEROS.len()).take_while(zeros).map(<[u8]>::len).sum();
+    bytes.get(..bytes.len() - unwritten).unwrap_or(bytes)
+}
+
+fn read_header(header: &[u8; HEADER]) -> Option<(u64, u64)> {
+    let (crc, rest) = header.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*crc) ^ u32::MAX != crc32fast::hash(rest) {
+        return None;
+    }
+    let (position, stable) = rest.split_first_chunk::<8>()?;
+    let (stable, _) = stable.split_first_chunk::<8>()?;
+    let turn = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes) ^ TURNED;
+    let position = turn(position);
+    // Nothing was stable yet: -1.
+    let stable = i64::from_le_bytes(turn(stable).to_le_bytes());
+    (position <= TURNED).then_some((position, u64::try_from(stable).unwrap_or(0)))
+}
+
+/// A message that was read.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    at: usize,
+    kind: u8,
+    segment: u64,
+    page: u64,
+    length: usize,
+}
+
+/// The message at a place of a segment, whichever segment it says that it is of.
+fn message(segment: &[u8], at: usize) -> Option<Found> {
+    let rest = segment.get(at..)?;
+    let mut header = rest.get(..MESSAGE_HEADER.min(rest.len()))?;
+    let room = header.len();
+    let (crc, after) = header.split_first_chunk::<4>()?;
+    let (kind, after) = after.split_first()?;
+    if !KINDS.contains(kind) {
+        return None;
+    }
+    header = after;
+    let length = usize::try_from(take_number(&mut header)?).ok()?;
+    let number = take_number(&mut header)?;
+    let page = take_number(&mut header)?;
+    let own = room - header.len();
+    let body = rest.get(own..own.checked_add(length)?)?;
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(body);
+    hasher.update(rest.get(4..own)?);
+    if hasher.finalize() ^ u32::MAX != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    Some(Found { at, kind: *kind, segment: number, page, length: own + length })
+}
+
+/// Reads a segment from its first message on.
+fn walk(segment: &[u8], position: u64) -> Walked {
+    let mut walked = Walked { tear: None, whole: Vec::new(), links: Vec::new() };
+    let mut at = HEADER;
+    while at + RED_ZONE <= SEGMENT {
+        let found = message(segment, at).filter(|found| found.segment == position / LENGTH);
+        let Some(found) = found else {
+            walked.tear = Some(at);
+            return walked;
+        };
+        let said = (found.page, position + at as u64);
+        match found.kind {
+            CAP => return walked,
+            kind if WHOLE.contains(&kind) => walked.whole.push(said),
+            kind if LINK.contains(&kind) => walked.links.push(said),
+            _ => {}
+        }
+        at += found.length;
+    }
+    walked
+}
+
+/// The whole messages that say something of a page, anywhere from a place of a segment on.
+fn whole_messages(segment: &[u8], from: usize) -> Vec<Found> {
+    let mut found = Vec::new();
+    let mut at = from.max(HEADER);
+    let end = written(segment).len();
+    while at < end {
+        match message(segment, at) {
+            Some(one) => {
+                at += one.length;
+                if WHOLE.contains(&one.kind) || LINK.contains(&one.kind) {
+                    found.push(one);
+                }
+            }
+            None => at += 1,
+        }
+    }
+    found
+}
+
+/// A number of one to nine bytes, as sled writes them.
+fn take_number(bytes: &mut &[u8]) -> Option<u64> {
+    let (first, rest) = bytes.split_first()?;
+    let more = match first {
+        0..=240 => 0,
+        241..=248 => 1,
+        249 => 2,
+        longer => usize::from(*longer) - 247,
+    };
+    let (more, rest) = rest.split_at_checked(more)?;
+    *bytes = rest;
+    let number = match (first, more) {
+        (0..=240, _) => u64::from(*first),
+        (241..=248, [low]) => 240 + 256 * (u64::from(*first) - 241) + u64::from(*low),
+        (249, [high, low]) => 2288 + 256 * u64::from(*high) + u64::from(*low),
+        (_, more) => more.iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)),
+    };
+    Some(number)
+}
+
+/// A number of eight bytes.
+fn take_fixed(bytes: &mut &[u8]) -> Option<i64> {
+    let (number, rest) = bytes.split_first_chunk::<8>()?;
+    *bytes = rest;
+    Some(i64::from_le_bytes(*number))
+}
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -1,0 +1,243 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::{Path, PathBuf};
+
+use super::super::{Batch, SledStore, Store};
+use super::*;
+
+/// So many bytes that are of this seed.
+fn bytes_of(length: usize, seed: u64) -> Vec<u8> {
+    let mut bytes =
+        (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1).to_le_bytes().repeat(length / 8 + 1);
+    bytes.truncate(length);
+    bytes
+}
+
+fn place() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// Batch `number`: one key of its own, and one that each tenth batch writes over.
+fn put(store: &SledStore, number: u64, length: usize) {
+    let mut batch = Batch::new();
+    batch.put(format!("own {number:04}"), bytes_of(length, number));
+    batch.put(format!("over {}", number % 10), bytes_of(length, number << 20));
+    store.commit(batch).unwrap();
+}
+
+fn holds(store: &SledStore, number: u64, length: usize) -> bool {
+    let own = store.get(format!("own {number:04}").as_bytes()).unwrap();
+    own == Some(bytes_of(length, number))
+}
+
+/// What lies in a folder, but for the name of who holds it.
+fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(content(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    use std::os::unix::fs::DirBuilderExt;
+    let _ = fs::remove_dir_all(to);
+    fs::DirBuilder::new().mode(0o700).create(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.ends_with("holder.json") {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, to).unwrap();
+        }
+    }
+}
+
+fn flip(file: &Path, at: usize) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[at] ^= 0x10;
+    fs::write(file, bytes).unwrap();
+}
+
+fn aside(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).filter(|name| name.starts_with(ASIDE)).collect()
+}
+
+/// Opens it; answers whether it was refused, in which case its files are as they were.
+fn refused(store: &Path) -> bool {
+    let before = content(store);
+    match SledStore::open(store, 0) {
+        Ok(store) => {
+            store.close().unwrap();
+            false
+        }
+        Err(error) => {
+            assert_eq!(error.code(), "store_corrupt", "{error}");
+            assert!(error.to_string().contains("nothing was touched"), "{error}");
+            assert!(content(store) == before, "{error}");
+            true
+        }
+    }
+}
+
+#[test]
+fn a_bit_that_was_flipped_in_the_log_is_refused_and_nothing_is_touched() {
+    let place = place();
+    let (store, target) = (place.path().join("store"), place.path().join("target"));
+    let opened = SledStore::open(&store, 0).unwrap();
+    (0..40).for_each(|number| put(&opened, number, 300));
+    opened.close().unwrap();
+    let bytes = fs::read(store.join(DATA_FILE)).unwrap();
+    let end = written(&bytes).len();
+    let mut refusals = 0;
+    for at in (0..end).step_by(end / 61).chain([0, 3, 4, 19, 20, 24, 25]) {
+        copy(&store, &target);
+        flip(&target.join(DATA_FILE), at);
+        if refused(&target) {
+            refusals += 1;
+        } else {
+            // The zeros behind the end are no part of it.
+            assert!(at >= walk(&bytes, 0).tear.unwrap(), "byte {at} of {end}");
+        }
+    }
+    assert!(refusals > 60, "{refusals}");
+    // Cut, emptied, removed.
+    for change in [
+        &|file: &Path| fs::File::options().write(true).open(file).unwrap().set_len(4_000).unwrap(),
+        &|file: &Path| fs::write(file, b"").unwrap(),
+        &|file: &Path| fs::remove_file(file).unwrap(),
+    ] as [&dyn Fn(&Path); 3]
+    {
+        copy(&store, &target);
+        change(&target.join(DATA_FILE));
+        assert!(refused(&target));
+    }
+    assert!(!refused(&store), "the store itself was changed");
+}
+
+#[test]
+fn what_is_damaged_before_the_end_is_refused_in_every_segment() {
+    let place = place();
+    let (held, store) = (place.path().join("held"), place.path().join("store"));
+    let target = place.path().join("target");
+    let opened = SledStore::open(&held, 0).unwrap();
+    (0..130).for_each(|number| put(&opened, number, 60_000));
+    // As a killed process leaves it.
+    copy(&held, &store);
+    opened.close().unwrap();
+    let bytes = fs::read(store.join(DATA_FILE)).unwrap();
+    let segments = bytes.len().div_ceil(SEGMENT);
+    assert!(segments > 3, "{segments}");
+    let (mut refusals, mut tried) = (0, 0);
+    for segment in 0..segments {
+        for at in [5, HEADER + 9, SEGMENT / 2] {
+            let at = segment * SEGMENT + at;
+            if bytes.get(at).is_none_or(|_| at >= written(&bytes).len()) {
+                continue;
+            }
+            copy(&store, &target);
+            flip(&target.join(DATA_FILE), at);
+            tried += 1;
+            if refused(&target) {
+                refusals += 1;
+            } else {
+                // What was damaged counted no more: all that does is there.
+                let opened = SledStore::open(&target, 0).unwrap();
+                assert!((0..130).all(|number| holds(&opened, number, 60_000)), "byte {at}");
+            }
+        }
+    }
+    assert!(refusals > 0, "{refusals} of {tried}");
+}
+
+#[test]
+fn a_torn_end_is_put_aside_before_it_is_cleared() {
+    let place = place();
+    let (store, target) = (place.path().join("store"), place.path().join("target"));
+    let opened = SledStore::open(&store, 0).unwrap();
+    (0..10).for_each(|number| put(&opened, number, 300));
+    let earlier = fs::read(store.join(super::super::mark::FILE)).unwrap();
+    let end = walk(&fs::read(store.join(DATA_FILE)).unwrap(), 0).tear.unwrap();
+    (10..20).for_each(|number| put(&opened, number, 300));
+    // As a machine leaves it that stopped: the data got further than the mark.
+    copy(&store, &target);
+    fs::write(target.join(super::super::mark::FILE), &earlier).unwrap();
+    flip(&target.join(DATA_FILE), end + 40);
+    let torn = fs::read(target.join(DATA_FILE)).unwrap();
+    let again = SledStore::open(&target, 0).unwrap();
+    assert!((0..10).all(|number| holds(&again, number, 300)));
+    let names = aside(&target);
+    assert_eq!(names.len(), 1, "{names:?}");
+    let kept = fs::read(target.join(&names[0])).unwrap();
+    let from = torn.windows(kept.len()).position(|window| window == kept).unwrap();
+    assert!(from >= end && from <= end + 40 && from + kept.len() == written(&torn).len());
+    again.forget_torn().unwrap();
+    assert_eq!(aside(&target), Vec::<String>::new());
+    again.close().unwrap();
+    // With the mark of its time it is refused.
+    copy(&store, &target);
+    flip(&target.join(DATA_FILE), end + 40);
+    assert!(refused(&target));
+    opened.close().unwrap();
+}
+
+#[test]
+fn segments_that_are_used_again_are_no_damage() {
+    let place = place();
+    let (store, target) = (place.path().join("store"), place.path().join("target"));
+    let mut opened = SledStore::open(&store, 0).unwrap();
+    let mut length = 0;
+    for round in 0..6_u64 {
+        for number in 0..40 {
+            let mut batch = Batch::new();
+            batch.put(format!("over {}", number % 20), bytes_of(60_000, round << 8 | number));
+            opened.commit(batch).unwrap();
+        }
+        // As a killed process leaves it.
+        copy(&store, &target);
+        let again = SledStore::open(&target, 0).unwrap();
+        for number in 20..40 {
+            let value = again.get(format!("over {}", number % 20).as_bytes()).unwrap().unwrap();
+            assert_eq!(value, bytes_of(60_000, round << 8 | number));
+        }
+        assert_eq!(aside(&target), Vec::<String>::new());
+        again.close().unwrap();
+        length = length.max(fs::metadata(store.join(DATA_FILE)).unwrap().len());
+        if round == 3 {
+            opened.close().unwrap();
+            opened = SledStore::open(&store, 0).unwrap();
+        }
+    }
+    // 240 values of 60 kB, each in a page of up to 20: without use of old segments it were longer.
+    let mark = Mark::read(&Dir::of(&store)).unwrap().unwrap();
+    assert!(mark.end > length, "no segment was used again: {} of {length}", mark.end);
+}
+
+#[test]
+fn numbers_are_read_as_sled_writes_them() {
+    for (bytes, number) in [
+        (vec![0], 0),
+        (vec![240], 240),
+        (vec![241, 0], 240),
+        (vec![248, 255], 2_287),
+        (vec![249, 0, 0], 2_288),
+        (vec![249, 255, 255], 67_823),
+        (vec![250, 1, 2, 3], 0x03_02_01),
+        (vec![255, 1, 0, 0, 0, 0, 0, 0, 0x80], 1 | 0x80 << 56),
+    ] {
+        let mut rest = bytes.as_slice();
+        assert_eq!(take_number(&mut rest), Some(number));
+        assert!(rest.is_empty());
+        assert_eq!(take_number(&mut &bytes[..bytes.len() - 1]), None);
+    }
+}

@@ -1,0 +1,287 @@
+//! Opening sled in a folder, and what is done to its handle: the log is looked at first, what it
+//! lacks of barriers is made up for, and how far it is durable is noted beside it.
+
+use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use ::sled::{Config, Db};
+
+use super::StoreError;
+use super::folder::{self, Dir, unavailable};
+use super::log::{self, Damage};
+use super::mark::{self, Mark, Stands};
+
+/// 20 entries of the largest size are below a quarter of it.
+pub(super) const SEGMENT: usize = 8 * 1024 * 1024;
+const CACHE: u64 = 32 * 1024 * 1024;
+/// sled's `conf` for these settings: written whole and synced, as sled would write it in place.
+pub(super) const CONF: &[u8] =
+    b"segment_size: 8388608\nuse_compression: false\nversion: 0.34\n\x5e\xeb\xc1\xd7";
+pub(super) const DATA_FILE: &str = "db";
+pub(super) const CONF_FILE: &str = "conf";
+pub(super) const BLOBS: &str = "blobs";
+pub(super) const SNAPSHOT: &str = "snap.";
+/// What a snapshot that was moved aside begins with.
+const ASIDE: &str = "damaged-";
+pub(super) const UNFINISHED_SNAPSHOT: &str = ".generating";
+const LOCK_TEXT: &str = "could not acquire lock";
+/// How often it is tried to open, or looked whether a write is through.
+const ATTEMPTS: u32 = 40;
+/// After how many bytes of log it is summed up when the store is closed.
+const MUCH: u64 = 32 * 1024 * 1024;
+const PAUSE: Duration = Duration::from_millis(25);
+/// How many pauses a write may take, 30 s together.
+const PATIENCE: u32 = 1200;
+
+/// sled's handle, our own descriptor of its data file, and the file that says how far that is
+/// durable.
+#[derive(Debug)]
+pub(super) struct Opened {
+    db: Db,
+    data: File,
+    tip: File,
+    dir: Dir,
+    /// The position up to which sled had summed its log up when it was opened.
+    summed: u64,
+}
+
+impl Opened {
+    /// sled's handle.
+    pub(super) fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Makes durable what was applied before.
+    pub(super) fn barrier(&self) -> Result<(), StoreError> {
+        flush(&self.db)?;
+        let end = self.end();
+        self.data.sync_data().map_err(|error| unavailable("sync its data", &error))?;
+        Mark { end, stands: Stands::Open }.write(&self.tip)
+    }
+
+    /// Drops sled, which writes what is left.
+    pub(super) fn discard(self) {
+        discard(self.db);
+    }
+
+    /// Drops sled, and notes that all was durable by then. To be called after a barrier.
+    pub(super) fn shut(self) -> Result<(), StoreError> {
+        let (dir, grown) = (self.dir.clone(), self.end().saturating_sub(self.summed));
+        self.let_go()?;
+        if grown < MUCH {
+            return Ok(());
+        }
+        // sled sums its log up when it is opened, and reads all of it for that: better now.
+        match start(&dir).and_then(Self::let_go) {
+            // All is durable and was noted to be; the next opening takes longer.
+            Err(error) => tracing::warn!(%error, "the log was not summed up"),
+            Ok(()) => tracing::debug!(grown, "the log was summed up"),
+        }
+        Ok(())
+    }
+
+    fn let_go(self) -> Result<(), StoreError> {
+        let end = self.end();
+        if !discard(self.db) {
+            let what = "it could not be closed in order".to_owned();
+            return Err(StoreError::Unavailable { what });
+        }
+        self.data.sync_data().map_err(|error| unavailable("sync its data", &error))?;
+        Mark { end, stands: Stands::Shut }.write(&self.tip)?;
+        self.tip.sync_data().map_err(|error| unavailable("sync that it was closed", &error))
+    }
+
+    /// The position of sled's log up to which it was handed to the disk.
+    fn end(&self) -> u64 {
+        // It answers the position of the last byte, -1 if there is none.
+        let last = self.db.context.pagecache.log.stable_offset();
+        u64::try_from(last.saturating_add(1)).unwrap_or(0)
+    }
+}
+
+/// Opens sled in a folder of the store `store`, whose lock is ours, if its log is whole. Where that
+/// is to be repaired, a snapshot with which the records cannot be read is moved aside; answers the
+/// names of what was.
+pub(super) fn open_in(
+    dir: &Dir,
+    store: &Dir,
+    repair: bool,
+) -> Result<(Opened, Vec<String>), StoreError> {
+    let mut moved = Vec::new();
+    let torn = match log::look(dir, true) {
+        Err(Damage::Snapshot(_)) if repair => {
+            let torn = log::look(dir, false)?;
+            moved = snapshots_aside(dir)?;
+            torn
+        }
+        looked => looked?,
+    };
+    log::put_aside(store, &torn)?;
+    match start(dir) {
+        Err(StoreError::Corrupt { what }) if repair && moved.is_empty() => {
+            log::look(dir, false)?;
+            moved = snapshots_aside(dir)?;
+            if moved.is_empty() {
+                return Err(StoreError::Corrupt { what });
+            }
+            Ok((start(dir)?, moved))
+        }
+        started => Ok((started?, moved)),
+    }
+}
+
+/// Makes sled's files in an empty folder.
+pub(super) fn make_in(dir: &Dir) -> Result<Opened, StoreError> {
+    start(dir)
+}
+
+/// Gives the snapshots in a folder names that are not theirs.
+fn snapshots_aside(dir: &Dir) -> Result<Vec<String>, StoreError> {
+    let mut moved = Vec::new();
+    for name in dir.names()? {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with(SNAPSHOT) {
+            let aside = format!("{ASIDE}{name}");
+            fs::rename(dir.path().join(&name), dir.path().join(&aside))
+                .map_err(|error| unavailable("move a snapshot aside", &error))?;
+            moved.push(aside);
+        }
+    }
+    if !moved.is_empty() {
+        dir.sync()?;
+    }
+    Ok(moved)
+}
+
+/// Starts sled in a folder of a store whose lock is ours.
+fn start(dir: &Dir) -> Result<Opened, StoreError> {
+    let failed = |doing: &'static str| move |error: std::io::Error| unavailable(doing, &error);
+    let path = dir.path();
+    let blobs = dir.inner(BLOBS)?;
+    for name in dir.names()? {
+        let text = name.to_string_lossy();
+        if text.starts_with(SNAPSHOT) && text.ends_with(UNFINISHED_SNAPSHOT) {
+            fs::remove_file(path.join(&name)).map_err(failed("remove half a snapshot"))?;
+        }
+    }
+    if fs::read(path.join(CONF_FILE)).ok().as_deref() != Some(CONF) {
+        dir.write_whole(CONF_FILE, CONF, true)?;
+    }
+    let data = dir.file(DATA_FILE)?;
+    data.sync_all().map_err(failed("sync its data"))?;
+    let tip = dir.file(mark::FILE)?;
+    if let Some(before) = Mark::read(dir)? {
+        // From here on it is not shut.
+        Mark { stands: Stands::Open, ..before }.write(&tip)?;
+        tip.sync_data().map_err(failed("sync how far its data is durable"))?;
+    }
+    dir.sync()?;
+
+    let config =
+        Config::new().path(path).segment_size(SEGMENT).cache_capacity(CACHE).flush_every_ms(None);
+    let named = |error: StoreError| match error {
+        StoreError::Corrupt { what } => StoreError::Corrupt {
+            what: format!(
+                "`{}` does not hold what was written to it ({what})",
+                dir.file_path(DATA_FILE)
+            ),
+        },
+        other => other,
+    };
+    let mut opened = calm(|| config.open());
+    for _ in 1..ATTEMPTS {
+        match &opened {
+            Err(StoreError::Unavailable { what }) if what.contains(LOCK_TEXT) => {
+                std::thread::sleep(PAUSE);
+                opened = calm(|| config.open());
+            }
+            _ => break,
+        }
+    }
+    let db = opened.map_err(|error| match error {
+        StoreError::Unavailable { what } if what.contains(LOCK_TEXT) => {
+            StoreError::Busy { holder: None, path: path.to_owned() }
+        }
+        other => named(other),
+    })?;
+
+    let mut opened = Opened { db, data, tip, dir: dir.clone(), summed: 0 };
+    opened.summed = opened.end();
+    let settled = (|| {
+        for name in dir.names()? {
+            if name.to_string_lossy().starts_with(SNAPSHOT) {
+                folder::tighten(&path.join(&name)).map_err(failed("protect a snapshot"))?;
+            }
+        }
+        opened.barrier()?;
+        opened.data.sync_all().map_err(failed("sync its data"))?;
+        folder::sync_folder(&blobs).map_err(failed("sync its folder"))?;
+        dir.sync()
+    })();
+    match settled {
+        Ok(()) => Ok(opened),
+        Err(error) => {
+            opened.discard();
+            Err(error)
+        }
+    }
+}
+
+/// Drops a sled handle: it writes what is left, and panics if it cannot. Answers whether it could.
+fn discard(db: Db) -> bool {
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(db))).is_ok();
+    if !dropped {
+        tracing::error!("the store could not be closed in order");
+    }
+    dropped
+}
+
+/// sled's `flush`, which after a failed write may wait for ever: so one of its threads waits in
+/// our place, and we look at what it waits for.
+fn flush(db: &Db) -> Result<(), StoreError> {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut flushed = pin!(db.flush_async());
+    for _ in 0..PATIENCE {
+        if let Poll::Ready(done) = calm(|| Ok(flushed.as_mut().poll(&mut context)))? {
+            return calm(|| done.map(drop));
+        }
+        std::thread::park_timeout(PAUSE);
+        if let Err(error) = calm(|| db.context.global_error()) {
+            // A second flush sees the error at once, and wakes the thread that waits.
+            let _ = calm(|| db.flush());
+            return Err(error);
+        }
+    }
+    Err(StoreError::Unavailable { what: "its data could not be written in time".to_owned() })
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a call into sled; neither its errors nor its panics pass as they are.
+pub(super) fn calm<T>(call: impl FnOnce() -> ::sled::Result<T>) -> Result<T, StoreError> {
+    use ::sled::Error;
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(Error::Io(error))) => Err(StoreError::Unavailable { what: error.to_string() }),
+        Ok(Err(Error::Corruption { at, .. })) => Err(StoreError::Corrupt {
+            what: at.map_or_else(
+                || "a part of the records was cut or changed".to_owned(),
+                |at| format!("the records at {} were cut or changed", at.lid()),
+            ),
+        }),
+        Ok(Err(error)) => Err(StoreError::Corrupt { what: error.to_string() }),
+        Err(_) => Err(StoreError::Corrupt { what: "the embedded store gave up".to_owned() }),
+    }
+}
