@@ -186,4 +186,6 @@ pub(super) struct Code {
     pub(super) conditions: Vec<Condition>,
     /// By policy: the number of its condition, where others have the very same one; else `NONE`.
     pub(super) shared: Vec<u32>,
+    /// By policy: where each part of its condition starts, of those that `&&` joins.
+    pub(super) parts: Vec<Vec<u32>>,
 }

@@ -25,13 +25,17 @@ pub(super) fn compile(policies: &[Policy], world: &mut World) -> Code {
         for uid in core.env().values() {
             from_uid(uid, world);
         }
+        let mut parts = Vec::new();
         let condition = match core.non_scope_constraints() {
             None => Condition::Always,
             Some(condition) => {
                 let start = code.ops.len();
                 let mut compiler = Compiler { code: &mut code, world, slots: core.env(), depth: 0 };
-                match compiler.expression(condition) {
-                    Ok(()) => Condition::Code(start as u32, code.ops.len() as u32),
+                match compiler.condition(condition) {
+                    Ok(starts) => {
+                        parts = starts;
+                        Condition::Code(start as u32, code.ops.len() as u32)
+                    }
                     Err(why) => {
                         code.ops.truncate(start);
                         code.spans.truncate(start);
@@ -41,8 +45,37 @@ pub(super) fn compile(policies: &[Policy], world: &mut World) -> Code {
             }
         };
         code.conditions.push(condition);
+        code.parts.push(parts);
     }
     code
+}
+
+/// Adds the code of one expression on its own: where it starts and ends. `None` for one that is
+/// not compiled.
+pub(super) fn alone(expression: &Expr, code: &mut Code, world: &mut World) -> Option<(u32, u32)> {
+    let start = code.ops.len();
+    let slots = SlotEnv::new();
+    let mut compiler = Compiler { code, world, slots: &slots, depth: 0 };
+    let done = compiler.expression(expression);
+    if done.is_err() {
+        code.ops.truncate(start);
+        code.spans.truncate(start);
+        return None;
+    }
+    Some((start as u32, code.ops.len() as u32))
+}
+
+/// The parts of a condition that `&&` joins, in their order.
+pub(super) fn parts(condition: &Expr) -> Vec<&Expr> {
+    let mut parts = Vec::new();
+    let mut first = condition;
+    while let ExprKind::And { left, right } = first.expr_kind() {
+        parts.push(&**right);
+        first = left;
+    }
+    parts.push(first);
+    parts.reverse();
+    parts
 }
 
 /// The number of each policy's condition, where others have the very same one: it holds for all of
@@ -91,6 +124,16 @@ impl Intern for Naming<'_> {
 }
 
 impl Compiler<'_> {
+    /// A whole condition: where each of its [`parts`] starts. Before each of them nothing lies on
+    /// the stack, so that the code can be entered there once all parts before it are known to hold.
+    fn condition(&mut self, condition: &Expr) -> Result<Vec<u32>, Left> {
+        if matches!(condition.expr_kind(), ExprKind::And { .. }) {
+            return self.chain(condition, true);
+        }
+        let start = self.place() as u32;
+        self.expression(condition).map(|()| vec![start])
+    }
+
     fn expression(&mut self, expression: &Expr) -> Result<(), Left> {
         if let Some(constant) = self.constant(expression) {
             return match constant {
@@ -138,8 +181,8 @@ impl Compiler<'_> {
                 self.patch(jump, Op::Jump(self.place() as u32));
                 Ok(())
             }
-            ExprKind::And { .. } => self.chain(expression, true),
-            ExprKind::Or { .. } => self.chain(expression, false),
+            ExprKind::And { .. } => self.chain(expression, true).map(|_| ()),
+            ExprKind::Or { .. } => self.chain(expression, false).map(|_| ()),
             ExprKind::UnaryApp { op, arg } => {
                 self.expression(arg)?;
                 let op = match op {
@@ -219,8 +262,8 @@ impl Compiler<'_> {
     }
 
     /// `a && b && c` or `a || b || c`, however they are bracketed on the left, without recursion
-    /// along the chain.
-    fn chain(&mut self, expression: &Expr, is_and: bool) -> Result<(), Left> {
+    /// along the chain. Where each link starts.
+    fn chain(&mut self, expression: &Expr, is_and: bool) -> Result<Vec<u32>, Left> {
         let mut links: Vec<(&Arc<Expr>, &Expr)> = Vec::new();
         let mut first = expression;
         loop {
@@ -236,6 +279,7 @@ impl Compiler<'_> {
                 _ => break,
             }
         }
+        let mut starts = vec![self.place() as u32];
         self.expression(first)?;
         // A link that ends early ends all that follow: a false `&&` is false on their left too.
         let mut jumps = Vec::new();
@@ -244,6 +288,7 @@ impl Compiler<'_> {
             jumps.push(self.place());
             self.put(if is_and { Op::And(0) } else { Op::Or(0) }, left, 1)?;
             self.depth -= 1;
+            starts.push(self.place() as u32);
             self.expression(right)?;
             if !is_truth(right) {
                 self.put(Op::Truth, right, 1)?;
@@ -254,7 +299,7 @@ impl Compiler<'_> {
         for jump in jumps {
             self.patch(jump, if is_and { Op::And(end) } else { Op::Or(end) });
         }
-        Ok(())
+        Ok(starts)
     }
 
     fn binary(
@@ -315,24 +360,8 @@ impl Compiler<'_> {
         self.put(op, whole, 2)
     }
 
-    /// The value of an expression that has one whatever the request; `Some(None)` for one that
-    /// always fails.
     fn constant(&mut self, expression: &Expr) -> Option<Option<Datum>> {
-        match expression.expr_kind() {
-            ExprKind::Lit(Literal::Bool(truth)) => Some(Some(Datum::Bool(*truth))),
-            ExprKind::Lit(_)
-            | ExprKind::Set(_)
-            | ExprKind::Record(_)
-            | ExprKind::ExtensionFunctionApp { .. } => {
-                let restricted = BorrowedRestrictedExpr::new(expression).ok()?;
-                let evaluator = RestrictedEvaluator::new(Extensions::all_available());
-                match evaluator.interpret(restricted) {
-                    Ok(value) => from_value(&value, &mut Naming(self.world)).map(Some),
-                    Err(_) => Some(None),
-                }
-            }
-            _ => None,
-        }
+        constant(expression, self.world)
     }
 
     fn symbol(&mut self, name: &str) -> Symbol {
@@ -367,6 +396,26 @@ impl Compiler<'_> {
     }
 }
 
+/// The value of an expression that has one whatever the request; `Some(None)` for one that always
+/// fails.
+pub(super) fn constant(expression: &Expr, world: &mut World) -> Option<Option<Datum>> {
+    match expression.expr_kind() {
+        ExprKind::Lit(Literal::Bool(truth)) => Some(Some(Datum::Bool(*truth))),
+        ExprKind::Lit(_)
+        | ExprKind::Set(_)
+        | ExprKind::Record(_)
+        | ExprKind::ExtensionFunctionApp { .. } => {
+            let restricted = BorrowedRestrictedExpr::new(expression).ok()?;
+            let evaluator = RestrictedEvaluator::new(Extensions::all_available());
+            match evaluator.interpret(restricted) {
+                Ok(value) => from_value(&value, &mut Naming(world)).map(Some),
+                Err(_) => Some(None),
+            }
+        }
+        _ => None,
+    }
+}
+
 /// Whether an expression that does not fail is true or false, whatever it reads.
 fn is_truth(expression: &Expr) -> bool {
     match expression.expr_kind() {
@@ -389,7 +438,7 @@ fn is_context(expression: &Expr) -> bool {
     matches!(expression.expr_kind(), ExprKind::Var(Var::Context))
 }
 
-fn glob(pattern: &Pattern) -> Glob {
+pub(super) fn glob(pattern: &Pattern) -> Glob {
     let mut parts = vec![String::new()];
     for element in pattern.iter() {
         match (element, parts.last_mut()) {

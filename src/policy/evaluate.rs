@@ -49,8 +49,26 @@ impl<'a, 'e> Machine<'a, 'e> {
         Self { env, code, stack: [Val::Bool(false); STACK], top: 0 }
     }
 
-    /// Whether a condition holds.
+    pub(super) fn env(&self) -> &'e Env<'a> {
+        self.env
+    }
+
+    /// Whether a condition holds, or what is left of one: what is empty does.
     pub(super) fn holds(&mut self, start: u32, end: u32) -> Result<bool, Trap> {
+        if start == end {
+            return Ok(true);
+        }
+        self.run(start, end)?;
+        self.truth().map_err(|kind| Trap { kind, at: (end as usize).saturating_sub(1) })
+    }
+
+    /// The value of an expression.
+    pub(super) fn value(&mut self, (start, end): (u32, u32)) -> Result<Val<'a>, Trap> {
+        self.run(start, end)?;
+        self.pop().map_err(|kind| Trap { kind, at: (end as usize).saturating_sub(1) })
+    }
+
+    fn run(&mut self, start: u32, end: u32) -> Result<(), Trap> {
         self.top = 0;
         let (mut at, end) = (start as usize, end as usize);
         while at < end {
@@ -61,7 +79,7 @@ impl<'a, 'e> Machine<'a, 'e> {
                 Err(kind) => return Err(Trap { kind, at }),
             }
         }
-        self.truth().map_err(|kind| Trap { kind, at: end.saturating_sub(1) })
+        Ok(())
     }
 
     fn step(&mut self, op: Op) -> Result<Option<u32>, TrapKind> {

@@ -5,14 +5,16 @@ use cedar_policy_core::ast::{
     self, ActionConstraint, EntityReference, EntityUID, PrincipalOrResourceConstraint as Constraint,
 };
 
-use super::Policy;
 use super::code::{Code, Condition};
 use super::convert::{from_uid, to_uid};
 use super::env::Env;
+use super::evaluate::Machine;
 use super::explain::ScopeMiss;
 use super::names::{Ent, FastMap, NONE, TypeId};
+use super::sieve::{Builder, Item, Sieve};
 use super::verdict::{Effect, Policies};
 use super::world::World;
+use super::{Policy, compile};
 
 /// What a scope asks of one entity, but for its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,106 +37,143 @@ pub(super) struct Found {
     actions: u32,
     /// The number of its condition, where others have the very same one; else [`NONE`].
     pub(super) shared: u32,
-    pub(super) condition: Check,
+    /// Where the code of its condition starts and ends: nowhere, if it has none.
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// Where the part of it starts that is still to be judged.
+    pub(super) from: u32,
+    /// Whether its condition is Cedar's to judge.
+    pub(super) is_left: bool,
     pub(super) effect: Effect,
 }
 
-/// A condition as it is judged by.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Check {
-    Always,
-    /// Where its code starts and ends.
-    Code(u32, u32),
-    Cedar,
+/// What is left to ask of the action.
+#[derive(Debug)]
+enum Actions {
+    /// It must be this very one.
+    Only(Ent),
+    /// It must be one of these, or lie below one.
+    In(Box<[Ent]>),
+    /// It must be none of these, nor lie below one: the policy was found under them before.
+    Before(Box<[Ent]>),
 }
 
 /// Policies by what they ask of the resource.
 #[derive(Debug, Default)]
-struct ByResource {
-    any: Vec<Found>,
-    keys: FastMap<Key, Vec<Found>>,
+struct ByResource<T> {
+    any: T,
+    keys: FastMap<Key, T>,
 }
 
 /// Policies by what they ask of the principal.
 #[derive(Debug, Default)]
-struct ByPrincipal {
-    any: ByResource,
-    keys: FastMap<Key, ByResource>,
+struct ByPrincipal<T> {
+    any: ByResource<T>,
+    keys: FastMap<Key, ByResource<T>>,
 }
 
 /// The index of a set.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    any: ByPrincipal,
-    by_action: FastMap<Ent, ByPrincipal>,
-    /// Lists of actions of which one must hold: where a policy names several.
-    lists: Vec<Box<[Ent]>>,
+    any: ByPrincipal<Sieve>,
+    by_action: FastMap<Ent, ByPrincipal<Sieve>>,
+    lists: Vec<Actions>,
 }
 
 /// A table this small is walked; a larger one is looked up in.
 const FEW: usize = 8;
+/// A policy that names more actions lies among those that name none.
+const ACTIONS: usize = 16;
 
 impl Index {
-    pub(super) fn build(policies: &[Policy], code: &Code, world: &mut World) -> Self {
-        let mut index = Self::default();
-        for (place, policy) in policies.iter().enumerate() {
-            let condition = match code.conditions.get(place) {
-                Some(Condition::Always) => Check::Always,
-                Some(Condition::Code(start, end)) => Check::Code(*start, *end),
-                // Also where there is none, which never is: Cedar knows the policy.
-                Some(Condition::Cedar(_)) | None => Check::Cedar,
-            };
+    pub(super) fn build<'p>(policies: &'p [Policy], code: &mut Code, world: &mut World) -> Self {
+        let parts = std::mem::take(&mut code.parts);
+        let mut lists = Vec::new();
+        let mut any: ByPrincipal<Vec<Item<'p>>> = ByPrincipal::default();
+        let mut by_action: FastMap<Ent, ByPrincipal<Vec<Item<'p>>>> = FastMap::default();
+        for ((place, policy), starts) in policies.iter().enumerate().zip(parts) {
             let core = &policy.core;
             let (principal, principal_type) = key(core.principal_constraint().as_inner(), world);
             let (resource, resource_type) = key(core.resource_constraint().as_inner(), world);
-            let mut found = Found {
+            let (start, end, is_left) = match code.conditions.get(place) {
+                Some(Condition::Always) => (0, 0, false),
+                Some(Condition::Code(start, end)) => (*start, *end, false),
+                // Also where there is none, which never is: Cedar knows the policy.
+                Some(Condition::Cedar(_)) | None => (0, 0, true),
+            };
+            let found = Found {
                 policy: place as u32,
                 principal_type,
                 resource_type,
                 actions: NONE,
                 shared: code.shared.get(place).copied().unwrap_or(NONE),
-                condition,
+                start,
+                end,
+                from: start,
+                is_left,
                 effect: policy.effect,
             };
-            let table = match core.action_constraint() {
-                ActionConstraint::Any => &mut index.any,
-                ActionConstraint::Eq(uid) => {
-                    // Only the very action, not what lies below it.
-                    found.actions = index.lists.len() as u32;
-                    let action = from_uid(uid, world);
-                    index.lists.push([action].into());
-                    index.by_action.entry(action).or_default()
+            // What fills a slot is no part of the condition's text: those are judged as a whole.
+            let sifted = core
+                .non_scope_constraints()
+                .filter(|condition| !is_left && condition.slots().next().is_none());
+            let mut put = |table: &mut ByPrincipal<Vec<Item<'p>>>, actions: Option<Actions>| {
+                let mut found = found;
+                if let Some(actions) = actions {
+                    found.actions = lists.len() as u32;
+                    lists.push(actions);
                 }
-                ActionConstraint::In(uids) => match uids.as_slice() {
-                    [uid] => index.by_action.entry(from_uid(uid, world)).or_default(),
-                    uids => {
-                        found.actions = index.lists.len() as u32;
-                        let actions = uids.iter().map(|uid| from_uid(uid, world)).collect();
-                        index.lists.push(actions);
-                        &mut index.any
+                table.of(principal).of(resource).push(match sifted {
+                    Some(condition) => Item::new(found, compile::parts(condition), starts.clone()),
+                    None => Item::new(found, Vec::new(), Vec::new()),
+                });
+            };
+            match core.action_constraint() {
+                ActionConstraint::Any => put(&mut any, None),
+                ActionConstraint::Eq(uid) => {
+                    let action = from_uid(uid, world);
+                    // Only the very action, not what lies below it.
+                    put(by_action.entry(action).or_default(), Some(Actions::Only(action)));
+                }
+                ActionConstraint::In(uids) => {
+                    let all: Vec<Ent> = uids.iter().map(|uid| from_uid(uid, world)).collect();
+                    if all.is_empty() || all.len() > ACTIONS {
+                        put(&mut any, Some(Actions::In(all.into())));
+                        continue;
                     }
-                },
-            };
-            let table = match principal {
-                Key::Any => &mut table.any,
-                key => table.keys.entry(key).or_default(),
-            };
-            match resource {
-                Key::Any => table.any.push(found),
-                key => table.keys.entry(key).or_default().push(found),
+                    for (at, action) in all.iter().enumerate() {
+                        let before = all.get(..at).filter(|before| !before.is_empty());
+                        let before = before.map(|before| Actions::Before(before.into()));
+                        put(by_action.entry(*action).or_default(), before);
+                    }
+                }
             }
         }
-        index
+        let mut builder = Builder { code, world };
+        let any = any.map(&mut |items| builder.build(items));
+        let by_action = by_action
+            .into_iter()
+            .map(|(action, table)| (action, table.map(&mut |items| builder.build(items))))
+            .collect();
+        Self { any, by_action, lists }
     }
 
-    /// Calls `visit` with each policy whose scope admits the request, once.
-    pub(super) fn candidates(&self, env: &Env<'_>, mut visit: impl FnMut(&Found)) {
+    /// Calls `visit` with each policy whose scope admits the request and whose condition can hold
+    /// or fail, once; with `true` for one that must be judged from its start, else from
+    /// [`Found::from`].
+    pub(super) fn candidates<'a, 'e>(
+        &self,
+        machine: &mut Machine<'a, 'e>,
+        mut visit: impl FnMut(&mut Machine<'a, 'e>, &Found, bool),
+    ) {
+        let env = machine.env();
         let mut visit = Visit {
             index: self,
             env,
             principal_type: env.type_of(env.principal),
             resource_type: env.type_of(env.resource),
             resource_above: None,
+            machine,
             visit: &mut visit,
         };
         visit.by_principal(&self.any);
@@ -152,8 +191,38 @@ impl Index {
     }
 }
 
+impl<T: Default> ByPrincipal<T> {
+    fn of(&mut self, key: Key) -> &mut ByResource<T> {
+        match key {
+            Key::Any => &mut self.any,
+            key => self.keys.entry(key).or_default(),
+        }
+    }
+
+    fn map<U>(self, with: &mut impl FnMut(T) -> U) -> ByPrincipal<U> {
+        let any = self.any.map(with);
+        let keys = self.keys.into_iter().map(|(key, table)| (key, table.map(with))).collect();
+        ByPrincipal { any, keys }
+    }
+}
+
+impl<T: Default> ByResource<T> {
+    fn of(&mut self, key: Key) -> &mut T {
+        match key {
+            Key::Any => &mut self.any,
+            key => self.keys.entry(key).or_default(),
+        }
+    }
+
+    fn map<U>(self, with: &mut impl FnMut(T) -> U) -> ByResource<U> {
+        let any = with(self.any);
+        let keys = self.keys.into_iter().map(|(key, items)| (key, with(items))).collect();
+        ByResource { any, keys }
+    }
+}
+
 /// All that lies above an entity, each once.
-fn above(env: &Env<'_>, entity: Ent, found: &mut Policies) {
+pub(super) fn above(env: &Env<'_>, entity: Ent, found: &mut Policies) {
     for above in env.data(entity).iter().flat_map(|data| data.ancestors.iter()) {
         found.push(*above);
     }
@@ -167,18 +236,19 @@ fn above(env: &Env<'_>, entity: Ent, found: &mut Policies) {
     }
 }
 
-struct Visit<'v, 'a, F> {
+struct Visit<'v, 'a, 'e, F> {
     index: &'v Index,
-    env: &'v Env<'a>,
+    env: &'e Env<'a>,
     principal_type: TypeId,
     resource_type: TypeId,
     /// Gathered when it is first asked for.
     resource_above: Option<Policies>,
+    machine: &'v mut Machine<'a, 'e>,
     visit: &'v mut F,
 }
 
-impl<F: FnMut(&Found)> Visit<'_, '_, F> {
-    fn by_principal(&mut self, table: &ByPrincipal) {
+impl<'a, 'e, F: FnMut(&mut Machine<'a, 'e>, &Found, bool)> Visit<'_, 'a, 'e, F> {
+    fn by_principal(&mut self, table: &ByPrincipal<Sieve>) {
         self.by_resource(&table.any);
         if table.keys.is_empty() {
             return;
@@ -205,7 +275,7 @@ impl<F: FnMut(&Found)> Visit<'_, '_, F> {
         }
     }
 
-    fn by_resource(&mut self, table: &ByResource) {
+    fn by_resource(&mut self, table: &ByResource<Sieve>) {
         self.found(&table.any);
         if table.keys.is_empty() {
             return;
@@ -240,25 +310,28 @@ impl<F: FnMut(&Found)> Visit<'_, '_, F> {
         self.resource_above = Some(all);
     }
 
-    fn found(&mut self, found: &[Found]) {
-        for found in found {
-            let types = (found.principal_type == NONE
-                || found.principal_type == self.principal_type)
-                && (found.resource_type == NONE || found.resource_type == self.resource_type);
-            if types && self.is_action(found.actions) {
-                (self.visit)(found);
+    fn found(&mut self, sieve: &Sieve) {
+        let Self { index, env, principal_type, resource_type, machine, visit, .. } = self;
+        let fits = |kind: TypeId, own: TypeId| kind == NONE || kind == own;
+        sieve.sift(machine, &mut |machine, found, whole| {
+            if fits(found.principal_type, *principal_type)
+                && fits(found.resource_type, *resource_type)
+                && index.is_action(env, found.actions)
+            {
+                visit(machine, found, whole);
             }
-        }
+        });
     }
+}
 
-    fn is_action(&self, list: u32) -> bool {
-        match self.index.lists.get(list as usize) {
+impl Index {
+    fn is_action(&self, env: &Env<'_>, list: u32) -> bool {
+        let is_in = |action: &Ent| env.is_in(env.action, *action);
+        match self.lists.get(list as usize) {
             None => list == NONE,
-            Some(actions) => match &**actions {
-                // `==` is one action only; `in` one of several or what lies below.
-                [only] => *only == self.env.action,
-                actions => actions.iter().any(|action| self.env.is_in(self.env.action, *action)),
-            },
+            Some(Actions::Only(only)) => *only == env.action,
+            Some(Actions::In(actions)) => actions.iter().any(is_in),
+            Some(Actions::Before(actions)) => !actions.iter().any(is_in),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::env::Env;
 use super::evaluate::{Machine, Trap, TrapKind};
-use super::index::Check;
 use super::names::NONE;
 use super::oracle::Stock;
 use super::verdict::{Cause, Effect, Failure, PolicyError, PolicyRef, Verdict};
@@ -17,14 +16,16 @@ pub(super) fn judge(env: &Env<'_>) -> Verdict {
     let mut machine = Machine::new(env, &set.code);
     // What conditions that several policies share came to: one that failed is looked at again.
     let mut came = [(NONE, false); SHARED];
-    set.index.candidates(env, |found| {
+    set.index.candidates(&mut machine, |machine, found, whole| {
         let place = found.policy;
         let known = came.get(found.shared as usize % SHARED).copied().unwrap_or((NONE, false));
-        let held = match found.condition {
-            Check::Always => Ok(true),
-            Check::Code(..) if found.shared != NONE && known.0 == found.shared => Ok(known.1),
-            Check::Code(start, end) => machine.holds(start, end).map_err(Some),
-            Check::Cedar => Err(None),
+        let held = if found.is_left {
+            Err(None)
+        } else if found.shared != NONE && known.0 == found.shared {
+            Ok(known.1)
+        } else {
+            let start = if whole { found.start } else { found.from };
+            machine.holds(start, found.end).map_err(Some)
         };
         let held = held.or_else(|trap| match (set.policies.get(place as usize), trap) {
             (Some(policy), Some(trap)) => Err(describe(set, policy, trap)),

@@ -62,8 +62,8 @@ fn load_here(bundle: &Bundle, before: Option<&PolicySet>) -> Result<PolicySet, V
         validate::validate(bundle, &schema, &policies, before.map(|before| &before.inner.checked))?;
     let mut world = World::new();
     let tools = tools(bundle, &mut world);
-    let code = compile::compile(&policies, &mut world);
-    let index = Index::build(&policies, &code, &mut world);
+    let mut code = compile::compile(&policies, &mut world);
+    let index = Index::build(&policies, &mut code, &mut world);
     let entities = entities(bundle, &schema, &mut world)?;
     let version = version(&policies, &known(&world, &entities), &schema);
     Ok(PolicySet {

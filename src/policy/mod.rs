@@ -26,6 +26,7 @@ mod plain;
 mod read;
 mod scan;
 mod schema;
+mod sieve;
 mod subject;
 mod validate;
 mod value;

@@ -180,8 +180,8 @@ fn load(bundle: &PlainBundle) -> Result<PlainSet, Vec<LoadFault>> {
         .collect();
     let schema = bundle.schema.as_deref().map(schema).transpose()?;
     let mut world = World::new();
-    let code = compile::compile(&policies, &mut world);
-    let index = Index::build(&policies, &code, &mut world);
+    let mut code = compile::compile(&policies, &mut world);
+    let index = Index::build(&policies, &mut code, &mut world);
     entities(&bundle.entities, schema.as_ref(), &mut world)?;
     let inner = Inner {
         world,

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "policies/alike.rs"]
+mod alike;
 #[path = "policies/generate.rs"]
 mod generate;
 #[path = "policies/kinds.rs"]

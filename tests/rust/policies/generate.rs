@@ -8,7 +8,7 @@ use super::stock::{Asked, Uid};
 
 /// The kinds of value of the language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Bool,
     Long,
     Text,
@@ -128,7 +128,7 @@ fn uid() -> impl Strategy<Value = Uid> + Clone {
     })
 }
 
-fn uid_text() -> impl Strategy<Value = String> + Clone {
+pub(crate) fn uid_text() -> impl Strategy<Value = String> + Clone {
     uid().prop_map(|(kind, id)| format!("{kind}::{}", quoted(&id)))
 }
 
@@ -140,7 +140,7 @@ fn call_of(function: &'static str, good: &'static [&'static str]) -> BoxedStrate
     .boxed()
 }
 
-fn pattern() -> impl Strategy<Value = String> {
+pub(crate) fn pattern() -> impl Strategy<Value = String> {
     prop::collection::vec(
         prop_oneof![
             4 => Just("*".to_owned()),
@@ -209,7 +209,7 @@ impl Expressions {
     }
 }
 
-fn path(kind: Kind) -> BoxedStrategy<String> {
+pub(crate) fn path(kind: Kind) -> BoxedStrategy<String> {
     let names = kind.attributes();
     let base = prop_oneof![
         4 => Just("principal".to_owned()),
@@ -252,7 +252,7 @@ fn path(kind: Kind) -> BoxedStrategy<String> {
     }
 }
 
-fn literal(kind: Kind) -> BoxedStrategy<String> {
+pub(crate) fn literal(kind: Kind) -> BoxedStrategy<String> {
     match kind {
         Kind::Bool => select(&["true", "false"][..]).prop_map(str::to_owned).boxed(),
         Kind::Long => select(LONGS.as_slice()).prop_map(|n| format!("({n})")).boxed(),
@@ -271,7 +271,7 @@ fn literal(kind: Kind) -> BoxedStrategy<String> {
     }
 }
 
-fn list(item: BoxedStrategy<String>) -> BoxedStrategy<String> {
+pub(crate) fn list(item: BoxedStrategy<String>) -> BoxedStrategy<String> {
     prop::collection::vec(item, 0..4).prop_map(|items| format!("[{}]", items.join(", "))).boxed()
 }
 
@@ -386,7 +386,7 @@ fn composed(kind: Kind, below: &Expressions) -> BoxedStrategy<String> {
     }
 }
 
-fn scope(variable: &'static str) -> BoxedStrategy<String> {
+pub(crate) fn scope(variable: &'static str) -> BoxedStrategy<String> {
     prop_oneof![
         14 => Just(variable.to_owned()),
         1 => uid_text().prop_map(move |uid| format!("{variable} == {uid}")),
@@ -398,7 +398,7 @@ fn scope(variable: &'static str) -> BoxedStrategy<String> {
     .boxed()
 }
 
-fn action() -> BoxedStrategy<String> {
+pub(crate) fn action() -> BoxedStrategy<String> {
     let one = || select(ACTIONS.as_slice()).prop_map(|id| format!("Action::\"{id}\""));
     prop_oneof![
         8 => Just("action".to_owned()),
@@ -514,7 +514,7 @@ fn attributes(kinds: &[Kind]) -> BoxedStrategy<serde_json::Value> {
 }
 
 /// Entities: some missing; each lies in some that come after it, so that none lies in itself.
-fn entities() -> BoxedStrategy<String> {
+pub(crate) fn entities() -> BoxedStrategy<String> {
     let mut all: Vec<Uid> = Vec::new();
     for kind in ["U", "R", "N::S::T", "G"] {
         let (_, ids) = TYPES.iter().find(|(own, _)| *own == kind).unwrap();
@@ -571,7 +571,7 @@ fn entities() -> BoxedStrategy<String> {
         .boxed()
 }
 
-fn request() -> BoxedStrategy<Asked> {
+pub(crate) fn request() -> BoxedStrategy<Asked> {
     let principal = prop_oneof![
         4 => select(&["a", "b"][..]).prop_map(|id| ("U".to_owned(), id.to_owned())),
         1 => uid(),

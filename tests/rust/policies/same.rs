@@ -8,6 +8,7 @@ use answerable::policy::{Link, PlainBundle};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use super::alike;
 use super::generate::{Case, case};
 use super::stock::Both;
 
@@ -118,36 +119,51 @@ fn check(case: &Case, seen: &mut Seen) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn run(depth: usize, sets: u32) -> Seen {
+fn run(cases: &BoxedStrategy<Case>, sets: u32) -> Seen {
     let mut config = ProptestConfig::with_cases(sets);
     config.failure_persistence = None;
     config.max_shrink_iters = 20_000;
     let seen = RefCell::new(Seen::default());
     TestRunner::new(config)
-        .run(&case(depth, REQUESTS), |case| check(&case, &mut seen.borrow_mut()))
+        .run(cases, |case| check(&case, &mut seen.borrow_mut()))
         .unwrap_or_else(|error| panic!("{error}"));
     seen.into_inner()
 }
 
+fn is_full() -> bool {
+    std::env::var("ANSWERABLE_CASES").is_ok_and(|cases| cases == "full")
+}
+
+/// A generator that only ever fails, or never, would show nothing.
+fn shows_something(seen: &Seen) {
+    let share = |part: u32| f64::from(part) / f64::from(seen.all);
+    assert!(share(seen.allowed) > 0.08, "{seen:?}");
+    assert!(share(seen.forbidden) > 0.08, "{seen:?}");
+    assert!(share(seen.erred) > 0.15, "{seen:?}");
+    assert!(share(seen.reached) > 0.5, "{seen:?}");
+    assert!(f64::from(seen.compiled) >= 0.9 * f64::from(seen.conditions), "{seen:?}");
+}
+
 #[test]
 fn compiled_and_stock_agree() {
-    let full = std::env::var("ANSWERABLE_CASES").is_ok_and(|cases| cases == "full");
     // 100,800 requests, or 2,400.
-    let sets = if full { 4_200 } else { 100 };
+    let sets = if is_full() { 4_200 } else { 100 };
     for depth in [1, 2, 3] {
-        let seen = run(depth, sets);
+        let seen = run(&case(depth, REQUESTS), sets);
         println!("depth {depth}: {seen:?}");
-        let share = |part: u32| f64::from(part) / f64::from(seen.all);
-        // A generator that only ever fails, or never, would show nothing.
-        assert!(share(seen.allowed) > 0.08, "{seen:?}");
-        assert!(share(seen.forbidden) > 0.08, "{seen:?}");
-        assert!(share(seen.erred) > 0.15, "{seen:?}");
-        assert!(share(seen.reached) > 0.5, "{seen:?}");
-        assert!(f64::from(seen.compiled) >= 0.9 * f64::from(seen.conditions), "{seen:?}");
-        if full && depth > 1 {
+        shows_something(&seen);
+        if is_full() && depth > 1 {
             for operator in OPERATORS {
                 assert!(seen.operators.contains_key(operator), "{operator} never came up");
             }
         }
     }
+}
+
+#[test]
+fn policies_that_ask_alike_agree_with_stock() {
+    // 48,000 requests, or 2,400.
+    let seen = run(&alike::case(REQUESTS), if is_full() { 6_000 } else { 300 });
+    println!("alike: {seen:?}");
+    shows_something(&seen);
 }
