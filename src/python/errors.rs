@@ -77,7 +77,7 @@ pub(super) fn engine(py: Python<'_>, error: &EngineError) -> PyErr {
         EngineError::Registry(error) => registry(py, error),
         EngineError::Block(error) => corrupted(py, &error.to_string()),
         EngineError::Checkpoint(error) => corrupted(py, &error.to_string()),
-        EngineError::Policy(faults) => super::policy::refused(py, error, faults),
+        EngineError::Policy(faults) => super::policy_fault::refused(py, error, faults),
         EngineError::Invalid(message) => {
             let (message, hint) = split(message);
             invalid(py, message, hint)

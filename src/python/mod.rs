@@ -13,7 +13,11 @@ mod logging;
 mod past;
 mod people;
 mod policy;
+mod policy_case;
+mod policy_fault;
+mod policy_past;
 mod policy_plain;
+mod policy_set;
 mod receipt;
 mod review;
 mod serving;
@@ -52,12 +56,15 @@ mod _core {
     #[pymodule_export]
     use super::people::{Agent, Grant, Human, SecretKey};
     #[pymodule_export]
-    use super::policy::{
-        Policies, Policy, PolicyAnswer, PolicyExplanation, PolicyFault, PolicyFinding, PolicySet,
-        PolicyTold, Replay, ReplayedDecision, declare, forget_declared,
-    };
+    use super::policy::{Policies, declare, forget_declared};
+    #[pymodule_export]
+    use super::policy_fault::PolicyFault;
+    #[pymodule_export]
+    use super::policy_past::{PolicyExplanation, PolicyTold, Replay, ReplayedDecision};
     #[pymodule_export]
     use super::policy_plain::judge_cedar;
+    #[pymodule_export]
+    use super::policy_set::{Policy, PolicyAnswer, PolicyFinding, PolicySet};
     #[pymodule_export]
     use super::receipt::{Receipt, check_receipt};
     #[pymodule_export]
