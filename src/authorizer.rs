@@ -6,7 +6,7 @@ mod policies;
 use std::sync::Arc;
 
 pub(crate) use policies::masks;
-pub use policies::{Fit, Governed, Governing, Rules, Say, unreadable};
+pub use policies::{Fit, Governed, Governing, Rules, Say, answered_wrongly, unreadable};
 
 use crate::canonical::Digest;
 use crate::chain::Chain;

@@ -39,6 +39,8 @@ pub struct Rules {
     tools: HashMap<ToolName, Digest>,
     /// The tools that they do not fit, by what each declared, and why.
     unfit: HashMap<ToolName, (Digest, String)>,
+    /// Whether they were found to be answered wrongly: nothing is allowed under them.
+    distrusted: bool,
 }
 
 /// What a policy's annotations ask for.
@@ -65,14 +67,26 @@ impl Rules {
         });
         let marks: Vec<Mark> = marks.collect();
         let any_masks = marks.iter().any(|mark| !mark.masks.is_empty());
-        Self { marks, any_masks, set, version, texts, tools, unfit: HashMap::new() }
+        let unfit = HashMap::new();
+        Self { marks, any_masks, set, version, texts, tools, unfit, distrusted: false }
     }
 
     /// The same, with a tool that they do not fit: its calls are denied.
     #[must_use]
     pub fn without(&self, tool: ToolName, declared: Digest, why: String) -> Self {
-        let mut unfit = self.unfit.clone();
-        unfit.insert(tool, (declared, why));
+        let mut again = self.again();
+        again.unfit.insert(tool, (declared, why));
+        again
+    }
+
+    /// The same, under which nothing is allowed: the compiled form was seen to differ from Cedar's
+    /// own evaluator.
+    #[must_use]
+    pub fn without_trust(&self) -> Self {
+        Self { distrusted: true, ..self.again() }
+    }
+
+    fn again(&self) -> Self {
         Self {
             set: self.set.clone(),
             version: self.version.clone(),
@@ -80,8 +94,15 @@ impl Rules {
             marks: self.marks.clone(),
             any_masks: self.any_masks,
             tools: self.tools.clone(),
-            unfit,
+            unfit: self.unfit.clone(),
+            distrusted: self.distrusted,
         }
+    }
+
+    /// Why nothing is allowed under them; `None` if nothing speaks against it.
+    #[must_use]
+    pub fn against(&self) -> Option<Reason> {
+        self.distrusted.then(answered_wrongly)
     }
 
     /// The digest of what decides the calls of a tool here: the texts, and what the tool declared.
@@ -227,6 +248,14 @@ fn told_change(change: &Change, masked: &dyn Fn(&str) -> bool) -> Option<String>
         None if change.path == "context.arguments" => None,
         None => Some(format!("`{}` would have to be {to}", change.path)),
     }
+}
+
+/// The reason where the compiled policies and Cedar's own evaluator were seen to differ.
+#[must_use]
+pub fn answered_wrongly() -> Reason {
+    let text = "the policies were found to be answered wrongly: the compiled form and Cedar's own evaluator differ, so nothing is allowed under them";
+    let fix = "load other policies; the review names those that the two differ on";
+    Reason::new(code::POLICY_ERROR, text).fix(fix)
 }
 
 /// The reason where policies that were loaded cannot be asked.

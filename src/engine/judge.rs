@@ -294,8 +294,10 @@ impl Engine {
         let say = match standing.governed() {
             Governed::By(governing) => {
                 let shadow = self.shadow.as_deref();
-                let against = shadow.and_then(|shadow| shadow.against(&governing.rules.version));
-                if let Some(against) = against {
+                let rules = &governing.rules;
+                let against = rules.against();
+                let seen = || shadow.and_then(|shadow| shadow.against(rules));
+                if let Some(against) = against.or_else(seen) {
                     let mut reasons = standing.faults(&bound.chain, now);
                     reasons.push(against);
                     let denied = self.denied_unasked(reasons, masking, Some(&request.arguments));

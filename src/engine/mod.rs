@@ -329,6 +329,9 @@ impl Engine {
             // The parent's threads and locks do not exist here: leave everything to the parent.
             return Ok(());
         }
+        if let Some(shadow) = &self.shadow {
+            shadow.end(join);
+        }
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
@@ -341,9 +344,6 @@ impl Engine {
                 // A panic in it has changed nothing that is not whole.
                 let _ = thread.join();
             }
-        }
-        if let Some(shadow) = &self.shadow {
-            shadow.end();
         }
         let serving = self.serving.lock().take();
         if let Some(serving) = serving {

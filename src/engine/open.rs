@@ -378,6 +378,9 @@ impl Engine {
             wrapping: Mutex::new(wrapping),
             pid: std::process::id(),
         });
+        if let Some(shadow) = &engine.shadow {
+            shadow.belongs_to(&engine);
+        }
         engine.reopen_approvals()?;
         engine.open_vault()?;
         if engine.store.remote().is_none() {

@@ -2,20 +2,23 @@
 //! what Cedar's own evaluator says, in a thread of its own. No call waits for it.
 //!
 //! Where the two differ, one of them is wrong, and nobody knows which: nothing is allowed under
-//! that version of the policies any more, for as long as the engine is open.
+//! those policies any more, in this process at once, and from the entry that says so on in every
+//! engine on the store, until other policies are loaded.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
 #[cfg(test)]
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::review::{Finding, Severity};
-use crate::authorizer::{Governing, Say};
-use crate::decision::{Reason, code};
+use super::{Engine, EngineError};
+use crate::authorizer::{Governing, Rules, Say, answered_wrongly};
+use crate::canonical::Digest;
+use crate::decision::Reason;
 use crate::policy::{PolicyRef, Verdict};
 use crate::request::Request;
 use crate::store::StoreError;
@@ -34,10 +37,13 @@ pub(super) struct Shadow {
     judged: AtomicU64,
     queue: Mutex<Queue>,
     told: Condvar,
-    /// How many versions are in `distrusted`: read on each call, without a lock.
+    /// How many are in `distrusted`: read on each call, without a lock.
     count: AtomicUsize,
-    /// Versions under which the two differed, and the ids of the policies that they differed on.
-    distrusted: Mutex<BTreeMap<Arc<str>, Vec<Arc<str>>>>,
+    /// The digests of the policies' texts on which the two differed: until their entry stands, or
+    /// should it never stand.
+    distrusted: Mutex<BTreeSet<Digest>>,
+    /// Who records it.
+    engine: OnceLock<Weak<Engine>>,
     equal: AtomicU64,
     differing: AtomicU64,
     dropped: AtomicU64,
@@ -74,6 +80,7 @@ impl Shadow {
             told: Condvar::new(),
             count: 0.into(),
             distrusted: Mutex::default(),
+            engine: OnceLock::new(),
             equal: 0.into(),
             differing: 0.into(),
             dropped: 0.into(),
@@ -83,15 +90,16 @@ impl Shadow {
         }
     }
 
-    /// Why nothing is allowed under a version of the policies; `None` if nothing speaks against it.
-    pub(super) fn against(&self, version: &str) -> Option<Reason> {
-        let known = self.count.load(Ordering::Acquire) > 0;
-        if !known || !self.distrusted.lock().contains_key(version) {
-            return None;
-        }
-        let text = "the policies were found to be answered wrongly: the compiled form and Cedar's own evaluator differ, so nothing is allowed under them";
-        let fix = "load other policies; the review names those that the two differ on";
-        Some(Reason::new(code::POLICY_ERROR, text).fix(fix))
+    /// Tells the check who records what it finds.
+    pub(super) fn belongs_to(&self, engine: &Arc<Engine>) {
+        // INVARIANT: an engine has one check, and tells it once.
+        let _ = self.engine.set(Arc::downgrade(engine));
+    }
+
+    /// Why nothing is allowed under policies; `None` if nothing that is seen here speaks against it.
+    pub(super) fn against(&self, rules: &Rules) -> Option<Reason> {
+        let some = self.count.load(Ordering::Acquire) > 0;
+        (some && self.distrusted.lock().contains(&rules.texts)).then(answered_wrongly)
     }
 
     /// After a judgement: takes a copy of every so many.
@@ -164,36 +172,22 @@ impl Shadow {
         let set = governing.subject.set();
         let ids = differing.into_iter().filter_map(|policy| set.policy(policy)).take(NAMED);
         let ids: Vec<Arc<str>> = ids.map(|policy| Arc::from(&*policy.id)).collect();
-        let version = &governing.rules.version;
+        let rules = &governing.rules;
         // Ids alone: what was called with is nobody's to read here.
         tracing::error!(
-            %version,
+            version = %rules.version,
             policies = %ids.join(", "),
             "the compiled policies and Cedar's own evaluator differ; nothing is allowed under them"
         );
-        let mut distrusted = self.distrusted.lock();
-        let known = distrusted.entry(version.clone()).or_default();
-        known.extend(ids);
-        known.sort();
-        known.dedup();
-        known.truncate(NAMED);
-        self.count.store(distrusted.len(), Ordering::Release);
-    }
-
-    /// One finding for each version that is not trusted.
-    pub(super) fn findings(&self, findings: &mut Vec<Finding>) {
-        for (version, ids) in &*self.distrusted.lock() {
-            let subjects = std::iter::once(version).chain(ids).map(|id| id.to_string());
-            findings.push(Finding {
-                code: "policy_shadow_mismatch",
-                severity: Severity::High,
-                subjects: subjects.collect(),
-                why: format!(
-                    "under the policies {version}, the compiled form and Cedar's own evaluator differ on {}; nothing is allowed under them",
-                    super::shown(&ids.join(", "), 200)
-                ),
-                suggestion: "load other policies, and report what the policies named say".to_owned(),
-            });
+        {
+            let mut distrusted = self.distrusted.lock();
+            distrusted.insert(rules.texts);
+            self.count.store(distrusted.len(), Ordering::Release);
+        }
+        // Without an engine there is nobody left to call.
+        let Some(engine) = self.engine.get().and_then(Weak::upgrade) else { return };
+        if let Err(error) = engine.distrust(rules, &ids) {
+            tracing::error!(%error, "this could not be recorded, and is known to this process only");
         }
     }
 
@@ -208,13 +202,16 @@ impl Shadow {
         ]
     }
 
-    /// Ends the thread; what waits is dropped.
-    pub(super) fn end(&self) {
+    /// Ends the thread; what waits is dropped. What it is at is awaited on demand: what comes of it
+    /// can then still be recorded.
+    pub(super) fn end(&self, wait: bool) {
         let mut queue = self.queue.lock();
         queue.ended = true;
         queue.samples.clear();
-        drop(queue);
         self.told.notify_all();
+        while wait && queue.busy {
+            self.told.wait(&mut queue);
+        }
     }
 
     /// Waits until all that was sampled is compared.
@@ -240,6 +237,35 @@ fn differing(one: &Verdict, other: &Verdict) -> BTreeSet<PolicyRef> {
     pairs
         .flat_map(|(one, other)| one.symmetric_difference(&other).copied().collect::<Vec<_>>())
         .collect()
+}
+
+impl Engine {
+    /// Records that the compiled form of policies was seen to differ from Cedar's own evaluator:
+    /// nothing is allowed under them from then on, here and after every restart.
+    fn distrust(&self, rules: &Rules, policies: &[Arc<str>]) -> Result<(), EngineError> {
+        let by = self.operator()?;
+        self.transition(|state, _, _| {
+            Ok(((), state.distrust(rules, policies, by)?.into_iter().collect()))
+        })
+    }
+
+    /// One finding for each set of policies that is not trusted.
+    pub(super) fn look_at_distrust(&self, findings: &mut Vec<Finding>) {
+        for known in self.state.read().distrusted() {
+            let subjects = std::iter::once(&known.version).chain(&known.policies);
+            findings.push(Finding {
+                code: "policy_shadow_mismatch",
+                severity: Severity::High,
+                subjects: subjects.map(|id| id.to_string()).collect(),
+                why: format!(
+                    "under the policies {}, the compiled form and Cedar's own evaluator differ on {}; nothing is allowed under them",
+                    known.version,
+                    super::shown(&known.policies.join(", "), 200)
+                ),
+                suggestion: "load other policies, and report what the policies named say".to_owned(),
+            });
+        }
+    }
 }
 
 /// Starts the thread that compares.

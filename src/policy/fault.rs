@@ -110,10 +110,28 @@ impl fmt::Display for LoadFault {
 
 /// Line and column of a byte, both from 1.
 pub(super) fn place(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let start = before.rfind('\n').map_or(0, |at| at + 1);
-    (line, before.get(start..).unwrap_or_default().chars().count() + 1)
+    Places::of(text.get(..offset).unwrap_or(text)).at(offset)
+}
+
+/// Where the lines of a text start: for many places in one text.
+pub(super) struct Places<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Places<'t> {
+    pub(super) fn of(text: &'t str) -> Self {
+        let after = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self { text, starts: std::iter::once(0).chain(after).collect() }
+    }
+
+    /// Line and column of a byte, both from 1.
+    pub(super) fn at(&self, offset: usize) -> (usize, usize) {
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let before = self.text.get(start..offset).or_else(|| self.text.get(start..));
+        (line, before.unwrap_or_default().chars().count() + 1)
+    }
 }
 
 /// The faults that an error of Cedar's stands for.

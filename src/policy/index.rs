@@ -167,15 +167,28 @@ impl Index {
         mut visit: impl FnMut(&mut Machine<'a, 'e>, &Found, bool),
     ) {
         let env = machine.env();
-        let mut visit = Visit {
-            index: self,
-            env,
-            principal_type: env.type_of(env.principal),
-            resource_type: env.type_of(env.resource),
-            resource_above: None,
-            machine,
-            visit: &mut visit,
-        };
+        let kinds = Kinds::of(env);
+        self.sieves(env, &kinds, &mut |sieve: &Sieve| {
+            sieve.sift(machine, &mut |machine, found, whole| {
+                if self.admits(env, &kinds, found) {
+                    visit(machine, found, whole);
+                }
+            });
+        });
+    }
+
+    /// Calls `visit` with each policy whose scope admits the request, once, whatever its condition.
+    pub(super) fn heads(&self, env: &Env<'_>, mut visit: impl FnMut(&Found)) {
+        let kinds = Kinds::of(env);
+        self.sieves(env, &kinds, &mut |sieve: &Sieve| {
+            for found in sieve.all().filter(|found| self.admits(env, &kinds, found)) {
+                visit(found);
+            }
+        });
+    }
+
+    fn sieves(&self, env: &Env<'_>, kinds: &Kinds, visit: &mut impl FnMut(&Sieve)) {
+        let mut visit = Visit { env, kinds, resource_above: None, visit };
         visit.by_principal(&self.any);
         if self.by_action.is_empty() {
             return;
@@ -188,6 +201,36 @@ impl Index {
                 visit.by_principal(table);
             }
         }
+    }
+
+    /// What the tables have not asked.
+    fn admits(&self, env: &Env<'_>, kinds: &Kinds, found: &Found) -> bool {
+        let fits = |kind: TypeId, own: TypeId| kind == NONE || kind == own;
+        fits(found.principal_type, kinds.principal)
+            && fits(found.resource_type, kinds.resource)
+            && self.is_action(env, found.actions)
+    }
+
+    fn is_action(&self, env: &Env<'_>, list: u32) -> bool {
+        let is_in = |action: &Ent| env.is_in(env.action, *action);
+        match self.lists.get(list as usize) {
+            None => list == NONE,
+            Some(Actions::Only(only)) => *only == env.action,
+            Some(Actions::In(actions)) => actions.iter().any(is_in),
+            Some(Actions::Before(actions)) => !actions.iter().any(is_in),
+        }
+    }
+}
+
+/// The types of a request's entities.
+struct Kinds {
+    principal: TypeId,
+    resource: TypeId,
+}
+
+impl Kinds {
+    fn of(env: &Env<'_>) -> Self {
+        Self { principal: env.type_of(env.principal), resource: env.type_of(env.resource) }
     }
 }
 
@@ -236,18 +279,15 @@ pub(super) fn above(env: &Env<'_>, entity: Ent, found: &mut Policies) {
     }
 }
 
-struct Visit<'v, 'a, 'e, F> {
-    index: &'v Index,
-    env: &'e Env<'a>,
-    principal_type: TypeId,
-    resource_type: TypeId,
+struct Visit<'v, 'a, F> {
+    env: &'v Env<'a>,
+    kinds: &'v Kinds,
     /// Gathered when it is first asked for.
     resource_above: Option<Policies>,
-    machine: &'v mut Machine<'a, 'e>,
     visit: &'v mut F,
 }
 
-impl<'a, 'e, F: FnMut(&mut Machine<'a, 'e>, &Found, bool)> Visit<'_, 'a, 'e, F> {
+impl<F: FnMut(&Sieve)> Visit<'_, '_, F> {
     fn by_principal(&mut self, table: &ByPrincipal<Sieve>) {
         self.by_resource(&table.any);
         if table.keys.is_empty() {
@@ -256,13 +296,13 @@ impl<'a, 'e, F: FnMut(&mut Machine<'a, 'e>, &Found, bool)> Visit<'_, 'a, 'e, F> 
         let (env, principal) = (self.env, self.env.principal);
         if table.keys.len() <= FEW {
             for (key, table) in &table.keys {
-                if holds(env, *key, principal, self.principal_type) {
+                if holds(env, *key, principal, self.kinds.principal) {
                     self.by_resource(table);
                 }
             }
             return;
         }
-        for key in [Key::Is(self.principal_type), Key::Equal(principal), Key::In(principal)] {
+        for key in [Key::Is(self.kinds.principal), Key::Equal(principal), Key::In(principal)] {
             if let Some(table) = table.keys.get(&key) {
                 self.by_resource(table);
             }
@@ -276,22 +316,22 @@ impl<'a, 'e, F: FnMut(&mut Machine<'a, 'e>, &Found, bool)> Visit<'_, 'a, 'e, F> 
     }
 
     fn by_resource(&mut self, table: &ByResource<Sieve>) {
-        self.found(&table.any);
+        (self.visit)(&table.any);
         if table.keys.is_empty() {
             return;
         }
         let (env, resource) = (self.env, self.env.resource);
         if table.keys.len() <= FEW {
             for (key, found) in &table.keys {
-                if holds(env, *key, resource, self.resource_type) {
-                    self.found(found);
+                if holds(env, *key, resource, self.kinds.resource) {
+                    (self.visit)(found);
                 }
             }
             return;
         }
-        for key in [Key::Is(self.resource_type), Key::Equal(resource), Key::In(resource)] {
+        for key in [Key::Is(self.kinds.resource), Key::Equal(resource), Key::In(resource)] {
             if let Some(found) = table.keys.get(&key) {
-                self.found(found);
+                (self.visit)(found);
             }
         }
         let all = match self.resource_above.take() {
@@ -304,35 +344,10 @@ impl<'a, 'e, F: FnMut(&mut Machine<'a, 'e>, &Found, bool)> Visit<'_, 'a, 'e, F> 
         };
         for above in all.iter() {
             if let Some(found) = table.keys.get(&Key::In(above.0)) {
-                self.found(found);
+                (self.visit)(found);
             }
         }
         self.resource_above = Some(all);
-    }
-
-    fn found(&mut self, sieve: &Sieve) {
-        let Self { index, env, principal_type, resource_type, machine, visit, .. } = self;
-        let fits = |kind: TypeId, own: TypeId| kind == NONE || kind == own;
-        sieve.sift(machine, &mut |machine, found, whole| {
-            if fits(found.principal_type, *principal_type)
-                && fits(found.resource_type, *resource_type)
-                && index.is_action(env, found.actions)
-            {
-                visit(machine, found, whole);
-            }
-        });
-    }
-}
-
-impl Index {
-    fn is_action(&self, env: &Env<'_>, list: u32) -> bool {
-        let is_in = |action: &Ent| env.is_in(env.action, *action);
-        match self.lists.get(list as usize) {
-            None => list == NONE,
-            Some(Actions::Only(only)) => *only == env.action,
-            Some(Actions::In(actions)) => actions.iter().any(is_in),
-            Some(Actions::Before(actions)) => !actions.iter().any(is_in),
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use cedar_policy_core::validator::CoreSchema;
 
 use super::convert::{from_entity, from_uid};
 use super::datum::Datum;
-use super::fault::{LoadFault, faults_of, place};
+use super::fault::{LoadFault, Places, faults_of};
 use super::index::Index;
 use super::names::{Ent, FastMap};
 use super::scan::scan;
@@ -98,6 +98,7 @@ fn parse(bundle: &Bundle) -> Result<Vec<Policy>, Vec<LoadFault>> {
                 continue;
             }
         };
+        let places = Places::of(&source.text);
         let mut found: Vec<&Template> = set.all_templates().collect();
         found.sort_by_key(|template| template.loc().map_or(0, |loc| loc.start()));
         for template in found {
@@ -108,9 +109,8 @@ fn parse(bundle: &Bundle) -> Result<Vec<Policy>, Vec<LoadFault>> {
                 ));
                 continue;
             };
-            let place = LoadFault::at(source, start, String::new());
-            let place = format!("{}:{}", place.source, place.line);
-            if let Some(first) = taken.insert(id.clone(), place) {
+            let place = places.at(start);
+            if let Some(first) = taken.insert(id.clone(), format!("{}:{}", source.name, place.0)) {
                 faults.push(
                     LoadFault::at(source, start, format!("the id `{id}` is taken by {first}"))
                         .fix("ids are unique over all files"),
@@ -121,10 +121,10 @@ fn parse(bundle: &Bundle) -> Result<Vec<Policy>, Vec<LoadFault>> {
             match StaticPolicy::try_from(template.as_ref().clone()) {
                 Ok(policy) => {
                     let policy = ast::Policy::from(policy);
-                    policies.push(describe(&id, policy, source, number));
+                    policies.push(describe(&id, policy, source, number, place));
                 }
                 Err(_) => {
-                    templates.insert(id, (template, number));
+                    templates.insert(id, (template, number, place));
                 }
             }
         }
@@ -133,16 +133,19 @@ fn parse(bundle: &Bundle) -> Result<Vec<Policy>, Vec<LoadFault>> {
     if faults.is_empty() { Ok(policies) } else { Err(faults) }
 }
 
+/// A template, the number of its source, and its line and column there.
+type Held = (Arc<Template>, usize, (usize, usize));
+
 fn link(
     bundle: &Bundle,
-    templates: &HashMap<String, (Arc<Template>, usize)>,
+    templates: &HashMap<String, Held>,
     taken: &mut HashMap<String, String>,
     policies: &mut Vec<Policy>,
     faults: &mut Vec<LoadFault>,
 ) {
     for link in &bundle.links {
         let mut wrong = |message: String| faults.push(LoadFault::whole("links", message));
-        let Some((template, number)) = templates.get(&link.template) else {
+        let Some((template, number, place)) = templates.get(&link.template) else {
             wrong(format!(
                 "`{}` links the template `{}`, which is not there",
                 link.id, link.template
@@ -168,7 +171,7 @@ fn link(
         let id = PolicyID::from_string(&link.id);
         match (Template::link(Arc::clone(template), id, values), bundle.policies.get(*number)) {
             (Ok(policy), Some(source)) => {
-                policies.push(describe(&link.id, policy, source, *number));
+                policies.push(describe(&link.id, policy, source, *number, *place));
             }
             (Err(error), _) => faults.push(LoadFault::whole("links", error.to_string())),
             (_, None) => {}
@@ -181,10 +184,14 @@ fn annotation(template: &Template, name: &str) -> Option<String> {
     template.annotation(&key).map(|annotation| annotation.val.to_string())
 }
 
-pub(super) fn describe(id: &str, core: ast::Policy, source: &Source, number: usize) -> Policy {
+pub(super) fn describe(
+    id: &str,
+    core: ast::Policy,
+    source: &Source,
+    number: usize,
+    (line, column): (usize, usize),
+) -> Policy {
     let loc = core.template().loc();
-    let start = loc.map_or(0, |loc| loc.start());
-    let (line, column) = place(&source.text, start);
     let mut annotations: Vec<(String, String)> = core
         .annotations()
         .map(|(key, annotation)| (key.to_string(), annotation.val.to_string()))

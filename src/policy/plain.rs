@@ -15,7 +15,7 @@ use cedar_policy_core::validator::{CoreSchema, ValidatorSchema, context_schema_f
 
 use super::convert::{fields, from_entity, from_uid};
 use super::env::Env;
-use super::fault::{LoadFault, faults_of};
+use super::fault::{LoadFault, Places, faults_of};
 use super::index::Index;
 use super::judge::judge;
 use super::load::{describe, on_a_large_stack};
@@ -174,9 +174,13 @@ fn load(bundle: &PlainBundle) -> Result<PlainSet, Vec<LoadFault>> {
     let mut found: Vec<&ast::Policy> = parsed.policies().collect();
     let start = |policy: &ast::Policy| policy.loc().map_or(0, |loc| loc.start());
     found.sort_by_key(|policy| (!policy.is_static(), start(policy), policy.id().to_string()));
+    let places = Places::of(&source.text);
     let policies: Vec<Policy> = found
         .into_iter()
-        .map(|policy| describe(policy.id().as_ref(), policy.clone(), &source, 0))
+        .map(|policy| {
+            let place = places.at(start(policy));
+            describe(policy.id().as_ref(), policy.clone(), &source, 0, place)
+        })
         .collect();
     let schema = bundle.schema.as_deref().map(schema).transpose()?;
     let mut world = World::new();

@@ -89,6 +89,11 @@ struct Table {
 }
 
 impl Sieve {
+    /// All policies, each once.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Found> {
+        self.plain.iter().chain(self.tests.iter().flat_map(|test| &test.all))
+    }
+
     /// Calls `visit` with each policy that can hold or fail: with `false` where all parts before
     /// [`Found::from`] are known to hold, with `true` where it must be judged from its start.
     pub(super) fn sift<'a, 'e, V>(&self, machine: &mut Machine<'a, 'e>, visit: &mut V)

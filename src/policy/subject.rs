@@ -86,7 +86,7 @@ impl Subject {
     pub fn concerning(&self, call: &Call<'_>) -> Policies {
         let scratch = Scratch::default();
         let mut all = Policies::default();
-        self.set.inner.index.candidates(&self.env(call, &scratch), |found| all.push(found.policy));
+        self.set.inner.index.heads(&self.env(call, &scratch), |found| all.push(found.policy));
         all
     }
 

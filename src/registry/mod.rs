@@ -35,8 +35,8 @@ pub use halts::{Halt, Halted};
 pub use humans::{Human, NewHuman};
 pub use offboarding::{Item, Left, Offboarding, Proof, verify_offboarding};
 pub use policies::{
-    InForce, Policies, Texts, Turn, current_policies, declared_tools, keep_texts, keep_tool,
-    read_texts,
+    Distrusted, InForce, Policies, Texts, Turn, current_policies, declared_tools, keep_texts,
+    keep_tool, read_texts,
 };
 pub use records::{Sealer, data_key_at, load_data_key, scope_value};
 pub use revocations::{Signer, Target, revoked_key, statement_assertion};
@@ -44,7 +44,7 @@ pub use roots::{Root, roots};
 pub use rules::{NewRule, Rule, Then, finding_digest};
 pub use tasks::{ended_at, task_ids, task_index_key};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::canonical::{Digest, Salt};
@@ -146,6 +146,8 @@ pub struct State {
     ended_tasks: HashSet<TaskId>,
     approvals: approvals::Approvals,
     policies: Policies,
+    /// By the digest of their texts.
+    distrusted: BTreeMap<Digest, Distrusted>,
     rules: rules::Rules,
     epoch: u64,
 }
@@ -164,6 +166,7 @@ impl State {
         tasks::load(&mut state, store)?;
         approvals::load(&mut state, store)?;
         credentials::load(&mut state, store)?;
+        policies::load(&mut state, store)?;
         rules::load(&mut state, store, sealer)?;
         Ok(state)
     }

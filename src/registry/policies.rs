@@ -27,6 +27,8 @@ const MANIFEST: &[u8] = b"pm/";
 const PART: &[u8] = b"pp/";
 /// What each tool declared last, sealed.
 const TOOL: &[u8] = b"pt/";
+/// Which policies were found to be answered wrongly, by the digest of their texts.
+const DISTRUSTED: &[u8] = b"pd/";
 /// The most bytes of one part before it is sealed.
 const PART_BYTES: usize = 48 * 1024;
 /// How many files an entry names.
@@ -138,6 +140,19 @@ struct Current {
     version: String,
     since: i64,
 }
+
+/// Policies under which the compiled form was seen to differ from Cedar's own evaluator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distrusted {
+    /// The version that was in force when it was first seen.
+    pub version: Arc<str>,
+    /// The ids of the policies that the two differed on, sorted.
+    pub policies: Vec<Arc<str>>,
+}
+
+/// How many policies are named of one disagreement.
+const MAX_DISTRUSTED: usize = 64;
 
 #[derive(Serialize, Deserialize)]
 struct Manifest {
@@ -255,6 +270,15 @@ fn tool_assertion(name: &str) -> String {
     format!("answerable/v1/declared/{name}")
 }
 
+/// Loads which policies were found to be answered wrongly.
+pub(super) fn load(state: &mut State, store: &dyn Store) -> Result<(), RegistryError> {
+    each(store, DISTRUSTED, |rest, bytes| {
+        let texts = HEXLOWER.decode(rest).ok().and_then(|texts| texts.try_into().ok());
+        state.distrusted.insert(texts.ok_or_else(damaged)?, parse(bytes)?);
+        Ok(())
+    })
+}
+
 impl State {
     /// What policies there are.
     #[must_use]
@@ -291,9 +315,61 @@ impl State {
             .with("by", Value::str(&by.to_string()))
             .beside("files", Value::List(files.collect()), &Owner::human(by));
         let puts = vec![Put::Set(CURRENT.to_vec(), json(&current)?.into_bytes())];
-        self.policies = Policies::InForce(in_force);
+        self.policies = self.trusted(Policies::InForce(in_force));
         self.changed();
         Ok(Change { draft, puts })
+    }
+
+    /// Notes that the compiled form of policies was seen to differ from Cedar's own evaluator:
+    /// nothing is allowed under these texts any more, whatever tools they are held to. Nothing, if
+    /// that is known of these policies.
+    ///
+    /// # Errors
+    /// `Key` without random bytes.
+    pub fn distrust(
+        &mut self,
+        rules: &Rules,
+        policies: &[Arc<str>],
+        by: HumanId,
+    ) -> Result<Option<Change>, RegistryError> {
+        let first = Distrusted { version: rules.version.clone(), policies: Vec::new() };
+        let known = self.distrusted.get(&rules.texts);
+        let mut now = known.cloned().unwrap_or(first);
+        now.policies.extend(policies.iter().cloned());
+        now.policies.sort();
+        now.policies.dedup();
+        now.policies.truncate(MAX_DISTRUSTED);
+        if known == Some(&now) {
+            return Ok(None);
+        }
+        let texts = HEXLOWER.encode(&rules.texts);
+        let ids = now.policies.iter().map(|id| Value::str(id)).collect();
+        let draft = draft(kind::POLICY)?
+            .with("action", Value::str("distrusted"))
+            .with("policy", Value::str(&rules.version))
+            .with("texts", Value::str(&texts))
+            .with("differing", Value::List(ids))
+            .with("by", Value::str(&by.to_string()));
+        let put = Put::Set(key(DISTRUSTED, &texts), json(&now)?.into_bytes());
+        self.distrusted.insert(rules.texts, now);
+        self.policies = self.trusted(self.policies.clone());
+        self.changed();
+        Ok(Some(Change { draft, puts: vec![put] }))
+    }
+
+    /// The policies that were found to be answered wrongly.
+    pub fn distrusted(&self) -> impl Iterator<Item = &Distrusted> {
+        self.distrusted.values()
+    }
+
+    fn trusted(&self, policies: Policies) -> Policies {
+        match policies {
+            Policies::InForce(now) if self.distrusted.contains_key(&now.rules.texts) => {
+                let rules = Arc::new(now.rules.without_trust());
+                Policies::InForce(Arc::new(InForce { rules, ..(*now).clone() }))
+            }
+            policies => policies,
+        }
     }
 
     /// Notes that the policies in force do not fit a tool as it is declared: its calls are denied.
@@ -323,7 +399,7 @@ impl State {
 
     /// Takes up what the store has kept, when it is opened.
     pub fn set_policies(&mut self, policies: Policies) {
-        self.policies = policies;
+        self.policies = self.trusted(policies);
         self.changed();
     }
 }

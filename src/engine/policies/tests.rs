@@ -9,12 +9,12 @@ use crate::canonical::{Map, Value};
 use crate::clock::MICROS;
 use crate::decision::Effect;
 use crate::engine::{
-    Bound, Call, Engine, Judged, MAX_SHADOW, Masking, NewGrant, Options, Severity, Spans,
+    Bound, Call, Engine, Filter, Judged, MAX_SHADOW, Masking, NewGrant, Options, Severity, Spans,
     TaskChoice,
 };
 use crate::principal::Assurance;
 use crate::registry::NewHuman;
-use crate::request::{Request, Resource, ToolName};
+use crate::request::{DeclaredTool, Request, Resource, ToolDeclaration, ToolName};
 use crate::store::Batch;
 
 const ALL: &str = r#"@id("all") permit (principal, action, resource);"#;
@@ -193,7 +193,8 @@ fn a_wrong_compiled_answer_ends_all_calls_under_those_policies() {
 
     let shadow = world.engine.shadow.clone().unwrap();
     shadow.fault.store(true, Ordering::Release);
-    assert_eq!(world.call().decision.effect, Effect::Allow, "no call waits for its comparison");
+    // No call waits for its comparison: this one is allowed before it, or judged again after it.
+    world.call();
     assert_eq!(results(&world)[1], ("mismatch", 1));
     shadow.fault.store(false, Ordering::Release);
     let version = world.engine.policy_version().to_string();
@@ -213,11 +214,68 @@ fn a_wrong_compiled_answer_ends_all_calls_under_those_policies() {
     );
     assert_eq!(checked.effect, Effect::Deny);
 
+    let told: Vec<_> =
+        entries(&world).into_iter().filter(|(word, _)| word == "distrusted").collect();
+    assert_eq!(told, [("distrusted".to_owned(), version.clone())]);
     let others = r#"@id("others") permit (principal, action, resource);"#;
     std::fs::write(world.folder.path().join("p.cedar"), others).unwrap();
     world.engine.load_policies(&world.folder.path().join("p.cedar"), None).unwrap();
     assert_eq!(world.call().decision.effect, Effect::Allow);
     assert_eq!(results(&world), [("equal", 2), ("mismatch", 1), ("dropped", 0), ("unfit", 0)]);
+}
+
+/// The `policy` entries: what happened, and to which version.
+fn entries(world: &World) -> Vec<(String, String)> {
+    let filter = Filter { kind: Some("policy".to_owned()), ..Filter::default() };
+    let found = world.engine.entries(&filter).unwrap();
+    found.iter().map(|(e, _)| (e.text("action").to_owned(), e.text("policy").to_owned())).collect()
+}
+
+#[test]
+fn distrust_outlives_the_engine_and_goes_with_the_texts() {
+    let mut world = world(ALL);
+    shadowed(&mut world, 1);
+    let shadow = world.engine.shadow.clone().unwrap();
+    shadow.fault.store(true, Ordering::Release);
+    world.call();
+    let version = world.engine.policy_version().to_string();
+    results(&world);
+    drop(shadow);
+
+    // With the check, and without it.
+    for every in [Some(1_000), None] {
+        world.engine.close().unwrap();
+        let options = Options { policy_shadow: every, ..Options::default() };
+        world.engine = Engine::open(&world.folder.path().join("store"), options).unwrap();
+        let judged = world.call();
+        assert_eq!(judged.decision.effect, Effect::Deny, "{every:?}");
+        assert_eq!(judged.decision.reasons[0].code, "policy_error");
+        assert!(judged.decision.reasons[0].message.contains("answered wrongly"));
+        assert_eq!(mismatches(&world), [[version.clone(), "all".to_owned()]]);
+    }
+    // The same texts held to one tool more have another version, and are the same policies.
+    let more = ToolDeclaration {
+        name: ToolName::parse("one.more").unwrap(),
+        arguments: [].into(),
+        open: false,
+        template: vec![],
+        dangerous: false,
+        credentials: vec![],
+        redacts: false,
+    };
+    world.engine.declare(&[Arc::new(DeclaredTool::new(more))]).unwrap();
+    world.engine.load_policies(&world.folder.path().join("p.cedar"), None).unwrap();
+    assert_ne!(world.engine.policy_version().to_string(), version);
+    assert_eq!(world.call().decision.effect, Effect::Deny);
+
+    let others = r#"@id("others") permit (principal, action, resource);"#;
+    std::fs::write(world.folder.path().join("p.cedar"), others).unwrap();
+    world.engine.load_policies(&world.folder.path().join("p.cedar"), None).unwrap();
+    assert_eq!(world.call().decision.effect, Effect::Allow);
+    // And back again: still not trusted.
+    std::fs::write(world.folder.path().join("p.cedar"), ALL).unwrap();
+    world.engine.load_policies(&world.folder.path().join("p.cedar"), None).unwrap();
+    assert_eq!(world.call().decision.effect, Effect::Deny);
 }
 
 #[test]
@@ -235,7 +293,7 @@ fn a_sample_that_finds_no_room_is_counted_and_nothing_waits_for_it() {
     let mut world = world(ALL);
     shadowed(&mut world, 1);
     // Nobody takes any out any more.
-    world.engine.shadow.as_ref().unwrap().end();
+    world.engine.shadow.as_ref().unwrap().end(false);
     assert_eq!(world.call().decision.effect, Effect::Allow);
     assert_eq!(results(&world), [("equal", 0), ("mismatch", 0), ("dropped", 1), ("unfit", 0)]);
     world.engine.close().unwrap();

@@ -162,8 +162,8 @@ fn compiled_and_stock_agree() {
 
 #[test]
 fn policies_that_ask_alike_agree_with_stock() {
-    // 48,000 requests, or 2,400.
-    let seen = run(&alike::case(REQUESTS), if is_full() { 6_000 } else { 300 });
+    // 48,000 requests, or 1,200.
+    let seen = run(&alike::case(REQUESTS), if is_full() { 6_000 } else { 150 });
     println!("alike: {seen:?}");
     shows_something(&seen);
 }
