@@ -110,7 +110,7 @@ fn policy(firsts: Vec<String>, values: Vec<(Kind, String)>) -> BoxedStrategy<Str
         6 => Just(("principal".to_owned(), "action".to_owned(), "resource".to_owned())),
         2 => (scope("principal"), action(), scope("resource")),
     ];
-    (prop::bool::weighted(0.6), scopes, parts, prop::bool::weighted(0.9))
+    (prop::bool::weighted(0.9), scopes, parts, prop::bool::weighted(0.9))
         .prop_map(|(permit, (principal, action, resource), parts, when)| {
             let effect = if permit { "permit" } else { "forbid" };
             let joined: Vec<String> = parts.iter().map(|part| format!("({part})")).collect();
