@@ -147,6 +147,7 @@ def main() -> None:
         before.close()
     show(rows, "plain function")
     redacting(smoke)
+    sharing(smoke)
 
 
 def redacting(smoke: bool) -> None:
@@ -176,6 +177,23 @@ def redacting(smoke: bool) -> None:
                 told.append(per_call(functools.partial(engine.vault.redact, text), count))
             cells = "".join(f"{t * 1e3 / size:12.2f}" for t, size in zip(told, sizes, strict=True))
             print(f"{kind:44}{cells}")
+
+
+def sharing(smoke: bool) -> None:
+    """What looking for many secrets that begin alike takes where a text repeats that beginning: no
+    more than for one of them, in the length of the text."""
+    head = "sk-live-51H8"
+    counts = (1, 20) if smoke else (1, 100, 1_000)
+    text = head * (20_000 // len(head))
+    print(f"\n{'a head that secrets share, ns a byte':44}" + "".join(f"{n:>12,}" for n in counts))
+    cells = ""
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder, ans.open(Path(folder) / "store") as engine:
+            for number in range(count):
+                engine.vault.put(f"key-{number}", f"{head}{number:020}", for_tools="pay.*")
+            told = per_call(functools.partial(engine.vault.redact, text), 3 if smoke else 50)
+            cells += f"{told * 1e3 / len(text):12.2f}"
+    print(f"{'20,000 characters of it':44}{cells}")
 
 
 async def _later(number: int) -> int:

@@ -17,7 +17,7 @@ import traceback
 import types
 import uuid
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Never
 
 from answerable.errors import Error, VaultError
@@ -30,15 +30,26 @@ __all__ = ["redacted", "scrubbed"]
 _MOST_DEEP = 200
 # What is code, or has no room for a secret.
 _ATOMS = (
-    type(None), bool, float, complex, range, type, type(...), type(NotImplemented),
+    type(None), bool, range, type, type(...), type(NotImplemented),
     datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo,
-    types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType,
-    types.TracebackType,
+    types.FunctionType, types.ModuleType, types.TracebackType,
 )  # fmt: skip
+# Code, and what it is bound to.
+_BOUND = (types.MethodType, types.BuiltinFunctionType)
 # What can be a secret, written out.
-_WRITTEN = (int, decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath)
+_WRITTEN = (
+    int, float, complex, decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath,
+)  # fmt: skip
 _BYTES = (bytes, bytearray, memoryview)
 _LISTS = (list, tuple, set, frozenset, deque)
+# What has no attributes of somebody's own: nothing but these very types.
+_BARE = frozenset((
+    type(None), bool, range, type, type(...), type(NotImplemented), int, float, complex, str,
+    bytes, bytearray, memoryview, types.FunctionType, types.ModuleType, types.TracebackType,
+    datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone,
+    decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePosixPath, pathlib.PosixPath,
+    pathlib.PureWindowsPath, pathlib.WindowsPath,
+))  # fmt: skip
 # Exceptions that were seen to, by id, and what stands for each.
 _Done = dict[int, BaseException]
 _HEAD = object.__basicsize__
@@ -88,14 +99,22 @@ def _holds(core: _core.Vault, value: Any) -> bool:
             continue
         seen.add(id(one))
         kept.append(one)
-        if isinstance(one, _ATOMS):
+        if isinstance(one, _BOUND):
+            todo.append(one.__self__)
             continue
-        leaf = _leaf(core, one)
+        leaf = one if isinstance(one, _ATOMS) else _leaf(core, one)
         if leaf is None:
             todo.extend(_parts(one))
         elif leaf is not one:
             found = True
+        else:
+            todo.extend(_attached(one))
     return found
+
+
+def _attached(value: Any) -> Iterable[Any]:
+    """What hangs on text, a number or an enumeration's member of a class of somebody's own."""
+    return () if type(value) in _BARE or isinstance(value, type) else _attributes(value).values()
 
 
 def _leaf(core: _core.Vault, value: Any) -> Any:
@@ -131,6 +150,8 @@ def _parts(value: Any) -> Iterator[Any]:
     if isinstance(value, (dict, types.MappingProxyType)):
         for pair in _pairs(value):
             yield from pair
+        if isinstance(value, defaultdict):
+            yield value.default_factory
     elif isinstance(value, _LISTS):
         yield from _items(value)
     elif type(value).__module__ in ("answerable", "answerable._core"):
@@ -208,10 +229,14 @@ def _attributes(value: Any) -> dict[str, Any]:
 
 def _clean(core: _core.Vault, value: Any, above: tuple[int, ...], done: _Done) -> Any:
     """A copy of a value without secrets; itself if it holds none."""
-    if isinstance(value, _ATOMS):
+    if isinstance(value, _BOUND):
+        if _holds(core, value):
+            _refused(value, "is bound to what holds a secret")
         return value
-    leaf = _leaf(core, value)
+    leaf = value if isinstance(value, _ATOMS) else _leaf(core, value)
     if leaf is not None:
+        if leaf is value and any(_holds(core, held) for held in _attached(value)):
+            _refused(value, "holds a secret in an attribute, and cannot be copied without it")
         return leaf
     if id(value) in above or len(above) >= _MOST_DEEP:
         if _holds(core, value):
@@ -236,6 +261,8 @@ def _clean(core: _core.Vault, value: Any, above: tuple[int, ...], done: _Done) -
 
 
 def _mapping(value: Mapping[Any, Any], clean: Callable[[Any], Any]) -> Any:
+    if isinstance(value, defaultdict):
+        clean(value.default_factory)
     held = _pairs(value)
     pairs = [(clean(key), clean(item)) for key, item in held]
     same = all(new[0] is old[0] and new[1] is old[1] for new, old in zip(pairs, held, strict=True))

@@ -4,11 +4,12 @@
 //! sealed as PASETO v4.local (XChaCha20 and a BLAKE2b MAC) with authority, name and version as
 //! implicit assertion, and lies in memory only where it is overwritten when dropped.
 
+mod names;
 mod patterns;
 mod redact;
 mod spellings;
 
-pub use redact::Redactor;
+pub use redact::{Redactor, scrub_everywhere};
 
 use std::fmt;
 

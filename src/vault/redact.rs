@@ -6,8 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use data_encoding::HEXLOWER;
 use parking_lot::RwLock;
@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use super::Secret;
 use super::patterns::{Patterns, SHORTEST};
 use super::spellings::{Escapes, Forms, Reading, digits_in, sixes_in, unescaped};
-use crate::canonical::{Map, Value};
+use crate::canonical::{Map, Value, to_json};
 
 /// How often escapes within escapes are read.
 pub(super) const DEPTH: usize = 4;
@@ -27,6 +27,27 @@ const MAX_MADE: usize = 4_096;
 pub struct Redactor {
     any: AtomicBool,
     known: RwLock<Known>,
+}
+
+/// The redactors of this process.
+static EVERYWHERE: RwLock<Vec<Weak<Redactor>>> = RwLock::new(Vec::new());
+/// Whether any of them ever knew a secret.
+static ANYWHERE: AtomicBool = AtomicBool::new(false);
+
+/// A text without the secrets of any vault that is open in this process, for where nothing says
+/// whose it is; `None` if it holds none.
+#[must_use]
+pub fn scrub_everywhere(text: &str) -> Option<String> {
+    if !ANYWHERE.load(Ordering::Acquire) {
+        return None;
+    }
+    let all: Vec<Arc<Redactor>> = EVERYWHERE.read().iter().filter_map(Weak::upgrade).collect();
+    let mut clean: Option<String> = None;
+    for redactor in all {
+        let next = redactor.scrub(clean.as_deref().unwrap_or(text));
+        clean = next.or(clean);
+    }
+    clean
 }
 
 #[derive(Default)]
@@ -60,10 +81,22 @@ impl Redactor {
         !self.any.load(Ordering::Acquire)
     }
 
+    /// Has [`scrub_everywhere`] look for what it knows too.
+    pub fn tell_everywhere(self: &Arc<Self>) {
+        let mut all = EVERYWHERE.write();
+        all.retain(|one| one.strong_count() > 0);
+        all.push(Arc::downgrade(self));
+    }
+
     /// Learns a secret of a credential.
     pub fn learn(&self, name: &str, secret: &Secret) {
         self.known.write().add(&name.into(), secret);
+        self.know();
+    }
+
+    fn know(&self) {
         self.any.store(true, Ordering::Release);
+        ANYWHERE.store(true, Ordering::Release);
     }
 
     /// Learns a secret that a provider made for one lease: it is remembered until many others have
@@ -81,7 +114,7 @@ impl Redactor {
             known.made.insert(hash, Made { turn, places });
         }
         known.forget_oldest();
-        self.any.store(true, Ordering::Release);
+        self.know();
     }
 
     /// Forgets all secrets; their bytes are overwritten.
@@ -138,15 +171,25 @@ impl Redactor {
             Value::Tuple(items) => self.items(items).map(Value::Tuple),
             Value::Map(map) => self.map(map).map(Value::Map),
             Value::Record(record) => {
-                let fields = self.map(&record.fields)?;
+                let (kind, fields) = (self.scrub(&record.type_name), self.map(&record.fields));
+                if kind.is_none() && fields.is_none() {
+                    return None;
+                }
                 let mut record = record.clone();
-                record.fields = fields;
+                record.type_name = kind.map_or(record.type_name, String::into_boxed_str);
+                record.fields = fields.unwrap_or(record.fields);
                 Some(Value::Record(record))
             }
             Value::Enum(member) => {
-                let inner = self.veil(&member.value)?;
+                let (kind, name) = (self.scrub(&member.type_name), self.scrub(&member.name));
+                let inner = self.veil(&member.value);
+                if kind.is_none() && name.is_none() && inner.is_none() {
+                    return None;
+                }
                 let mut member = member.clone();
-                member.value = inner;
+                member.type_name = kind.map_or(member.type_name, String::into_boxed_str);
+                member.name = name.map_or(member.name, String::into_boxed_str);
+                member.value = inner.unwrap_or(member.value);
                 Some(Value::Enum(member))
             }
             // A number can be a secret too, written out.
@@ -161,7 +204,10 @@ impl Redactor {
                 let found = found.or_else(|| self.find(HEXLOWER.encode(bytes).as_bytes()));
                 found.map(|name| Value::str(&stand_in(&name)))
             }
-            Value::Null | Value::Bool(_) | Value::Float(_) | Value::Datetime(_) => None,
+            Value::Float(_) => {
+                self.find(to_json(value).as_bytes()).map(|name| Value::str(&stand_in(&name)))
+            }
+            Value::Null | Value::Bool(_) | Value::Datetime(_) => None,
         }
     }
 
@@ -284,14 +330,12 @@ impl Known {
         self.plain.search(text, &mut |(start, end, name)| {
             let (start, end) = place(start, end);
             found.push((start, end, name));
-            true
         });
         let mut within = |set: &'a Patterns, read: &Reading| {
             set.search(&read.bytes, &mut |(start, end, name)| {
                 let (start, end) = read.span(start, end);
                 let (start, end) = place(start, end);
                 found.push((start, end, name));
-                true
             });
         };
         digits_in(text, &mut |read| within(&self.digits, read));
@@ -318,6 +362,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::canonical::{EnumMember, Record};
 
     fn knowing(secret: &str) -> Redactor {
         let redactor = Redactor::default();
@@ -358,6 +403,7 @@ mod tests {
             each(&|b| format!("\\x{b:02x}")),
             each(&|b| format!("\\x{b:02X}")),
             each(&|b| format!("\\{b:03o}")),
+            each(&|b| format!("\\{b:o}")),
             units(&|u| format!("\\u{u:04x}")),
             units(&|u| format!("\\u{u:04X}")),
             secret.chars().map(|c| format!("&#{};", u32::from(c))).collect(),
@@ -439,6 +485,92 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn characters_are_read_by_their_names() {
+        let redactor = knowing("a-Z 0&<|_9\\");
+        for text in [
+            "\\N{LATIN SMALL LETTER A}\\N{hyphen-minus}\\N{Latin Capital Letter Z} \\N{DIGIT ZERO}\\N{AMPERSAND}\\N{LESS-THAN SIGN}\\N{VERTICAL LINE}\\N{LOW LINE}\\N{DIGIT NINE}\\N{REVERSE SOLIDUS}",
+            "a-Z 0&AMP;&LT;&VerticalLine;&lowbar;9&bsol;",
+            "a-Z 0&amp;&lt;&verbar;&UnderBar;9&#92;",
+        ] {
+            assert_eq!(redactor.scrub(text).as_deref(), Some("(credential bank-api)"), "{text}");
+        }
+        for text in [
+            "\\N{LATIN SMALL LETTER}\\N{}\\N{DIGIT TEN}\\N{",
+            "&nothing;&;&amp",
+            "&verylongnamethatisnone;",
+        ] {
+            assert_eq!(redactor.scrub(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn escapes_of_c_are_read() {
+        let redactor = knowing("ring\u{7}\u{b}\u{1b}?\u{1}1\0end");
+        for text in ["ring\\a\\v\\e\\?\\0011\\0end", "ring\\7\\13\\33?\\1\\61\\000end"] {
+            assert_eq!(redactor.scrub(text).as_deref(), Some("(credential bank-api)"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_known_however_it_is_given() {
+        let redactor = knowing("0000123456789");
+        for value in [
+            Value::int(123_456_789),
+            Value::float(123_456_789.0).unwrap(),
+            Value::str("0000123456789"),
+        ] {
+            assert!(redactor.veil(&value).is_some(), "{value:?}");
+        }
+        assert!(knowing("1234.5678").veil(&Value::float(1234.5678).unwrap()).is_some());
+        assert!(redactor.veil(&Value::int(12_345_678)).is_none());
+    }
+
+    #[test]
+    fn names_of_types_and_members_are_veiled_too() {
+        let redactor = knowing("hunter2hunter2");
+        let (member, record) = (
+            |type_name: &str, name: &str| {
+                let (type_name, name) = (type_name.into(), name.into());
+                Value::Enum(Box::new(EnumMember { type_name, name, value: Value::int(1) }))
+            },
+            |type_name: &str| {
+                let (type_name, fields) = (type_name.into(), Map::new());
+                Value::Record(Box::new(Record { type_name, fields }))
+            },
+        );
+        for value in [
+            member("a.hunter2hunter2", "ONE"),
+            member("a.B", "hunter2hunter2"),
+            record("a.hunter2hunter2"),
+        ] {
+            let veiled = redactor.veil(&value).map(|value| to_json(&value));
+            assert!(
+                veiled.is_some_and(
+                    |text| text.contains("(credential bank-api)") && !text.contains("hunter2")
+                ),
+                "{value:?}"
+            );
+        }
+        assert!(
+            redactor.veil(&member("a.B", "ONE")).is_none()
+                && redactor.veil(&record("a.B")).is_none()
+        );
+    }
+
+    #[test]
+    fn a_text_is_cleaned_of_what_any_open_vault_knows() {
+        let (one, other) = (Arc::new(knowing("everywhere-1")), Arc::new(knowing("everywhere-2")));
+        one.tell_everywhere();
+        other.tell_everywhere();
+        let clean = scrub_everywhere("everywhere-1, everywhere-2");
+        assert_eq!(clean.as_deref(), Some("(credential bank-api), (credential bank-api)"));
+        drop(one);
+        assert!(scrub_everywhere("everywhere-1").is_none());
+        other.clear();
+        assert!(scrub_everywhere("everywhere-2").is_none());
     }
 
     #[test]

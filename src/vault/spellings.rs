@@ -3,11 +3,13 @@
 //! What has one form for each secret is looked for in that form: the secret as it is, and in base64
 //! at each of the three places where it can begin in a group (RFC 4648, both alphabets). What has
 //! many forms is read back: percent-encoding (RFC 3986), the escapes of JSON (RFC 8259), Python and
-//! C, HTML's character references, hexadecimal in any case and with any separators, base64 broken
+//! C, HTML's character references, names of characters, hexadecimal in any case and with any separators, base64 broken
 //! over lines.
 
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER};
 use zeroize::{Zeroize, Zeroizing};
+
+use super::names;
 
 /// The fewest hexadecimal digits that are a secret: six bytes.
 const FEWEST_DIGITS: usize = 12;
@@ -19,7 +21,7 @@ const FEWEST_SIXES: usize = 6;
 pub(super) struct Escapes {
     /// `%41`.
     pub(super) percent: bool,
-    /// `\n`, `\x41`, `\u0041`, `\u{41}`, `\U00000041`, `\101`.
+    /// `\n`, `\x41`, `\u0041`, `\u{41}`, `\U00000041`, `\101`, `\N{DIGIT ONE}`.
     pub(super) backslash: bool,
     /// `&amp;`, `&#65;`, `&#x41;`.
     pub(super) ampersand: bool,
@@ -175,7 +177,11 @@ fn backslashed(text: &[u8]) -> Option<(Char, usize)> {
         b't' => plain(b'\t'),
         b'b' => plain(8),
         b'f' => plain(12),
-        b'"' | b'\'' | b'\\' | b'/' => plain(*kind),
+        b'a' => plain(7),
+        b'v' => plain(11),
+        b'e' => plain(27),
+        b'"' | b'\'' | b'\\' | b'/' | b'?' => plain(*kind),
+        b'N' => named(rest).map(|(byte, taken)| (Char::byte(byte.into()), 1 + taken)),
         b'x' => number(rest, 2, 16).map(|(byte, taken)| (Char::byte(byte), 1 + taken)),
         b'u' if rest.first() == Some(&b'{') => {
             let inner = rest.get(1..)?;
@@ -196,17 +202,28 @@ fn backslashed(text: &[u8]) -> Option<(Char, usize)> {
             Some((Char::point(unit)?, 1 + taken))
         }
         b'U' => number(rest, 8, 16).and_then(|(at, taken)| Some((Char::point(at)?, 1 + taken))),
-        b'0'..=b'3' => number(text, 3, 8).map(|(byte, taken)| (Char::byte(byte), taken)),
+        b'0'..=b'7' => {
+            // One to three digits of a byte (C, Python).
+            let most = if *kind <= b'3' { 3 } else { 2 };
+            let count = text.iter().take(most).take_while(|b| (b'0'..=b'7').contains(*b)).count();
+            number(text, count, 8).map(|(byte, taken)| (Char::byte(byte), taken))
+        }
         _ => None,
     }
 }
 
+/// A character by its name in braces, and how many bytes those take.
+fn named(text: &[u8]) -> Option<(u8, usize)> {
+    let inner = text.strip_prefix(b"{")?;
+    let end = inner.iter().take(names::LONGEST + 1).position(|byte| *byte == b'}')?;
+    Some((names::character(inner.get(..end)?)?, end + 2))
+}
+
 /// What follows an ampersand, and how many bytes that takes.
 fn referenced(text: &[u8]) -> Option<(Char, usize)> {
-    const NAMED: [(&[u8], u8); 5] =
-        [(b"amp;", b'&'), (b"lt;", b'<'), (b"gt;", b'>'), (b"quot;", b'"'), (b"apos;", b'\'')];
-    if let Some((name, byte)) = NAMED.iter().find(|(name, _)| text.starts_with(name)) {
-        return Some((Char::byte((*byte).into()), name.len()));
+    if text.first().is_some_and(u8::is_ascii_alphabetic) {
+        let (byte, taken) = names::reference(text)?;
+        return Some((Char::byte(byte.into()), taken));
     }
     let rest = text.strip_prefix(b"#")?;
     let (rest, base, before) = match rest.first()? {
@@ -304,6 +321,11 @@ impl Forms {
             let Some(next) = unescaped(&read, Escapes::ALL) else { break };
             read = next.bytes;
             plain.push(read.clone());
+        }
+        let plain_number = secret.iter().position(|byte| *byte != b'0').unwrap_or(0);
+        if plain_number > 0 && secret.iter().all(u8::is_ascii_digit) {
+            // A number is written without the zeros that it begins with.
+            plain.push(Zeroizing::new(secret.get(plain_number..).unwrap_or_default().to_vec()));
         }
         if secret.contains(&b' ') {
             // As in a form's body (HTML, application/x-www-form-urlencoded).

@@ -91,7 +91,7 @@ VALUES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "bytearray": (lambda: bytearray(SECRET.encode()), lambda made: made),
     "memoryview": (lambda: memoryview(SECRET.encode()), lambda made: made),
     "path": (lambda: PurePosixPath("/keys") / SECRET, str),
-    "number": (lambda: [9876543210, Decimal("9876543210")], list),
+    "number": (lambda: [9876543210, Decimal("9876543210"), 9876543210.0], list),
     "sly": (lambda: Sly([SECRET]), list.copy),
     "exception": (lambda: [ValueError(SECRET)], str),
 }
@@ -124,7 +124,41 @@ def test_what_holds_no_secret_is_the_very_same(world: World) -> None:
         assert world.engine.vault.redact(value) is value
 
 
+class Text(str):
+    pass
+
+
+class Number(int):
+    pass
+
+
+class Share(float):
+    pass
+
+
+class Octets(bytes):
+    pass
+
+
+class Marked(enum.Enum):
+    ONE = 1
+
+
+def marked(value: Any) -> Any:
+    """A value with an attribute of somebody's own that holds a secret."""
+    value.more = [SECRET]
+    return value
+
+
 CANNOT: dict[str, Callable[[], Any]] = {
+    "an attribute of text": lambda: marked(Text("x")),
+    "an attribute of a number": lambda: [marked(Number(1))],
+    "an attribute of a share": lambda: {"a": marked(Share(1.5))},
+    "an attribute of bytes": lambda: marked(Octets(b"x")),
+    "an attribute of a member": lambda: marked(Marked.ONE),
+    "a bound method": lambda: Hidden().text,
+    "a bound built-in": lambda: [SECRET].append,
+    "a factory": lambda: collections.defaultdict(Hidden().text, {"a": 1}),
     "stream": lambda: io.StringIO(SECRET),
     "pattern": lambda: [re.compile(re.escape(SECRET))],
     "generator": lambda: (one for one in [SECRET]),
@@ -141,8 +175,18 @@ def test_what_cannot_be_searched_does_not_leave_the_tool(world: World, kind: str
 
     with world.acting(), pytest.raises(ans.VaultError) as refused:
         give()
+    Marked.ONE.__dict__.pop("more", None)
     assert refused.value.code == "not_searched"
     assert SECRET not in "".join(traceback.format_exception(refused.value))
+
+
+def test_what_has_attributes_without_secrets_leaves_the_tool_as_it_is(world: World) -> None:
+    text = Text("x")
+    text.more = ["y"]  # type: ignore[attr-defined]
+    factory = collections.defaultdict(list, {"a": [text]})
+    for value in (text, Number(1), Share(0.5), Octets(b"x"), Marked.ONE, Answer("x").__repr__,
+                  [1].append, factory, re.escape):  # fmt: skip
+        assert world.engine.vault.redact(value) is value
 
 
 def os_error() -> None:
