@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -55,7 +56,7 @@ impl Clock {
     #[must_use]
     pub fn read(&self) -> Reading {
         let now = match &self.source {
-            Source::System => Utc::now().timestamp_micros(),
+            Source::System => system(),
             Source::Fixed(value) => value.load(Ordering::Acquire),
         };
         let mark = self.mark.fetch_max(now, Ordering::AcqRel).max(now);
@@ -73,6 +74,15 @@ impl Clock {
             Reading::Now(now) => now,
             Reading::Behind { mark, .. } => mark,
         }
+    }
+}
+
+/// The machine's clock.
+fn system() -> i64 {
+    let micros = |time: std::time::Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => micros(since),
+        Err(before) => micros(before.duration()).saturating_neg(),
     }
 }
 

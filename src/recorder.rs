@@ -24,7 +24,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::keys::KeyRing;
 use crate::registry::Put;
 use crate::store::{Batch, RemoteStore, Store, StoreError};
-use crate::trail::entry::{Draft, kind};
+use crate::trail::entry::{Draft, Part, kind};
 use crate::trail::merkle::Frontier;
 use crate::vault::Redactor;
 use meter::Meter;
@@ -168,6 +168,27 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// An entry of a call, without secrets, and how much room it takes in a block.
+#[derive(Debug)]
+pub struct Described {
+    draft: Draft,
+    bytes: usize,
+}
+
+impl Described {
+    /// Measures an entry that holds no secret; of one that is too large, only what lies beside it
+    /// under the name `kept` stays.
+    #[must_use]
+    pub fn new(mut draft: Draft, kept: &str) -> Self {
+        let mut bytes = size_of_draft(&draft);
+        if bytes > MAX_ENTRY_BYTES {
+            draft.beside.retain(|beside| beside.field == kept);
+            bytes = size_of_draft(&draft);
+        }
+        Self { draft, bytes }
+    }
+}
+
 /// What the holder of the sequencing lock may do.
 pub struct Slot<'a> {
     recorder: &'a Recorder,
@@ -233,7 +254,7 @@ impl Recorder {
         let _ = self.redactor.set(redactor);
     }
 
-    /// An entry without secrets beside it.
+    /// An entry without secrets in the texts of its leaf and beside it.
     ///
     /// What tells of calls was masked where it was described, outside of the sequencing lock. What
     /// has to stay to the byte is let alone: a signed token, and scopes, which are refused with a
@@ -245,6 +266,13 @@ impl Recorder {
         };
         if matches!(&*draft.kind, kind::DECISION | kind::OUTCOME | kind::LEASE) {
             return draft;
+        }
+        for (_, part) in &mut draft.fields {
+            if let Part::Value(value @ Value::Str(_)) = part
+                && let Some(clean) = redactor.veil(value)
+            {
+                *value = clean;
+            }
         }
         for beside in &mut draft.beside {
             if !EXACT.contains(&&*beside.field)
@@ -607,8 +635,17 @@ impl Slot<'_> {
     /// beside it is written without any secret of the vault.
     pub fn push(&mut self, draft: Draft, puts: Vec<Put>) -> u64 {
         let draft = self.recorder.masked(draft);
-        let index = self.sequencer.next;
         let bytes = size_of_draft(&draft);
+        self.append(draft, bytes, puts)
+    }
+
+    /// As [`Slot::push`], for an entry of a call, which was masked and measured as it was described.
+    pub fn push_described(&mut self, described: Described, puts: Vec<Put>) -> u64 {
+        self.append(described.draft, described.bytes, puts)
+    }
+
+    fn append(&mut self, draft: Draft, bytes: usize, puts: Vec<Put>) -> u64 {
+        let index = self.sequencer.next;
         if !matches!(&*draft.kind, kind::DECISION | kind::OUTCOME) {
             self.recorder.changes.fetch_add(1, Ordering::AcqRel);
         }

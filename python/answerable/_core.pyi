@@ -3365,6 +3365,9 @@ class Call:
     def leases(self) -> list[Lease]:
         """What the call was lent."""
 
+    def lease(self, name: str) -> Lease | None:
+        """What it was lent of a credential, if it was."""
+
     @property
     def provided(self) -> bool:
         """Whether a provider has to make a secret for it."""

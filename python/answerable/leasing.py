@@ -130,9 +130,9 @@ def credential(name: str) -> Credential:
             code="lease_elsewhere",
             hint="ask in a tool's body, or use `with engine.vault.lease(…)`",
         )
-    for lease in call.leases:
-        if lease.credential == name:
-            return Credential(lease)
+    lease = call.lease(name)
+    if lease is not None:
+        return Credential(lease)
     raise VaultError(
         "the tool that runs does not declare this credential",
         code="credential_undeclared",
@@ -417,16 +417,24 @@ if hasattr(os, "register_at_fork"):
 def leasing(function: Callable[..., Any], *, redact: bool) -> Callable[..., Any]:
     """A tool's body with what providers make, and without secrets in what it gives if asked for."""
     kind = kind_of(function)
+    running = _call.get
 
     @functools.wraps(function)
     def plain(*args: Any, **kwargs: Any) -> Any:
-        with Lent(_call.get(), redact) as lent:
+        call = running()
+        if not redact and (call is None or not call.provided):
+            # What is stored is there, and ends with the call.
+            return function(*args, **kwargs)
+        with Lent(call, redact) as lent:
             return lent.clean(function(*args, **kwargs))
         raise lent.raised
 
     @functools.wraps(function)
     async def coroutine(*args: Any, **kwargs: Any) -> Any:
-        async with Lent(_call.get(), redact) as lent:
+        call = running()
+        if not redact and (call is None or not call.provided):
+            return await function(*args, **kwargs)
+        async with Lent(call, redact) as lent:
             return lent.clean(await function(*args, **kwargs))
         raise lent.raised
 

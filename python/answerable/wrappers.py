@@ -393,7 +393,7 @@ def _receiver_test(wrapper: Callable[..., Any]) -> Callable[[Any], bool]:
     method. A static method binds nothing. Types are looked at by the descriptors of `type`, since a
     metaclass may state what it likes.
     """
-    known: dict[int, tuple[Any, bool]] = {}
+    known: dict[int, tuple[Any, bool, bool]] = {}
     name = wrapper.__name__
 
     def holds(owner: type, bound_as: str) -> bool:
@@ -410,9 +410,9 @@ def _receiver_test(wrapper: Callable[..., Any]) -> Callable[[Any], bool]:
         answer = known.get(key)
         if answer is None or answer[0]() is not kind:
             reference = weakref.ref(kind, lambda _: known.pop(key, None))
-            answer = known[key] = reference, holds(kind, "method")
-        # By the type's own word: `isinstance` would believe `__class__`.
-        return answer[1] or (kind_is_class(kind) and holds(first, "class method"))
+            # By the type's own word: `isinstance` would believe `__class__`.
+            answer = known[key] = reference, holds(kind, "method"), kind_is_class(kind)
+        return answer[1] or (answer[2] and holds(first, "class method"))
 
     return is_receiver
 

@@ -88,6 +88,12 @@ impl Map {
         Self(Vec::new())
     }
 
+    /// An empty map with room for so many entries.
+    #[must_use]
+    pub fn with_capacity(entries: usize) -> Self {
+        Self(Vec::with_capacity(entries))
+    }
+
     /// Builds a map from entries in any order.
     ///
     /// # Errors
@@ -353,9 +359,14 @@ pub fn encode_map(mut entries: Vec<(&str, std::borrow::Cow<'_, [u8]>)>) -> Vec<u
 #[must_use]
 pub fn encode_text(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 3);
-    out.push(tag::STR);
-    put_bytes(&mut out, text.as_bytes());
+    encode_text_into(text, &mut out);
     out
+}
+
+/// Appends the canonical bytes of text to `out`.
+pub fn encode_text_into(text: &str, out: &mut Vec<u8>) {
+    out.push(tag::STR);
+    put_bytes(out, text.as_bytes());
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

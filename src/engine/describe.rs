@@ -1,11 +1,13 @@
 //! What a decision's entry says: fields of the leaf, and the values beside it within their bounds.
 
+use std::borrow::Cow;
+
 use super::masking::{Masking, Recorded};
 use super::{Bound, Call, Engine};
-use crate::canonical::{Digest, Map, Value};
+use crate::canonical::{Digest, Map, Value, encode_text_into};
 use crate::decision::{Decision, Effect, Reason};
 use crate::keys::Owner;
-use crate::recorder::{Slot, size_of, size_of_text};
+use crate::recorder::{Described, size_of, size_of_text};
 use crate::request::Request;
 use crate::trail::entry::{Draft, Part};
 
@@ -25,7 +27,7 @@ impl Engine {
         decision: &Decision,
         draft: Draft,
         owner: &Owner,
-    ) -> Draft {
+    ) -> Described {
         let codes = decision.reasons.iter().map(|reason| Value::str(&reason.code)).collect();
         let mut draft = draft;
         match call.bound {
@@ -42,21 +44,22 @@ impl Engine {
         draft = draft
             .with("effect", Part::Word(decision.effect.word()))
             .with("reasons", Value::List(codes))
-            .with("policy", Value::str(&decision.policy_version))
+            .with("policy", text(&decision.policy_version))
             .with_some("approval", decision.approval.map(|id| Value::str(&id.to_string())))
             .with_some("policies", names(&decision.policies))
             .with_some("policy_errors", names(&decision.policy_errors))
             .with_some("parent", call.parent.map(Part::Entry));
+        // What was allowed was looked at before: no secret stands in its tool's name.
+        let named = decision.effect == Effect::Allow || self.secret_in_name(call.tool).is_none();
         match &call.request {
-            Ok(request) => {
-                draft = draft.with("tool", Value::str(request.tool.as_str()));
-                let resource =
-                    request.resource.as_ref().map(|resource| resource.as_str().to_owned());
-                let digest = self.request_digest(call.bound, request, resource.as_deref());
+            Ok(request) if named => {
+                draft = draft.with("tool", Part::Text(request.tool.shared()));
+                let resource = request.resource.as_ref().map(|resource| resource.as_str());
+                let digest = self.request_digest(call.bound, request, resource);
                 let hidden = request.template.iter().any(|f| masking.how(f) != Recorded::Keep);
-                if let Some(resource) = resource.as_ref().filter(|_| !hidden) {
+                if let Some(resource) = resource.filter(|_| !hidden) {
                     let clean = self.redact(resource);
-                    let shown = clean.as_ref().unwrap_or(resource);
+                    let shown = clean.as_deref().unwrap_or(resource);
                     draft = draft.beside("resource", Value::str(shown), owner);
                 }
                 let arguments = self.recorded(&request.arguments, call, masking);
@@ -66,10 +69,10 @@ impl Engine {
                     owner,
                 );
             }
-            Err(_) if crate::request::ToolName::parse(call.tool).is_ok() => {
+            Err(_) if named && crate::request::ToolName::parse(call.tool).is_ok() => {
                 draft = draft.with("tool", Value::str(call.tool));
             }
-            Err(_) => {
+            _ => {
                 let clean = self.redact(call.tool);
                 draft = draft.with("tool", Value::str("")).beside(
                     "tool",
@@ -81,11 +84,8 @@ impl Engine {
         if decision.effect != Effect::Allow {
             draft = draft.beside("detail", detail(&decision.reasons), owner);
         }
-        if !Slot::fits(&draft) {
-            // The bounds above leave room; should they ever not, the entry itself must stand.
-            draft.beside.retain(|beside| beside.field == "request");
-        }
-        draft
+        // The bounds above leave room; should they ever not, the entry itself must stand.
+        Described::new(draft, "request")
     }
 
     fn request_digest(
@@ -97,7 +97,7 @@ impl Engine {
         let grant = bound.map_or([0; 32], |bound| bound.chain.leaf().digest);
         let mut arguments = Vec::with_capacity(128);
         for (name, value) in request.arguments.iter() {
-            Value::str(name).encode_into(&mut arguments);
+            encode_text_into(name, &mut arguments);
             value.encode_into(&mut arguments);
         }
         self.ring.request_digest(&[
@@ -108,11 +108,16 @@ impl Engine {
         ])
     }
 
+    /// The name of a type or argument, as it is recorded.
+    pub(super) fn told<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        self.redact(name).map_or(Cow::Borrowed(name), Cow::Owned)
+    }
+
     /// Arguments as they are recorded: `[how, …]` by name.
     pub(super) fn recorded(&self, arguments: &Map, call: &Call<'_>, masking: &Masking) -> Value {
         let clean = self.vault.redactor.veil_map(arguments);
         let arguments = clean.as_ref().unwrap_or(arguments);
-        let mut recorded = Map::new();
+        let mut recorded = Map::with_capacity(arguments.len() + call.by_type.len());
         let mut room = 3 * MAX_RECORDED;
         let mut left_out = 0;
         for (name, value) in arguments.iter() {
@@ -123,12 +128,12 @@ impl Engine {
                 continue;
             }
             room -= around;
-            let word = Value::str(value.type_word());
+            let word = || Value::str(value.type_word());
             let item = match masking.how(name) {
-                Recorded::Mask => vec![Value::str("mask"), word],
+                Recorded::Mask => vec![Value::str("mask"), word()],
                 Recorded::Digest => {
                     let digest = self.ring.request_digest(&[name.as_bytes(), &value.encode()]);
-                    vec![Value::str("digest"), word, Value::bytes(&digest)]
+                    vec![Value::str("digest"), word(), Value::bytes(&digest)]
                 }
                 Recorded::Keep => {
                     let value = masking.veil(name, value);
@@ -137,7 +142,7 @@ impl Engine {
                         let bytes = value.encode();
                         let digest = self.ring.request_digest(&[name.as_bytes(), &bytes]);
                         let size = Value::int(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
-                        vec![Value::str("large"), word, size, Value::bytes(&digest)]
+                        vec![Value::str("large"), word(), size, Value::bytes(&digest)]
                     } else {
                         room -= spent;
                         vec![Value::str("keep"), value.into_owned()]
@@ -147,6 +152,7 @@ impl Engine {
             recorded.insert(cut(name, 256), Value::List(item));
         }
         for (name, word) in call.by_type {
+            let (name, word) = (&*self.told(name), &*self.told(word));
             let around = size_of_text(cut(name, 256)) + size_of_text(cut(word, 256)) + 128;
             if around > room {
                 left_out += 1;
@@ -161,6 +167,14 @@ impl Engine {
             recorded.insert("", Value::List(vec![Value::str("left_out"), Value::int(left_out)]));
         }
         Value::Map(recorded)
+    }
+}
+
+/// Text that is known beforehand as it is.
+fn text(text: &Cow<'static, str>) -> Part {
+    match text {
+        Cow::Borrowed(word) => Part::Word(word),
+        Cow::Owned(text) => Part::Value(Value::str(text)),
     }
 }
 

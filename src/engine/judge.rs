@@ -176,16 +176,22 @@ impl Engine {
         let watch = self.metrics.begin();
         let recorded = self.check().and_then(|()| self.judge_recorded(call));
         let judged = recorded.unwrap_or_else(|error| unrecorded(&error));
-        let tool = call.request.as_ref().ok().map(|request| request.tool.as_str());
+        let mut tool = call.request.as_ref().ok().map(|request| request.tool.as_str());
+        let mut told = Cow::Borrowed(call.tool);
+        if judged.decision.effect != Effect::Allow
+            && let Some(clean) = self.redact(call.tool)
+        {
+            (tool, told) = (None, Cow::Owned(clean));
+        }
         self.metrics.decided(watch, tool, &judged);
         let code = || judged.decision.reasons.first().map_or("", |reason| &*reason.code);
         let entry = || judged.entry.map(|id| id.to_string()).unwrap_or_default();
         match judged.decision.effect {
-            Effect::Allow => tracing::debug!(tool = call.tool, entry = entry(), "allowed"),
+            Effect::Allow => tracing::debug!(tool = &*told, entry = entry(), "allowed"),
             Effect::Deny => {
-                tracing::info!(tool = call.tool, code = code(), entry = entry(), "denied");
+                tracing::info!(tool = &*told, code = code(), entry = entry(), "denied");
             }
-            Effect::Ask => tracing::info!(tool = call.tool, entry = entry(), "asked a human"),
+            Effect::Ask => tracing::info!(tool = &*told, entry = entry(), "asked a human"),
         }
         judged
     }
@@ -194,9 +200,11 @@ impl Engine {
         let key = |error: KeyError| StoreError::Unavailable { what: error.to_string() };
         let id = EntryId::from_bytes(self.random.take().map_err(key)?);
         let salt = self.random.take().map_err(key)?;
+        let named = self.secret_in_name(call.tool);
         for _ in 0..MAX_ROUNDS {
             let mut approved = None;
-            let mut once = match (&call.against, call.bound, &call.request) {
+            let against = named.as_ref().or(call.against.as_ref());
+            let mut once = match (against, call.bound, &call.request) {
                 (Some(reason), _, _) => self.unjudged(call, vec![reason.clone()]),
                 (None, None, _) => self.unjudged(call, vec![no_authority()]),
                 (None, Some(bound), Ok(request)) => {
@@ -320,8 +328,8 @@ impl Engine {
         let merged = say.as_ref().and_then(|say| masking.and_mask(say.masks()));
         let declared = masking;
         let masking = merged.as_ref().unwrap_or(declared);
-        if let Some(field) = request.template.iter().find(|f| masking.how(f) != Recorded::Keep)
-            && merged.is_some()
+        if merged.is_some()
+            && let Some(field) = request.template.iter().find(|f| masking.how(f) != Recorded::Keep)
         {
             let text =
                 format!("a policy masks `{field}`, which names the resource, and that is recorded");
@@ -426,7 +434,7 @@ impl Engine {
                 decision.policies = asked.policies;
             }
             let draft = self.describe(call, how, &decision, draft, &owner);
-            slot.push(draft, puts);
+            slot.push_described(draft, puts);
             if decision.effect == Effect::Allow {
                 for draft in lease_drafts {
                     slot.push(draft, Vec::new());
@@ -564,14 +572,17 @@ impl Engine {
                         if size_of(value) > MAX_RECORDED {
                             let size = i64::try_from(value.encode().len()).unwrap_or(i64::MAX);
                             let size = Value::int(size);
-                            (vec![Value::str("large"), size], value.type_word())
+                            (vec![Value::str("large"), size], Part::Word(value.type_word()))
                         } else {
-                            (vec![Value::str("keep"), value.clone()], value.type_word())
+                            (vec![Value::str("keep"), value.clone()], Part::Word(value.type_word()))
                         }
                     }
-                    Err(word) => (vec![Value::str("type")], cut(word, 256)),
+                    Err(word) => {
+                        let word = Value::str(cut(&self.told(word), 256));
+                        (vec![Value::str("type")], Part::Value(word))
+                    }
                 };
-                draft.with("status", Part::Word("returned")).with("type", Value::str(word)).beside(
+                draft.with("status", Part::Word("returned")).with("type", word).beside(
                     "result",
                     Value::List(item),
                     owner,
@@ -582,7 +593,7 @@ impl Engine {
                 let text = clean.as_ref().unwrap_or(text);
                 draft
                     .with("status", Part::Word("raised"))
-                    .with("type", Value::str(cut(word, 256)))
+                    .with("type", Value::str(cut(&self.told(word), 256)))
                     .beside("error", Value::str(cut(text, MAX_TEXT)), owner)
             }
         };

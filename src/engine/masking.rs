@@ -76,13 +76,24 @@ pub enum Recorded {
 
 /// How the arguments of a tool are recorded: as declared, else by their names.
 #[derive(Debug, Clone, Default)]
-pub struct Masking(Vec<(Box<str>, Recorded)>);
+pub struct Masking {
+    declared: Vec<(Box<str>, Recorded)>,
+    /// What was decided for the names of a signature, which are the same in every call.
+    decided: Vec<(Box<str>, Recorded)>,
+}
 
 impl Masking {
     /// What is declared, by name; with dots for nested fields.
     #[must_use]
     pub fn new(declared: Vec<(Box<str>, Recorded)>) -> Self {
-        Self(declared)
+        Self { declared, decided: Vec::new() }
+    }
+
+    /// This, decided for some names once and for all calls.
+    #[must_use]
+    pub fn deciding<'a>(mut self, names: impl Iterator<Item = &'a str>) -> Self {
+        self.decided = names.map(|name| (name.into(), self.how_at(name, name))).collect();
+        self
     }
 
     /// This, with these masked too whatever was declared; `None` if nothing is added.
@@ -91,14 +102,15 @@ impl Masking {
         let mut merged: Option<Self> = None;
         for name in names {
             let all = merged.as_ref().unwrap_or(self);
-            if all.0.iter().any(|(known, how)| **known == *name && *how == Recorded::Mask) {
+            if all.declared.iter().any(|(known, how)| **known == *name && *how == Recorded::Mask) {
                 continue;
             }
-            let all = &mut merged.get_or_insert_with(|| self.clone()).0;
+            let all = merged.get_or_insert_with(|| self.clone());
             // What lies below is masked with it, even if it was to be kept by its own name.
             let below = |known: &str| known.strip_prefix(name).is_some_and(|r| r.starts_with('.'));
-            all.retain(|(known, _)| **known != *name && !below(known));
-            all.push((name.into(), Recorded::Mask));
+            all.declared.retain(|(known, _)| **known != *name && !below(known));
+            all.declared.push((name.into(), Recorded::Mask));
+            all.decided.retain(|(known, _)| **known != *name && !below(known));
         }
         merged
     }
@@ -106,11 +118,14 @@ impl Masking {
     /// How an argument is recorded.
     #[must_use]
     pub fn how(&self, name: &str) -> Recorded {
-        self.how_at(name, name)
+        match self.decided.iter().find(|(decided, _)| **decided == *name) {
+            Some((_, how)) => *how,
+            None => self.how_at(name, name),
+        }
     }
 
     fn how_at(&self, path: &str, name: &str) -> Recorded {
-        match self.0.iter().find(|(declared, _)| **declared == *path) {
+        match self.declared.iter().find(|(declared, _)| **declared == *path) {
             Some((_, how)) => *how,
             None if is_secret(name) => Recorded::Mask,
             None => Recorded::Keep,
@@ -374,6 +389,44 @@ fn uuid_text(bytes: &[u8; 16]) -> String {
 /// key, signing key and encryption key, some in the plural too.
 #[must_use]
 pub fn is_secret(name: &str) -> bool {
+    if name.is_ascii() { is_secret_ascii(name) } else { is_secret_text(name) }
+}
+
+/// As [`is_secret_text`], without a copy of each word: nearly all names are ASCII.
+fn is_secret_ascii(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let word = |from: usize, to: usize| bytes.get(from..to).unwrap_or_default();
+    let (mut before, mut start) = (&[][..], 0);
+    for (at, byte) in bytes.iter().enumerate() {
+        let upper_before = at > 0 && bytes.get(at - 1).is_some_and(u8::is_ascii_uppercase);
+        let lower_after = bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase);
+        let begins = byte.is_ascii_uppercase() && (!upper_before || lower_after);
+        let divides = !byte.is_ascii_alphanumeric();
+        if (begins || divides) && start < at {
+            if tells_ascii(before, word(start, at)) {
+                return true;
+            }
+            before = word(start, at);
+            start = at;
+        }
+        if divides {
+            start = at + 1;
+        }
+    }
+    tells_ascii(before, word(start, bytes.len()))
+}
+
+fn tells_ascii(before: &[u8], word: &[u8]) -> bool {
+    let digits = word.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let word = word.get(..word.len() - digits).unwrap_or_default();
+    let is = |one: &[u8], known: &str| {
+        one.len() == known.len() && one.eq_ignore_ascii_case(known.as_bytes())
+    };
+    WORDS.iter().any(|known| is(word, known))
+        || PAIRS.iter().any(|(first, second)| is(word, second) && is(before, first))
+}
+
+fn is_secret_text(name: &str) -> bool {
     let mut before = String::new();
     let mut word = String::new();
     let mut chars = name.chars().peekable();
@@ -401,7 +454,10 @@ fn tells(before: &str, word: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -472,6 +528,37 @@ mod tests {
         let mut sorted = WORDS;
         sorted.sort_unstable();
         assert_eq!(sorted, WORDS, "the search needs them in order");
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_reads_names_as_the_long_one(
+            name in prop_oneof![
+                "[ -~]{0,12}",
+                "((api|Api|API|access|KEY|key|Keys|token|TOKEN|pass|Word|id|session|x)[_. -]?[0-9]{0,2}){1,4}",
+            ],
+        ) {
+            prop_assert_eq!(is_secret_ascii(&name), is_secret_text(&name), "{}", name);
+        }
+    }
+
+    #[test]
+    fn what_was_decided_for_a_name_is_what_is_decided_each_time() {
+        let declared = vec![("memo".into(), Recorded::Digest), ("token".into(), Recorded::Keep)];
+        let names = ["memo", "token", "password", "amount"];
+        let (each, once) =
+            (Masking::new(declared.clone()), Masking::new(declared).deciding(names.into_iter()));
+        for name in names.into_iter().chain(["secret", "other"]) {
+            assert_eq!(each.how(name), once.how(name), "{name}");
+        }
+        // What a policy masks is masked, whatever was decided before.
+        let masked = once.and_mask(["amount", "token"].into_iter()).unwrap();
+        for (name, how) in
+            [("amount", Recorded::Mask), ("token", Recorded::Mask), ("memo", Recorded::Digest)]
+        {
+            assert_eq!(masked.how(name), how, "{name}");
+        }
+        assert!(masked.and_mask(["amount"].into_iter()).is_none());
     }
 
     #[test]

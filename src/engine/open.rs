@@ -275,6 +275,7 @@ impl Engine {
         ));
         let vault = super::vault::Vault::default();
         recorder.mask_by(vault.redactor.clone());
+        vault.redactor.tell_everywhere();
         if fresh {
             first_leaf(&recorder, &ring, &authority, &checkpoint_seed, &checkpoint_key)?;
         }

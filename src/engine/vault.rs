@@ -46,7 +46,7 @@ pub struct Withheld {
 pub(super) struct Vault {
     pub(super) redactor: Arc<Redactor>,
     /// Opened secrets by name and version.
-    opened: Mutex<HashMap<(Box<str>, u32), Secret>>,
+    opened: Mutex<HashMap<Box<str>, HashMap<u32, Secret>>>,
     live: Mutex<HashMap<EntryId, Weak<Lease>>>,
 }
 
@@ -58,7 +58,7 @@ pub struct Lease {
     /// The entry of the decision that allowed its call.
     pub decision: EntryId,
     /// The credential's name.
-    pub credential: Box<str>,
+    pub credential: Arc<str>,
     /// Its version.
     pub version: u32,
     /// The kind of the provider that makes the secret, if one does.
@@ -188,7 +188,7 @@ impl Engine {
             let at = now.at;
             Ok(((), vec![state.remove_credential(name, reason, at, by, sealer)?]))
         })?;
-        self.vault.opened.lock().retain(|(known, _), _| **known != *name);
+        self.vault.opened.lock().retain(|known, _| **known != *name);
         Ok(())
     }
 
@@ -309,6 +309,20 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a lease's secret is revealed from memory, without waiting for the store.
+    #[must_use]
+    pub fn reveals_at_once(&self, lease: &Lease) -> bool {
+        self.vault.has(lease)
+    }
+
+    /// What speaks against a call by its tool's name: names stand in leaves as they are, and this
+    /// one holds a secret of the vault.
+    pub(super) fn secret_in_name(&self, tool: &str) -> Option<Reason> {
+        let name = self.vault.redactor.find(tool.as_bytes())?;
+        let text = format!("the tool's name holds the secret of the credential `{name}`");
+        Some(Reason::new(code::UNKNOWN_TOOL, text).fix("give the tool another name"))
+    }
+
     /// The secret of a running lease.
     ///
     /// # Errors
@@ -349,8 +363,8 @@ impl Engine {
     }
 
     fn opened(&self, name: &str, version: u32) -> Result<Secret, Withheld> {
-        if let Some(secret) = self.vault.opened.lock().get(&(name.into(), version)) {
-            return Ok(secret.clone());
+        if let Some(secret) = self.vault.known(name, version) {
+            return Ok(secret);
         }
         let sealer = Sealer::new(&self.ring, &*self.store);
         let secret = open_secret(&*self.store, &sealer, &self.authority_id, name, version);
@@ -430,6 +444,7 @@ impl Engine {
         let leaf = &bound.chain.leaf().payload;
         for held in &lent.0 {
             let facts = &held.facts;
+            let credential: Arc<str> = facts.name.as_str().into();
             let entry = EntryId::from_bytes(random.take().map_err(key)?);
             let fields = &bound.fields;
             let draft = Draft::new(entry, kind::LEASE, random.take().map_err(key)?)
@@ -437,7 +452,7 @@ impl Engine {
                 .with("agent", Part::Encoded(fields.agent.clone()))
                 .with("task", Part::Encoded(fields.task.clone()))
                 .with("decision", Part::Entry(decision))
-                .with("credential", Value::str(&facts.name))
+                .with("credential", Part::Text(credential.clone()))
                 .with("version", Value::int(i64::from(facts.current())));
             let provider = match &facts.source {
                 Source::Stored => None,
@@ -447,7 +462,7 @@ impl Engine {
             leases.push(Arc::new(Lease {
                 entry,
                 decision,
-                credential: facts.name.as_str().into(),
+                credential,
                 version: facts.current(),
                 provider,
                 human: leaf.human,
@@ -504,7 +519,18 @@ impl Engine {
 impl Vault {
     fn learn(&self, name: &str, version: u32, secret: &Secret) {
         self.redactor.learn(name, secret);
-        self.opened.lock().insert((name.into(), version), secret.clone());
+        self.opened.lock().entry(name.into()).or_default().insert(version, secret.clone());
+    }
+
+    fn known(&self, name: &str, version: u32) -> Option<Secret> {
+        self.opened.lock().get(name)?.get(&version).cloned()
+    }
+
+    /// Whether nothing has to be read for a lease's secret.
+    fn has(&self, lease: &Lease) -> bool {
+        let opened = self.opened.lock();
+        let versions = opened.get(&*lease.credential);
+        lease.provider.is_some() || versions.is_some_and(|all| all.contains_key(&lease.version))
     }
 
     /// Overwrites all that was opened.
@@ -524,8 +550,9 @@ fn may_lease(
     tool: &crate::request::ToolName,
     now: i64,
 ) -> Result<Arc<Held>, Reason> {
-    let shown = shorten(name, 64);
+    let shown = || shorten(name, 64);
     let Some(held) = state.credential(name) else {
+        let shown = shown();
         return Err(Reason::new(
             code::CREDENTIAL_UNKNOWN,
             format!("there is no credential `{shown}` in the vault"),
@@ -536,21 +563,21 @@ fn may_lease(
     if facts.removed_at.is_some() {
         return Err(Reason::new(
             code::CREDENTIAL_UNKNOWN,
-            format!("the credential `{shown}` was removed from the vault"),
+            format!("the credential `{}` was removed from the vault", shown()),
         )
         .fix("put another, and name it in the tool"));
     }
     if facts.expires_at.is_some_and(|end| now >= end) {
         return Err(Reason::new(
             code::CREDENTIAL_EXPIRED,
-            format!("the credential `{shown}` has expired"),
+            format!("the credential `{}` has expired", shown()),
         )
         .fix("rotate it with a later expires="));
     }
     if !held.is_for(tool) {
         return Err(Reason::new(
             code::CREDENTIAL_NOT_ALLOWED,
-            format!("the credential `{shown}` is not for the tool `{}`", tool.as_str()),
+            format!("the credential `{}` is not for the tool `{}`", shown(), tool.as_str()),
         )
         .allowing(format!("it is for {}", facts.for_tools.join(", "))));
     }
@@ -558,7 +585,7 @@ fn may_lease(
     if facts.for_agents.as_ref().is_some_and(|agents| !agents.contains(&agent)) {
         return Err(Reason::new(
             code::CREDENTIAL_NOT_ALLOWED,
-            format!("the credential `{shown}` is not for the agent that acts"),
+            format!("the credential `{}` is not for the agent that acts", shown()),
         )
         .fix("let an agent act that it is for"));
     }

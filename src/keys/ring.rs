@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -14,7 +15,7 @@ use crate::canonical::Digest;
 
 /// Whose key a value lies under.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Owner(Box<str>);
+pub struct Owner(Arc<str>);
 
 impl Owner {
     /// By the text of a human's id.

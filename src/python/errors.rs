@@ -11,6 +11,7 @@ use crate::keys::KeyError;
 use crate::registry::RegistryError;
 use crate::scope::ScopeError;
 use crate::store::StoreError;
+use crate::vault::scrub_everywhere;
 
 /// The longest message of an error, in characters.
 const LONGEST: usize = 4000;
@@ -39,6 +40,10 @@ pub(super) fn make(
     hint: &str,
     details: &[(&str, Py<PyAny>)],
 ) -> PyErr {
+    // Whatever it repeats of what was given: no secret of a vault leaves in it.
+    let (clean, clean_hint) = (scrub_everywhere(message), scrub_everywhere(hint));
+    let (message, hint) =
+        (clean.as_deref().unwrap_or(message), clean_hint.as_deref().unwrap_or(hint));
     // What was given may be of any length; what is said of it is to be read.
     let message = &*match message.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}…", message.get(..at).unwrap_or_default()).into(),

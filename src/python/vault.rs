@@ -98,12 +98,12 @@ impl CredentialFacts {
 #[pyclass(frozen, weakref, module = "answerable._core", name = "Lease")]
 pub(super) struct Lease {
     core: Arc<Core>,
-    judged: Judged,
+    judged: Arc<Judged>,
     lease: Arc<core::Lease>,
 }
 
 impl Lease {
-    pub(super) fn new(core: &Arc<Core>, judged: &Judged, lease: Arc<core::Lease>) -> Self {
+    pub(super) fn new(core: &Arc<Core>, judged: &Arc<Judged>, lease: Arc<core::Lease>) -> Self {
         Self { core: core.clone(), judged: judged.clone(), lease }
     }
 }
@@ -161,7 +161,10 @@ impl Lease {
             let hint = "ask for it in the tool's own body; take it into a thread with ans.carry";
             return Err(errors::make(py, "VaultError", &message, "lease_elsewhere", hint, &[]));
         }
-        let secret = py.detach(|| self.core.reveal(&self.judged, &self.lease));
+        let reveal = || self.core.reveal(&self.judged, &self.lease);
+        // What has to be read first keeps no other thread waiting.
+        let at_once = self.core.reveals_at_once(&self.lease);
+        let secret = if at_once { reveal() } else { py.detach(reveal) };
         let secret = secret.map_err(|error| errors::withheld(py, &error))?;
         Ok(match secret.expose_text() {
             Some(text) => PyString::new(py, text).into_any(),

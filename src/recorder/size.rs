@@ -47,18 +47,17 @@ pub(crate) fn size_of(value: &Value) -> usize {
 
 /// An upper bound of a text's size in JSON.
 pub(crate) fn size_of_text(text: &str) -> usize {
-    let escaped = text.bytes().map(|byte| match byte {
-        0..0x20 => 6,
-        b'"' | b'\\' => 2,
-        _ => 1,
-    });
-    2 + escaped.sum::<usize>()
+    // Counted apart, so that plain text is read many bytes at a time.
+    let controls = text.bytes().filter(|byte| *byte < 0x20).count();
+    let quoted = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    2 + text.len() + 5 * controls + quoted
 }
 
 fn size_of_part(part: &Part) -> usize {
     match part {
         Part::Value(value) => size_of(value),
         Part::Word(word) => size_of_text(word),
+        Part::Text(text) => size_of_text(text),
         Part::Entry(_) => 32,
         Part::Encoded(bytes) => bytes.len() * 2,
     }

@@ -70,6 +70,8 @@ pub enum Part {
     Value(Value),
     /// Text that is known beforehand.
     Word(&'static str),
+    /// Text that many entries have.
+    Text(Arc<str>),
     /// An entry's id.
     Entry(EntryId),
     /// What was encoded before, such as the ids of a chain.
@@ -81,6 +83,7 @@ impl Part {
         match self {
             Self::Value(value) => value.encode().into(),
             Self::Word(word) => encode_text(word).into(),
+            Self::Text(text) => encode_text(text).into(),
             Self::Entry(id) => encode_text(&id.to_string()).into(),
             Self::Encoded(bytes) => Cow::Borrowed(bytes),
         }
@@ -112,7 +115,7 @@ impl Draft {
     /// A draft of an entry.
     #[must_use]
     pub fn new(id: EntryId, kind: &'static str, salt: Salt) -> Self {
-        let (fields, beside) = (Vec::with_capacity(12), Vec::with_capacity(4));
+        let (fields, beside) = (Vec::with_capacity(12), Vec::new());
         Self { id, kind: kind.into(), fields, beside, salt }
     }
 
@@ -129,6 +132,7 @@ impl Draft {
         let mut fields = self.fields.iter();
         match fields.find_map(|(name, part)| (*name == key).then_some(part)) {
             Some(Part::Word(word)) => word,
+            Some(Part::Text(text)) => text,
             Some(Part::Value(value)) => value.as_str().unwrap_or_default(),
             _ => "",
         }

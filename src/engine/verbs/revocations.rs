@@ -97,6 +97,10 @@ impl Engine {
     ) -> Result<EntryId, EngineError> {
         let by = self.who(by)?;
         let reason = &*self.plain(reason);
+        if let Halted::Tool(pattern) = &target {
+            // It stands in the leaf as it is, for calls are held to it.
+            self.refuse_secrets("the tool that a halt names", pattern)?;
+        }
         self.transition(|state, now, sealer| {
             let change = state.halt(target, now.at, by, reason, sealer)?;
             Ok((change.draft.id, vec![change]))

@@ -24,6 +24,7 @@ use self::records::{dataclass, model, own};
 use crate::canonical::{Decimal, Int, MAX_DEPTH, Map, Value};
 use crate::clock::{MICROS, parse_duration};
 use crate::engine::Masking;
+use crate::vault::scrub_everywhere;
 
 /// How many values one argument may hold in all.
 const MAX_NODES: usize = 100_000;
@@ -480,10 +481,12 @@ pub(super) fn type_name(object: &Bound<'_, PyAny>) -> String {
     match (kind.module(), kind.qualname()) {
         (Ok(module), Ok(name)) => {
             let (module, name) = (module.to_string_lossy(), name.to_string_lossy());
-            match &*module {
-                "builtins" => crate::engine::shown(&name, 120),
-                _ => crate::engine::shown(&format!("{module}.{name}"), 120),
-            }
+            let name = match &*module {
+                "builtins" => name.into_owned(),
+                _ => format!("{module}.{name}"),
+            };
+            // Before it is shortened: the beginning of a secret is not known any more.
+            crate::engine::shown(&scrub_everywhere(&name).unwrap_or(name), 120)
         }
         _ => "an unknown type".to_owned(),
     }

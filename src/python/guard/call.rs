@@ -1,5 +1,6 @@
 //! A call that was begun: whether it may run, and how it ended. And what a denial looks like.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,9 +25,9 @@ const MAX_READ: usize = 256 * 1024;
 /// An allowed call that runs.
 #[pyclass(frozen, weakref, module = "answerable._core", name = "Call")]
 pub(in crate::python) struct Call {
-    tool: String,
+    tool: Arc<str>,
     core: Arc<Core>,
-    judged: Judged,
+    judged: Arc<Judged>,
     masking: Arc<Masking>,
     result: Recorded,
     texts: Texts,
@@ -89,6 +90,12 @@ impl Call {
         judged.leases.iter().map(|lease| Lease::new(core, judged, lease.clone())).collect()
     }
 
+    /// What it was lent of a credential, if it was.
+    fn lease(&self, name: &str) -> Option<Lease> {
+        let lease = self.judged.leases.iter().find(|lease| *lease.credential == *name)?;
+        Some(Lease::new(&self.core, &self.judged, lease.clone()))
+    }
+
     /// Whether a provider has to make a secret for it.
     #[getter]
     fn provided(&self) -> bool {
@@ -144,10 +151,9 @@ impl Call {
         result: &Bound<'_, PyAny>,
         wait: bool,
     ) -> PyResult<Option<u64>> {
-        let word = type_name(result);
         let value = match self.result {
-            Recorded::Keep => self.recorded(result, word),
-            Recorded::Mask | Recorded::Digest => Err(word),
+            Recorded::Keep => self.recorded(result),
+            Recorded::Mask | Recorded::Digest => Err(type_name(result)),
         };
         self.finish(py, &Outcome::Returned(value), wait)
     }
@@ -184,7 +190,7 @@ impl Call {
 
 impl Call {
     pub(super) fn new(
-        tool: String,
+        tool: Arc<str>,
         core: Arc<Core>,
         judged: Judged,
         masking: Arc<Masking>,
@@ -192,6 +198,7 @@ impl Call {
         texts: Texts,
     ) -> Self {
         let (watch, done) = (Stopwatch::start(), AtomicBool::new(false));
+        let judged = Arc::new(judged);
         Self { tool, core, judged, masking, result, texts, watch, done }
     }
 
@@ -200,13 +207,17 @@ impl Call {
         self.judged.entry
     }
 
-    fn recorded(&self, result: &Bound<'_, PyAny>, word: String) -> Result<Value, String> {
+    /// A result as it is recorded; its type where that is all.
+    fn recorded(&self, result: &Bound<'_, PyAny>) -> Result<Value, String> {
         let mut budget = Budget::for_results();
-        let (value, _) = snapshot(result, &mut budget).map_err(|_| word.clone())?;
+        let (value, _) = snapshot(result, &mut budget).map_err(|_| type_name(result))?;
         if self.texts.are_in(&value) {
-            return Err(word);
+            return Err(type_name(result));
         }
-        Ok(self.masking.veil("return", &value).into_owned())
+        match self.masking.veil("return", &value) {
+            Cow::Borrowed(_) => Ok(value),
+            Cow::Owned(veiled) => Ok(veiled),
+        }
     }
 
     fn finish(&self, py: Python<'_>, outcome: &Outcome, wait: bool) -> PyResult<Option<u64>> {
@@ -231,7 +242,9 @@ impl Call {
 impl Drop for Call {
     /// What was lent does not outlive the call, also where it never ran.
     fn drop(&mut self) {
-        self.core.end_leases(&self.judged);
+        if !self.judged.leases.iter().all(|lease| lease.ended()) {
+            self.core.end_leases(&self.judged);
+        }
     }
 }
 
@@ -278,6 +291,8 @@ fn denied<const N: usize>(
     let first = decision.reasons.first();
     let code = first.map_or("access_denied", |reason| &*reason.code).to_owned();
     let hint = first.and_then(|reason| reason.fix.clone()).unwrap_or_default();
+    let clean = crate::vault::scrub_everywhere(tool);
+    let tool = clean.as_deref().unwrap_or(tool);
     let message = decision.sentence(&shown(tool, 80));
     let python = match Py::new(py, Decision::new(decision, tool, entry)) {
         Ok(decision) => decision.into_any(),

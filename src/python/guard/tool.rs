@@ -36,7 +36,7 @@ pub(super) struct Parameter {
 /// A tool as the guard sees it: names, signature, how arguments are recorded.
 #[pyclass(frozen, weakref, module = "answerable._core", name = "Tool")]
 pub(in crate::python) struct Tool {
-    name: String,
+    name: Arc<str>,
     pub(super) tool_name: Result<ToolName, Reason>,
     pub(super) template: Option<ResourceTemplate>,
     pub(super) parameters: Vec<Parameter>,
@@ -119,6 +119,7 @@ impl Tool {
             }
         }
         let (masking, result) = record_of(py, record)?;
+        let masking = masking.deciding(parameters.iter().map(|parameter| &*parameter.text));
         let masked = template.iter().flat_map(|template| template.fields().iter());
         if let Some(field) = masked.into_iter().find(|field| masking.how(field) != Recorded::Keep) {
             let message = format!(
@@ -144,7 +145,7 @@ impl Tool {
             .filter(|p| matches!(p.kind, Kind::PositionalOnly | Kind::Positional))
             .count();
         Ok(Self {
-            name: name.to_owned(),
+            name: name.into(),
             tool_name,
             template,
             parameters,
