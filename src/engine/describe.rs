@@ -44,7 +44,7 @@ impl Engine {
         draft = draft
             .with("effect", Part::Word(decision.effect.word()))
             .with("reasons", Value::List(codes))
-            .with("policy", text(&decision.policy_version))
+            .with("policy", text(decision.policy_version.clone()))
             .with_some("approval", decision.approval.map(|id| Value::str(&id.to_string())))
             .with_some("policies", names(&decision.policies))
             .with_some("policy_errors", names(&decision.policy_errors))
@@ -171,10 +171,10 @@ impl Engine {
 }
 
 /// Text that is known beforehand as it is.
-fn text(text: &Cow<'static, str>) -> Part {
+fn text(text: Cow<'static, str>) -> Part {
     match text {
         Cow::Borrowed(word) => Part::Word(word),
-        Cow::Owned(text) => Part::Value(Value::str(text)),
+        Cow::Owned(text) => Part::Value(Value::Str(text.into_boxed_str())),
     }
 }
 

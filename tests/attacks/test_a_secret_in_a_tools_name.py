@@ -4,7 +4,7 @@ Names stand in leaves as they are, and refusals repeat them.
 
 Class: token theft
 Refusal: `unknown_tool` for a tool of that name, the stand-in `(credential bank)` everywhere else
-Check: src/engine/vault.rs:secret_in_name: asked before a call is judged; names of types are told clean
+Check: src/engine/vault.rs:secret_in_name: asked before a call is judged
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ SECRET = "sk-live-0123456789"
 REMOVED = [
     ("src/engine/judge.rs", "let named = «self.secret_in_name(call.tool)»;", "None::<Reason>"),
     ("src/engine/describe.rs", "self.redact(«name»).map_or", '""'),
-    ("src/python/errors.rs", "(«scrub_everywhere(message)», scrub_everywhere(hint))", "None::<String>"),
+    (
+        "src/python/errors.rs",
+        "(«scrub_everywhere(message)», scrub_everywhere(hint))",
+        "None::<String>",
+    ),
 ]
 
 
@@ -36,7 +40,7 @@ def told_by(engine: ans.Engine, folder: Path) -> str:
 def test_a_secret_in_a_tools_name(world: World, tmp_path: Path) -> None:
     engine = world.engine
     engine.vault.put("bank", SECRET, for_tools=["pay.*"], by=world.alice)
-    grant = world.grant(scope=[ans.allow("pay.**")])
+    grant = world.grant(scope=[ans.allow("pay.*")])
 
     @ans.tool(f"pay.{SECRET}")
     def named() -> None:
@@ -81,8 +85,9 @@ def test_a_secret_in_a_types_name(world: World, tmp_path: Path) -> None:
 
     with engine.acting(grant):
         for value in [*given, None]:
-            with pytest.raises(Exception, match=""):
+            with pytest.raises(Exception) as raised:
                 give(value)
+            assert not isinstance(raised.value, ans.Error)
     with engine.acting(world.grant(scope=[ans.allow("pay.again")])):
         for place in range(len(given) + 1):
             back(place)
