@@ -15,7 +15,7 @@
 //! - after a failed write its `flush` may wait for ever, and its `Drop` panics when it cannot sync:
 //!   the one is waited for from outside, the other is caught.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -34,9 +34,8 @@ use super::{Batch, Operation, Rewrite, Store, StoreError, Visit};
 /// sled lets go of its lock some time after the handle is dropped.
 const ATTEMPTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(25);
-/// What is done with each record of a copy.
-type EachRecord<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
-
+/// How many keys of a copy run ahead of their values; a page has 16 at most.
+const KEYS_AHEAD: usize = 48;
 /// How many entries a scan reads at most before it passes them on.
 const PAGE: usize = 64;
 
@@ -272,18 +271,24 @@ impl Store for SledStore {
                 Some(path) => Fresh::make_at(path)?,
                 None => self.with(|open| Fresh::make(open.folder.dir()))?,
             };
-            // All keys first, without values. sled writes a page again and again while it grows and
-            // splits; then each value is written once, into pages that stay as they are.
-            let scans = |each: &mut EachRecord<'_>| {
-                let mut failed = Ok(());
-                let scanned = self.scan(&[], None, &mut |key, value| {
-                    failed = each(key, value);
-                    failed.is_ok()
+            // Keys run ahead of their values: sled writes a page again and again while it grows and
+            // splits, so a value is written, once, when its page stays as it is; and near its page,
+            // whose segment would be cleaned, and all its values written anew, if it held keys alone.
+            let mut waiting: VecDeque<(Vec<u8>, Vec<u8>)> = VecDeque::new();
+            let mut copied = Ok(());
+            let scanned = self.scan(&[], None, &mut |key, value| {
+                waiting.push_back((key.to_vec(), value.to_vec()));
+                copied = fresh.make_room(key).and_then(|()| match waiting.len() > KEYS_AHEAD {
+                    true => waiting
+                        .pop_front()
+                        .map_or(Ok(()), |(key, value)| fresh.copy(&key, Some(&value), change)),
+                    false => Ok(()),
                 });
-                scanned.and(failed)
-            };
-            let made = scans(&mut |key, _| fresh.make_room(key))
-                .and_then(|()| scans(&mut |key, value| fresh.copy(key, Some(value), change)));
+                copied.is_ok()
+            });
+            let made = scanned.and(copied).and_then(|()| {
+                waiting.iter().try_for_each(|(key, value)| fresh.copy(key, Some(value), change))
+            });
             match made.and_then(|()| fresh.flush()) {
                 Ok(()) => {
                     *self.fresh.lock() = Some(fresh);
