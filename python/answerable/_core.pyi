@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeAlias, final, overload
+from typing import Any, Literal, NoReturn, Protocol, Self, SupportsIndex, TypeAlias, final, overload
 
 import pandas  # pyright: ignore[reportMissingImports]
 import polars  # pyright: ignore[reportMissingImports]
@@ -130,6 +130,12 @@ __all__ = [
 __version__: str
 
 _Duration: TypeAlias = str | float | timedelta
+
+class _Stream(Protocol):
+    """What speaks the Arrow PyCapsule interface."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+
 _Moment: TypeAlias = datetime | str | timedelta
 _Path: TypeAlias = str | PathLike[str]
 _Scope: TypeAlias = Capability | Sequence[Capability]
@@ -1896,6 +1902,9 @@ class Trail:
             older = engine.trail.entries(tool="pay.*", effect="deny", order="newest",
                                          before=page[-1])[:50]
         """
+
+    def _granted(self) -> _Stream:
+        """All grants as Arrow columns, for `answerable.analysis`."""
 
     def wait(self, size: int, timeout: float) -> int:
         """Waits until more than `size` entries are durable, and answers how many are.

@@ -25,15 +25,19 @@ def to_arrow(entries: Entries) -> pyarrow.Table:
     return _module("pyarrow", "arrow").table(entries)
 
 
-def to_pandas(entries: Entries) -> pandas.DataFrame:
+def to_pandas(entries: Entries, *, lists: bool = False) -> pandas.DataFrame:
     """A `pandas.DataFrame`, with `pip install answerable[pandas]`.
 
-    Words that repeat are categories; the chain stays a list of hops.
+    Words that repeat are categories. `reasons` and `chain` stay lists, in Arrow's own memory: an
+    object of Python is made of a row only when it is looked at. With `lists` they are objects.
     """
-    arrow = _module("pyarrow", "pandas")
-    _module("pandas", "pandas")
+    arrow, frames = _module("pyarrow", "pandas"), _module("pandas", "pandas")
+
+    def kept(type_: Any) -> Any:
+        return frames.ArrowDtype(type_) if arrow.types.is_nested(type_) and not lists else None
+
     # Each column is let go of as soon as pandas has it.
-    return arrow.table(entries).to_pandas(split_blocks=True, self_destruct=True)
+    return arrow.table(entries).to_pandas(split_blocks=True, self_destruct=True, types_mapper=kept)
 
 
 def to_polars(entries: Entries) -> polars.DataFrame:

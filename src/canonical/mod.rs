@@ -13,7 +13,7 @@ pub use decode::{DecodeError, decode};
 pub(crate) use json::whole_numbers_fit;
 pub use json::{from_json, to_json};
 pub use number::{Decimal, Int, NumberError, add as add_numbers, compare as compare_numbers};
-pub use view::{Raw, map_view};
+pub use view::{Raw, each_key, map_view};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};

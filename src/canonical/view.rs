@@ -67,20 +67,33 @@ impl<'a> Raw<'a> {
 /// # Errors
 /// Where the bytes are no map; what lies inside its values is not looked at.
 pub fn map_view(bytes: &[u8]) -> Result<Vec<(&str, Raw<'_>)>, DecodeError> {
+    let mut keys = Vec::with_capacity(24);
+    each_key(bytes, &mut |key, raw| keys.push((key, raw)))?;
+    Ok(keys)
+}
+
+/// Calls `each` with the keys of an encoded map and their values, in their order; also with those
+/// before the place where the bytes turn out to be no map.
+///
+/// # Errors
+/// As [`map_view`].
+pub fn each_key<'a>(
+    bytes: &'a [u8],
+    each: &mut impl FnMut(&'a str, Raw<'a>),
+) -> Result<(), DecodeError> {
     let mut reader = Reader::new(bytes);
     if reader.byte()? != tag::MAP {
         return Err(reader.wrong("no map"));
     }
     let count = reader.varint()?;
-    let mut keys = Vec::with_capacity(count.min(24));
     for _ in 0..count {
         let key = reader.text()?;
-        keys.push((key, Raw(reader.skip()?)));
+        each(key, Raw(reader.skip()?));
     }
     if reader.at != bytes.len() {
         return Err(reader.wrong("bytes follow the value"));
     }
-    Ok(keys)
+    Ok(())
 }
 
 impl<'a> Reader<'a> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::query::Walk;
+use super::walk::Walk;
 use super::words::describe;
 use super::{Engine, EngineError, Filter, Order};
 use crate::authorizer::{AgentFacts, Facts, Governed, HumanFacts, Standing};

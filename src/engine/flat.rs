@@ -1,34 +1,20 @@
 //! Entries read for frames: leaves as they lie, each decision brought together with its outcome.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::library::Holder;
 use super::{Engine, EngineError};
-use crate::canonical::{Digest, Raw, map_view};
-use crate::trail::block::{Block, BlockError, Light};
+use crate::canonical::{DecodeError, Digest, Raw, each_key, map_view};
+use crate::keys::Owner;
+use crate::trail::block::{Block, BlockError};
 use crate::trail::entry::kind;
+
+/// How many blocks beyond the last entry are looked through for outcomes, where all are read. What
+/// ends later is found through the index.
+const BEYOND: usize = 8;
 
 /// The keys of a leaf with their values.
 pub type Keys<'a> = [(&'a str, Raw<'a>)];
-
-/// How many blocks beyond the last entry are looked through for outcomes, where all are read.
-const BEYOND: usize = 4;
-
-/// How many opened blocks may wait for who takes them.
-const AHEAD: usize = 8;
-
-/// What takes the rows.
-pub trait Rows {
-    /// The next row: an entry, with those of its values that opened.
-    fn entry(&mut self, index: u64, keys: &Keys<'_>, values: Option<&Light<'_>>);
-
-    /// The outcome of the entry in a row.
-    fn outcome(&mut self, row: usize, keys: &Keys<'_>);
-
-    /// A grant that was read on the way: its digest, id and holder.
-    fn grant(&mut self, digest: &Digest, holder: &Holder);
-}
 
 /// The value of a key.
 #[must_use]
@@ -40,6 +26,85 @@ pub fn get<'a>(keys: &Keys<'a>, name: &str) -> Option<Raw<'a>> {
 #[must_use]
 pub fn text<'a>(keys: &Keys<'a>, name: &str) -> Option<&'a str> {
     get(keys, name).and_then(Raw::text)
+}
+
+/// The keys of a leaf that rows show; what is absent, or of another type, is `None`.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Leaf<'a> {
+    /// The kind of entry.
+    pub kind: &'a str,
+    /// The entry's id.
+    pub id: Option<&'a str>,
+    /// When it was sequenced, in microseconds.
+    pub at: Option<i64>,
+    /// The human accountable, or that the entry is about.
+    pub human: Option<&'a str>,
+    /// The agent, likewise.
+    pub agent: Option<&'a str>,
+    /// The tool; of a halt, a pattern.
+    pub tool: Option<&'a str>,
+    /// The decision's effect.
+    pub effect: Option<&'a str>,
+    /// The task.
+    pub task: Option<&'a str>,
+    /// The version of the policies.
+    pub policy: Option<&'a str>,
+    /// What an administrative entry did.
+    pub action: Option<&'a str>,
+    /// The entry of the call that this one was made in.
+    pub parent: Option<&'a str>,
+    /// The codes of the reasons.
+    pub reasons: Option<Raw<'a>>,
+    /// The digests of the grants on the chain.
+    pub chain: Option<Raw<'a>>,
+    /// Of an outcome, the decision's id.
+    pub decision: Option<&'a str>,
+    /// Of an outcome, how the call ended.
+    pub status: Option<&'a str>,
+    /// Of an outcome, the exception's class.
+    pub class: Option<&'a str>,
+    /// Of an outcome, how long the call took, in microseconds.
+    pub duration: Option<i64>,
+}
+
+impl<'a> Leaf<'a> {
+    /// Reads them in one pass.
+    ///
+    /// # Errors
+    /// Where the bytes are no map.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut leaf = Self::default();
+        each_key(bytes, &mut |key, raw: Raw<'a>| match key {
+            "kind" => leaf.kind = raw.text().unwrap_or_default(),
+            "id" => leaf.id = raw.text(),
+            "at" => leaf.at = raw.datetime(),
+            "human" => leaf.human = raw.text(),
+            "agent" => leaf.agent = raw.text(),
+            "tool" => leaf.tool = raw.text(),
+            "effect" => leaf.effect = raw.text(),
+            "task" => leaf.task = raw.text(),
+            "policy" => leaf.policy = raw.text(),
+            "action" => leaf.action = raw.text(),
+            "parent" => leaf.parent = raw.text(),
+            "reasons" => leaf.reasons = Some(raw),
+            "chain" => leaf.chain = Some(raw),
+            "decision" => leaf.decision = raw.text(),
+            "status" => leaf.status = raw.text(),
+            "type" => leaf.class = raw.text(),
+            "duration_us" => leaf.duration = raw.integer(),
+            _ => {}
+        })?;
+        Ok(leaf)
+    }
+}
+
+/// What takes the rows.
+pub trait Rows {
+    /// The next row: an entry, with its resource if that opened.
+    fn entry(&mut self, index: u64, leaf: &Leaf<'_>, resource: Option<&str>);
+
+    /// The outcome of the entry in a row.
+    fn outcome(&mut self, row: usize, leaf: &Leaf<'_>);
 }
 
 impl Engine {
@@ -55,21 +120,22 @@ impl Engine {
         rows: &mut dyn Rows,
     ) -> Result<(), EngineError> {
         self.check()?;
-        let mut reading = Reading { rest: places, row: 0, open: HashMap::new(), rows };
+        let (open, resources) = (HashMap::new(), Resources::default());
+        let mut reading = Reading { engine: self, rest: places, row: 0, open, resources, rows };
         let mut last = 0;
         if dense && let Some(first) = places.first() {
             let mut beyond = 0;
-            self.each_opened(*first, places, &mut |opened| {
+            self.library.each_block(*first, &mut |_, block| {
                 beyond += usize::from(reading.rest.is_empty());
-                reading.take(&opened)?;
-                last = opened.block.end();
+                reading.take(block)?;
+                last = block.end();
                 let waiting = !reading.open.is_empty() && beyond < BEYOND;
                 Ok(!reading.rest.is_empty() || waiting)
             })?;
         } else {
             while let Some(first) = reading.rest.first() {
                 match self.library.block_of(*first)? {
-                    Some(block) => reading.take(&self.open_for_rows(block, places)?)?,
+                    Some(block) => reading.take(&block)?,
                     None => reading.rest = reading.rest.get(1..).unwrap_or_default(),
                 }
             }
@@ -80,7 +146,7 @@ impl Engine {
             let from = if dense { last.max(place + 1) } else { place + 1 };
             let Some(index) = self.outcome_place(&id, from)? else { continue };
             let Some(block) = self.library.block_of(index)? else { continue };
-            rows.outcome(row, &view(block.leaf(index).unwrap_or_default())?);
+            rows.outcome(row, &read(block.leaf(index).unwrap_or_default())?);
         }
         Ok(())
     }
@@ -92,101 +158,48 @@ impl Engine {
     pub fn holder_of(&self, digest: &Digest) -> Result<Option<Holder>, EngineError> {
         self.library.holder_of(digest)
     }
-
-    /// Calls `each` with every block from the one that holds `first` on until it answers `false`;
-    /// the next ones are read and opened meanwhile, by another thread if there is one to be had.
-    fn each_opened(
-        &self,
-        first: u64,
-        places: &[u64],
-        each: &mut dyn FnMut(OpenedBlock) -> Result<bool, EngineError>,
-    ) -> Result<(), EngineError> {
-        let (send, receive) = std::sync::mpsc::sync_channel(AHEAD);
-        std::thread::scope(|scope| {
-            let read = move || {
-                let read = self.library.each_block(first, &mut |_, block| {
-                    // Whoever has seen enough hangs up.
-                    Ok(send.send(self.open_for_rows(block.clone(), places)).is_ok())
-                });
-                if let Err(error) = read {
-                    let _ = send.send(Err(error));
-                }
-            };
-            let reader = std::thread::Builder::new().name("answerable-reader".to_owned());
-            let reader = reader.spawn_scoped(scope, read);
-            if reader.is_err() {
-                return self.library.each_block(first, &mut |_, block| {
-                    each(self.open_for_rows(block.clone(), places)?)
-                });
-            }
-            for opened in receive {
-                if !each(opened?)? {
-                    break;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    fn open_for_rows(&self, block: Arc<Block>, places: &[u64]) -> Result<OpenedBlock, EngineError> {
-        let mut values = HashMap::new();
-        let here = block.first()..block.end();
-        let from = places.partition_point(|place| *place < here.start);
-        if places.get(from).is_some_and(|place| here.contains(place)) {
-            let asked = |index: u64| places.binary_search(&index).is_ok();
-            self.library.each_value(&block, &asked, &mut |index, light| {
-                if light.resource.is_some() {
-                    values.insert(index, light.own());
-                }
-            })?;
-        }
-        Ok(OpenedBlock { block, values })
-    }
-}
-
-/// A block, with those values that lists show.
-struct OpenedBlock {
-    block: Arc<Block>,
-    values: HashMap<u64, Light<'static>>,
 }
 
 /// Rows in the making.
 struct Reading<'a> {
+    engine: &'a Engine,
     /// The places that were not met yet.
     rest: &'a [u64],
     row: usize,
     /// Decisions whose outcome was not met yet, by the text of their id: row and place.
     open: HashMap<Box<str>, (usize, u64)>,
+    resources: Resources,
     rows: &'a mut dyn Rows,
 }
 
 impl Reading<'_> {
-    fn take(&mut self, opened: &OpenedBlock) -> Result<(), EngineError> {
-        let OpenedBlock { block, values } = opened;
+    fn take(&mut self, block: &Block) -> Result<(), EngineError> {
         let (here, after) = self.rest.split_at(self.rest.partition_point(|i| *i < block.end()));
         self.rest = after;
+        self.resources.read(self.engine, block, here)?;
         let mut places = here.iter().peekable();
         for (leaf, index) in block.leaves().zip(block.first()..) {
             while places.next_if(|place| **place < index).is_some() {}
             let wanted = places.next_if(|place| **place == index).is_some();
-            let keys = view(leaf)?;
-            let kind = text(&keys, "kind").unwrap_or_default();
-            if kind == kind::GRANT
-                && let Some((digest, holder)) = Holder::of(&keys)
-            {
-                self.rows.grant(&digest, &holder);
+            let keys = read(leaf)?;
+            if keys.kind == kind::GRANT {
+                let all = map_view(leaf).map_err(damaged)?;
+                if let Some((digest, holder)) = Holder::of(&all) {
+                    // Calls under it are looked up next.
+                    self.engine.library.remember(digest, holder);
+                }
             }
             if wanted {
-                self.rows.entry(index, &keys, values.get(&index));
-                if text(&keys, "effect") == Some("allow")
-                    && let Some(id) = text(&keys, "id")
+                self.rows.entry(index, &keys, self.resources.of(index));
+                if keys.effect == Some("allow")
+                    && let Some(id) = keys.id
                 {
                     self.open.insert(id.into(), (self.row, index));
                 }
                 self.row += 1;
             }
-            if kind == kind::OUTCOME
-                && let Some(decision) = text(&keys, "decision")
+            if keys.kind == kind::OUTCOME
+                && let Some(decision) = keys.decision
                 && let Some((row, _)) = self.open.remove(decision)
             {
                 self.rows.outcome(row, &keys);
@@ -196,6 +209,60 @@ impl Reading<'_> {
     }
 }
 
-fn view(leaf: &[u8]) -> Result<Vec<(&str, Raw<'_>)>, EngineError> {
-    Ok(map_view(leaf).map_err(|error| BlockError::Damaged(error.to_string()))?)
+/// The resources of a block's entries, one text after the other.
+#[derive(Default)]
+struct Resources {
+    first: u64,
+    texts: String,
+    /// Where each begins and ends; absent for one that is, or that did not open.
+    spans: Vec<Option<(usize, usize)>>,
+}
+
+impl Resources {
+    /// Opens those of the entries at these places, all of which lie in the block.
+    fn read(&mut self, engine: &Engine, block: &Block, places: &[u64]) -> Result<(), EngineError> {
+        self.first = block.first();
+        self.spans.clear();
+        if places.is_empty() {
+            return Ok(());
+        }
+        let size = block.len();
+        let library = &engine.library;
+        library.opened(block, &mut |again| {
+            // One that was read again may reach further on both sides.
+            let shift = self.first.saturating_sub(again.first());
+            self.texts.clear();
+            self.spans.clear();
+            self.spans.resize(size, None);
+            let mut key_of = |owner: &Owner| library.key_of(owner);
+            let asked = |offsets: &[u32]| {
+                let at = |offset: u32| again.first() + u64::from(offset);
+                offsets.iter().any(|offset| places.binary_search(&at(*offset)).is_ok())
+            };
+            again.each_light(library.authority_id(), &mut key_of, &asked, &mut |offset, light| {
+                let place = u64::from(offset).checked_sub(shift);
+                let place = place.and_then(|place| usize::try_from(place).ok());
+                let slot = place.and_then(|place| self.spans.get_mut(place));
+                if let (Some(slot), Some(text)) = (slot, light.resource.as_deref()) {
+                    let start = self.texts.len();
+                    self.texts.push_str(text);
+                    *slot = Some((start, self.texts.len()));
+                }
+            })
+        })
+    }
+
+    fn of(&self, index: u64) -> Option<&str> {
+        let at = usize::try_from(index.checked_sub(self.first)?).ok()?;
+        let (start, end) = (*self.spans.get(at)?)?;
+        self.texts.get(start..end)
+    }
+}
+
+fn read(leaf: &[u8]) -> Result<Leaf<'_>, EngineError> {
+    Ok(Leaf::read(leaf).map_err(damaged)?)
+}
+
+fn damaged(error: DecodeError) -> BlockError {
+    BlockError::Damaged(error.to_string())
 }

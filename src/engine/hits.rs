@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::query::Walk;
-use super::{EngineError, Library, Order, Query};
+use super::{EngineError, Library, Order, Query, Walk};
 
 /// The places of the entries that fit a query. Whoever looks at the first or the last of them
 /// finds those alone; all are found once, when they are counted.

@@ -9,6 +9,7 @@ mod approvals;
 mod approvals_tests;
 mod archive;
 mod could;
+mod counting;
 mod delegations;
 mod describe;
 mod draws;
@@ -44,6 +45,7 @@ mod vault;
 mod vault_review;
 mod verbs;
 mod verify;
+mod walk;
 mod watch;
 mod words;
 mod wrapping;
@@ -52,8 +54,9 @@ pub use self::shown::MAX_SHOWN;
 pub use approvals::Told;
 pub use archive::Archived;
 pub use could::{Could, WhoCould};
+pub use counting::{CountBy, count_places};
 pub use erase::{Erase, LEAST_AGE};
-pub use flat::{Keys, Rows, get as key_of_leaf, text as text_of_leaf};
+pub use flat::{Keys, Leaf, Rows, get as key_of_leaf, text as text_of_leaf};
 pub use handles::Claim;
 pub use hits::Hits;
 pub use housekeeping::Swept;
@@ -67,7 +70,7 @@ pub use policies::{
     Answer, Case, CaseHuman, Folder, Loaded, MAX_POLICY_BYTES, Part, PolicyFinding, PolicyStory,
     PolicyTold, Replay, Replayed,
 };
-pub use query::{CountBy, Order, Query, Walk, count_places};
+pub use query::{Order, Query};
 pub use read::{Exported, Filter};
 pub use receipt::{About, Receipt};
 pub use reconstruct::{Node, Reconstruction, What};
@@ -79,6 +82,7 @@ pub use vault::{Lease, MAX_LEASES, Withheld};
 pub use verbs::{
     Delegation, Departure, NewAccess, NewGrant, Revoked, Task, TaskChoice, ToldApproval,
 };
+pub use walk::Walk;
 pub use words::{describe, shown};
 
 use std::collections::{HashMap, HashSet};

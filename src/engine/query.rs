@@ -1,19 +1,11 @@
 //! Questions to the trail: a filter becomes terms of the index, terms become entries.
 
-use std::collections::HashMap;
-
 use super::library::Stretch;
 use super::{Engine, EngineError, Filter, Library};
-use crate::canonical::map_view;
-use crate::keys::Owner;
 use crate::request::{Resource, ToolName};
 use crate::scope::{ResourcePattern, ToolPattern};
-use crate::trail::block::{Block, BlockError, Light};
-use crate::trail::entry::{Entry, kind};
+use crate::trail::entry::kind;
 use crate::trail::index::{Field, Reach, TableError, Term, reach};
-
-/// How many entries are looked at together where values have to be opened to tell.
-const OPENED: usize = 512;
 
 /// Which way entries are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,17 +38,6 @@ pub struct Query {
     /// The entries it looks at.
     first: u64,
     end: u64,
-}
-
-/// What entries are counted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CountBy {
-    /// A value that stands in the leaf.
-    Field(Field),
-    /// The resource; every entry's values are opened for it.
-    Resource,
-    /// Stretches of time of so many microseconds, from 1970 on.
-    Time(i64),
 }
 
 impl Engine {
@@ -130,73 +111,6 @@ impl Engine {
     }
 }
 
-impl Engine {
-    /// The entries that a filter asks for, oldest first, each decision with its outcome. Outcomes
-    /// stand for themselves only when their kind is asked for. For small answers: all are in memory.
-    ///
-    /// # Errors
-    /// As [`Engine::each_entry`].
-    pub fn entries(&self, filter: &Filter) -> Result<Vec<(Entry, Option<Entry>)>, EngineError> {
-        let mut walk = Walk::new(self.query(filter, None, None)?, Order::Oldest);
-        let mut rows = Vec::new();
-        while let Some(hits) = walk.next_some(&self.library)? {
-            rows.extend(self.rows_at(&hits)?);
-        }
-        Ok(rows)
-    }
-
-    /// Entries by their places, ascending, each decision with its outcome. Entries that are not
-    /// there any more are left out.
-    ///
-    /// # Errors
-    /// As [`Engine::each_entry`].
-    pub fn rows_at(&self, indices: &[u64]) -> Result<Vec<(Entry, Option<Entry>)>, EngineError> {
-        let entries = self.entries_at(indices)?;
-        // Most calls end within the block that they began in: its leaves are at hand.
-        let mut ended: HashMap<String, u64> = HashMap::new();
-        let mut looked = 0;
-        for entry in entries.iter().filter(|entry| entry.text("effect") == "allow") {
-            if entry.index < looked {
-                continue;
-            }
-            let Some(block) = self.library.block_of(entry.index)? else { continue };
-            looked = block.end();
-            for (leaf, index) in block.leaves().zip(block.first()..) {
-                if let Some(decision) = outcome_for(leaf)? {
-                    ended.insert(decision.to_owned(), index);
-                }
-            }
-        }
-        let mut places: Vec<u64> = Vec::new();
-        let mut own: Vec<Option<u64>> = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            let place = match ended.get(entry.id()) {
-                _ if entry.text("effect") != "allow" => None,
-                Some(index) => Some(*index),
-                None => self.outcome_place(entry.id(), entry.index + 1)?,
-            };
-            places.extend(place);
-            own.push(place);
-        }
-        places.sort_unstable();
-        let outcomes = self.entries_at(&places)?.into_iter().map(|entry| (entry.index, entry));
-        let mut outcomes: HashMap<u64, Entry> = outcomes.collect();
-        let rows = entries.into_iter().zip(own).map(|(entry, place)| {
-            let outcome = place.and_then(|place| outcomes.remove(&place));
-            (entry, outcome)
-        });
-        Ok(rows.collect())
-    }
-}
-
-/// The decision that a leaf is the outcome of.
-fn outcome_for(leaf: &[u8]) -> Result<Option<&str>, EngineError> {
-    let keys = map_view(leaf).map_err(|error| BlockError::Damaged(error.to_string()))?;
-    let text =
-        |name: &str| keys.iter().find(|(key, _)| *key == name).and_then(|(_, raw)| raw.text());
-    Ok(text("decision").filter(|_| text("kind") == Some(kind::OUTCOME)))
-}
-
 impl Query {
     /// The index after the last entry it looks at.
     #[must_use]
@@ -204,9 +118,14 @@ impl Query {
         self.end
     }
 
+    /// The index of the first entry it looks at.
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
     /// The entries that the index says fit, of those from `from` on and below `to` that lie in one
     /// stretch: the one that holds the first of them, or the last. Answers how far that went.
-    fn candidates(
+    pub(super) fn candidates(
         &self,
         library: &Library,
         (from, to): (u64, u64),
@@ -307,7 +226,7 @@ impl Query {
     }
 
     /// Of these entries, those whose opened resource fits.
-    fn confirm(&self, library: &Library, hits: &[u64]) -> Result<Vec<u64>, EngineError> {
+    pub(super) fn confirm(&self, library: &Library, hits: &[u64]) -> Result<Vec<u64>, EngineError> {
         let Some(pattern) = &self.resource else { return Ok(hits.to_vec()) };
         let mut fit = Vec::new();
         library.each_resource(hits, &mut |index, resource| {
@@ -320,271 +239,10 @@ impl Query {
         Ok(fit)
     }
 
-    /// How many entries fit.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn count(&self, library: &Library) -> Result<u64, EngineError> {
-        let mut count = 0;
-        let mut walk = Walk::new(self.clone(), Order::Oldest);
-        while let Some(hits) = walk.next_some(library)? {
-            count += hits.len() as u64;
-        }
-        Ok(count)
-    }
-
-    /// How many entries fit, by the values of a field. An entry with several values counts for
-    /// each; one without any counts for none.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn count_by(
-        &self,
-        library: &Library,
-        by: CountBy,
-    ) -> Result<HashMap<String, u64>, EngineError> {
-        let mut counts: HashMap<String, u64> = HashMap::new();
-        let mut walk = Walk::new(self.clone(), Order::Oldest);
-        while let Some(hits) = walk.next_some(library)? {
-            count_into(library, by, &hits, &mut counts)?;
-        }
-        Ok(counts)
-    }
-
     /// Whether values have to be opened to tell which entries fit.
     #[must_use]
     pub fn opens(&self) -> bool {
         self.resource.is_some()
-    }
-}
-
-/// How many of these entries (ascending, none twice) there are, by the values of a field.
-///
-/// # Errors
-/// The store's.
-pub fn count_places(
-    library: &Library,
-    by: CountBy,
-    places: &[u64],
-) -> Result<HashMap<String, u64>, EngineError> {
-    let mut counts = HashMap::new();
-    count_into(library, by, places, &mut counts)?;
-    Ok(counts)
-}
-
-fn count_into(
-    library: &Library,
-    by: CountBy,
-    hits: &[u64],
-    counts: &mut HashMap<String, u64>,
-) -> Result<(), EngineError> {
-    match by {
-        CountBy::Resource => library.each_resource(hits, &mut |_, resource| {
-            *counts.entry(resource.to_owned()).or_default() += 1;
-        }),
-        CountBy::Field(field) => count_field(library, field, hits, counts),
-        CountBy::Time(width) => count_times(library, width, hits, counts),
-    }
-}
-
-fn count_field(
-    library: &Library,
-    field: Field,
-    hits: &[u64],
-    counts: &mut HashMap<String, u64>,
-) -> Result<(), EngineError> {
-    each_stretch(
-        library,
-        hits,
-        &mut |stretch, offsets| {
-            let mut marked =
-                vec![false; usize::try_from(stretch.end() - stretch.first()).unwrap_or(0)];
-            for offset in offsets {
-                if let Some(mark) = marked.get_mut(*offset as usize) {
-                    *mark = true;
-                }
-            }
-            let mut found = Vec::new();
-            for term in stretch.values(field)? {
-                let these = stretch.find(&term)?;
-                let these = these.iter().filter(|at| marked.get(**at as usize) == Some(&true));
-                found.push((term, these.count() as u64));
-            }
-            Ok(found)
-        },
-        &mut |found| {
-            for (term, count) in found {
-                if count > 0 {
-                    let text = term.text().unwrap_or_default().to_owned();
-                    *counts.entry(text).or_default() += count;
-                }
-            }
-        },
-    )
-}
-
-fn count_times(
-    library: &Library,
-    width: i64,
-    hits: &[u64],
-    counts: &mut HashMap<String, u64>,
-) -> Result<(), EngineError> {
-    each_stretch(
-        library,
-        hits,
-        &mut |stretch, offsets| {
-            let times = stretch.times()?;
-            let mut found: HashMap<i64, u64> = HashMap::new();
-            for at in offsets.iter().filter_map(|offset| times.get(*offset as usize)) {
-                *found.entry(at.div_euclid(width)).or_default() += 1;
-            }
-            Ok(found)
-        },
-        &mut |found| {
-            for (slot, count) in found {
-                let at =
-                    crate::clock::render_instant(slot.saturating_mul(width)).unwrap_or_default();
-                *counts.entry(at).or_default() += count;
-            }
-        },
-    )
-}
-
-/// What looks at some offsets of a stretch.
-type LookAt<'a, R> = dyn FnMut(&Stretch<'_>, &[u32]) -> Result<R, TableError> + 'a;
-
-/// Calls `look` with each stretch that holds some of these entries, ascending, and their offsets
-/// there; `then` with what it answered.
-fn each_stretch<R>(
-    library: &Library,
-    hits: &[u64],
-    look: &mut LookAt<'_, R>,
-    then: &mut dyn FnMut(R),
-) -> Result<(), EngineError> {
-    let mut rest = hits;
-    while let Some(first) = rest.first() {
-        let found = library.look(*first, &mut |stretch| {
-            let here = rest.partition_point(|index| *index < stretch.end());
-            let offsets = rest.iter().take(here).map(|index| index - stretch.first());
-            let offsets: Vec<u32> = offsets.map(|o| u32::try_from(o).unwrap_or(u32::MAX)).collect();
-            Ok((here, look(stretch, &offsets)?))
-        })?;
-        let Some((here, found)) = found else { return Ok(()) };
-        then(found);
-        rest = rest.get(here.max(1)..).unwrap_or_default();
-    }
-    Ok(())
-}
-
-/// Goes through the entries that fit, some at a time.
-#[derive(Debug, Clone)]
-pub struct Walk {
-    query: Query,
-    order: Order,
-    from: u64,
-    to: u64,
-    /// What the index named and was not looked at yet, ascending.
-    waiting: Vec<u64>,
-}
-
-impl Walk {
-    /// A walk from the first entry, or the last.
-    #[must_use]
-    pub fn new(query: Query, order: Order) -> Self {
-        let (from, to) = (query.first, query.end);
-        Self { query, order, from, to, waiting: Vec::new() }
-    }
-
-    /// The next entries that fit, always in ascending order: some, or `None` at the end.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn next_some(&mut self, library: &Library) -> Result<Option<Vec<u64>>, EngineError> {
-        loop {
-            if self.waiting.is_empty() {
-                if self.from >= self.to {
-                    return Ok(None);
-                }
-                let range = (self.from, self.to);
-                let (next, hits) = self.query.candidates(library, range, self.order)?;
-                match self.order {
-                    Order::Oldest => self.from = next,
-                    Order::Newest => self.to = next,
-                }
-                self.waiting = hits;
-                continue;
-            }
-            let most = if self.query.resource.is_some() { OPENED } else { usize::MAX };
-            let most = most.min(self.waiting.len());
-            let some = match self.order {
-                Order::Oldest => self.waiting.drain(..most).collect(),
-                Order::Newest => self.waiting.split_off(self.waiting.len() - most),
-            };
-            let fit = self.query.confirm(library, &some)?;
-            if !fit.is_empty() {
-                return Ok(Some(fit));
-            }
-        }
-    }
-}
-
-impl Library {
-    /// Calls `each` with each entry of a block that has values which open, and those that lists
-    /// show; at least with those that `asked` asks for.
-    ///
-    /// # Errors
-    /// As [`Block::entries`].
-    pub(super) fn each_value(
-        &self,
-        block: &Block,
-        asked: &dyn Fn(u64) -> bool,
-        each: &mut dyn FnMut(u64, &Light<'_>),
-    ) -> Result<(), EngineError> {
-        let here = block.first()..block.end();
-        let opened = self.opened(block, &mut |block| {
-            let mut found: Vec<(u64, Light<'static>)> = Vec::new();
-            let mut key_of = |owner: &Owner| self.key_of(owner);
-            let first = block.first();
-            let some = |places: &[u32]| places.iter().any(|at| asked(first + u64::from(*at)));
-            block.each_light(self.authority_id(), &mut key_of, &some, &mut |offset, values| {
-                let index = block.first() + u64::from(offset);
-                if here.contains(&index) {
-                    found.push((index, values.own()));
-                }
-            })?;
-            Ok(found)
-        })?;
-        for (index, values) in &opened {
-            each(*index, values);
-        }
-        Ok(())
-    }
-
-    /// Calls `each` with the resource of each of these entries (ascending) that has one that opens.
-    fn each_resource(
-        &self,
-        hits: &[u64],
-        each: &mut dyn FnMut(u64, &str),
-    ) -> Result<(), EngineError> {
-        let mut rest = hits;
-        while let Some(first) = rest.first() {
-            let Some(block) = self.block_of(*first)? else {
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
-            };
-            let here = rest.partition_point(|index| *index < block.end());
-            let (these, after) = rest.split_at(here);
-            rest = after;
-            let asked = |index: u64| these.binary_search(&index).is_ok();
-            self.each_value(&block, &asked, &mut |index, values| {
-                if let Some(resource) = &values.resource
-                    && asked(index)
-                {
-                    each(index, resource);
-                }
-            })?;
-        }
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use super::query::Walk;
+use super::walk::Walk;
 use super::words::shown;
 use super::{Engine, EngineError, Filter, Order};
 use crate::canonical::{Digest, Value};

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::erase::{ERASABLE, Erase, LEAST_AGE};
-use super::query::{Order, Walk};
+use super::query::Order;
 use super::read::Filter;
+use super::walk::Walk;
 use super::{Engine, EngineError, shown};
 use crate::principal::EntryId;
 use crate::recorder::Head;

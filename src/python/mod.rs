@@ -6,6 +6,7 @@ mod convert;
 mod endings;
 mod engine;
 mod entries;
+mod entry;
 mod errors;
 mod guard;
 mod lifecycle;
@@ -44,7 +45,9 @@ mod _core {
     #[pymodule_export]
     use super::engine::{Engine, close_all};
     #[pymodule_export]
-    use super::entries::{Entries, EntriesIterator, Entry};
+    use super::entries::{Entries, EntriesIterator};
+    #[pymodule_export]
+    use super::entry::Entry;
     #[pymodule_export]
     use super::guard::{Authority, Call, Tool};
     #[pymodule_export]

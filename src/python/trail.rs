@@ -9,9 +9,11 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
 
+use super::arrow::Granted;
 use super::convert::{FilePath, Text, Texts, Whole};
 use super::engine::by_of;
-use super::entries::{Entries, Entry, Row};
+use super::entries::Entries;
+use super::entry::{Entry, Row};
 use super::lifecycle::{Task, task_id};
 use super::past::{Could, Reconstruction};
 use super::people::{Grant, Human, agent_id, human_id, text_of};
@@ -24,6 +26,7 @@ use crate::engine::{About, Engine as Core, EngineError, Erase, Filter, LEAST_AGE
 use crate::registry::Target;
 use crate::request::{Resource, ToolName};
 use crate::scope::{ResourcePattern, ToolPattern};
+use crate::trail::entry::kind;
 
 /// Any whole number that is not below zero.
 type Any = Whole<0, { u64::MAX }>;
@@ -107,6 +110,13 @@ impl Trail {
         let first = first.map(|index| index.saturating_add(1));
         let query = enter(py, || core.query(&filter, first, end))?;
         Ok(Entries::new(core.clone(), query, order))
+    }
+
+    /// All grants as Arrow columns, for `answerable.analysis`.
+    fn _granted(&self, py: Python<'_>) -> PyResult<Granted> {
+        let filter = Filter { kind: Some(kind::GRANT.to_owned()), ..Filter::default() };
+        let query = enter(py, || self.0.query(&filter, None, None))?;
+        Ok(Granted::new(self.0.clone(), query))
     }
 
     /// Waits until there are more than `size` durable entries, for `timeout` seconds at most;

@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 
 use super::convert::Text;
 use super::engine::{Engine, by_of};
-use super::entries::{Entry, Row};
+use super::entry::{Entry, Row};
 use super::people::text_of;
 use super::review::{Finding, Review};
 use super::{convert, enter, errors};

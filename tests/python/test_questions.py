@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -385,6 +387,57 @@ def test_frames_hold_what_entries_hold(engine: Any) -> None:
     assert engine.trail.entries(tool="no.such").to_arrow().num_rows == 0
 
 
+def readers() -> int:
+    """How many threads read entries for frames now."""
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        pytest.skip("threads are counted where /proc is")
+    names = []
+    for task in tasks.iterdir():
+        with contextlib.suppress(OSError):  # It ended meanwhile.
+            names.append((task / "comm").read_text("utf-8").strip())
+    return sum(name.startswith("answerable-read") for name in names)
+
+
+def test_frames_come_in_batches_that_are_made_side_by_side(engine: Any) -> None:
+    view = engine.trail.entries()
+    for entries, asked in ((list(view), {}), (list(view)[::-1], {"order": "newest"})):
+        stream = pyarrow.RecordBatchReader.from_stream(engine.trail.entries(**asked))
+        batches = list(stream)
+        sizes = [batch.num_rows for batch in batches]
+        assert sizes == [512, 1024, len(entries) - 512 - 1024]
+        told = [row for batch in batches for row in batch.to_pylist()]
+        assert [row["id"] for row in told] == [entry.id for entry in entries]
+        # A call that ended in another batch than it began in has its outcome all the same.
+        assert [row["outcome"] for row in told] == [entry.outcome for entry in entries]
+        assert [[hop["agent_name"] for hop in row["chain"]] for row in told] == [
+            entry.via for entry in entries
+        ]
+
+
+def test_a_frame_that_is_let_go_leaves_no_thread(engine: Any) -> None:
+    before = readers()
+    stream = pyarrow.RecordBatchReader.from_stream(engine.trail.entries())
+    stream.read_next_batch()
+    stream.close()
+    del stream
+    # The system may show a thread that was joined for a moment longer.
+    deadline = time.monotonic() + 60
+    while readers() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert readers() <= before
+
+
+def test_a_frame_of_an_engine_that_was_closed_is_not_half_a_frame(tmp_path: Path) -> None:
+    with ans.open(tmp_path / "store", durability="relaxed") as engine:
+        for number in range(600):
+            engine.humans.register(f"human-{number}@example.com")
+        stream = pyarrow.RecordBatchReader.from_stream(engine.trail.entries())
+        assert stream.read_next_batch().num_rows == 512
+    with pytest.raises((OSError, pyarrow.ArrowException), match="closed"):
+        stream.read_next_batch()
+
+
 def test_pandas_and_polars_take_them(engine: Any, tmp_path: Path) -> None:
     view = engine.trail.entries(kind="decision")
     frame, other = view.to_pandas(), view.to_polars()
@@ -396,6 +449,9 @@ def test_pandas_and_polars_take_them(engine: Any, tmp_path: Path) -> None:
     assert frame["tool"].value_counts().to_dict() == counts
     assert dict(other["tool"].drop_nulls().value_counts().iter_rows()) == counts
     assert pl.DataFrame(view[:10]).height == 10
+    for place in (0, 3):
+        chain = [hop["agent_name"] for hop in frame["chain"].iloc[place]]
+        assert chain == [hop["agent_name"] for hop in other["chain"][place]] == view[place].via
     file = tmp_path / "trail.parquet"
     pyarrow.parquet.write_table(view.to_arrow(), file)
     assert pl.read_parquet(file).height == len(view)

@@ -465,7 +465,8 @@ impl Library {
         Ok(Some(holder))
     }
 
-    fn remember(&self, digest: Digest, holder: Holder) {
+    /// Remembers who holds a grant, for the calls under it.
+    pub(in crate::engine) fn remember(&self, digest: Digest, holder: Holder) {
         let mut holders = self.index.holders.lock();
         if holders.len() >= HOLDERS {
             holders.clear();
