@@ -98,6 +98,7 @@ def asked(record: analysis.Record, where: str) -> None:
         "timeline": lambda: analysis.timeline(record, task),
         "heat map": lambda: analysis.heat_map(record),
         "refusals over time": lambda: analysis.refusals_over_time(record),
+        "scope and use": lambda: analysis.scope_use(record),
     }.items():
         row(f"{where}{name}", ask)
 

@@ -58,6 +58,7 @@ max-width:44em;overflow-wrap:break-word;white-space:normal;color:inherit;font-si
 .answerable.answerable .number{{text-align:right;white-space:nowrap;
 font-variant-numeric:tabular-nums}}
 .answerable.answerable .short{{white-space:nowrap}}
+.answerable.answerable .time{{min-width:6em}}
 .answerable .id,.answerable code{{font-family:ui-monospace,monospace;font-size:.92em;
 color:inherit;background:none}}
 .answerable pre{{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--raised);
@@ -67,8 +68,10 @@ color:inherit;padding:.6em;margin:.3em 0;font:12px/1.45 ui-monospace,monospace}}
 .answerable .deny,.answerable .retired,.answerable .high,.answerable .raised{{color:var(--no)}}
 .answerable .ask,.answerable .suspended,.answerable .medium{{color:var(--asked)}}
 .answerable details{{margin:.3em 0}}.answerable summary{{cursor:pointer}}
+.answerable .drawn{{display:block!important}}.answerable .untrusted{{display:none}}
 .answerable svg{{max-width:100%;height:auto;color:var(--ink);display:block}}
 """
+_CROWDED = 8
 # Words that carry a colour of their own; the word itself says the same.
 _MARKED = {
     *("allow", "deny", "ask", "active", "suspended", "retired"),
@@ -117,11 +120,13 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
     rows = list(rows)
     right = {name for name in columns if any(_is_number(row.get(name)) for row in rows)}
     number = ' class="number"'
+    # Among many columns a time may take two lines, so that the words beside it have room.
+    crowded = len(columns) > _CROWDED
 
     def cell(name: str, value: Any) -> str:
         kind = number if name in right else ""
         if isinstance(value, datetime):
-            kind = ' class="short"'
+            kind = ' class="time"' if crowded else ' class="short"'
         text = text_of(value)
         return f"<td{kind}>{mark(text) if text in _MARKED else _html.escape(text)}</td>"
 

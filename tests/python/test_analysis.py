@@ -12,10 +12,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from obvious import covers_resource
 
 import answerable as ans
 from answerable import analysis
-from answerable.analysis.patterns import covers_resource, covers_tool
+from answerable.analysis.patterns import covers_tool
 from answerable.analysis.record import COLUMNS, Record
 from answerable.simulation import simulate
 

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pyarrow as pa
 import pytest
 from harmless import HOSTILE, LONG, MARKS, SCRIPT, assert_harmless, assert_plain
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from obvious import covers_resource
 
 import answerable as ans
 from answerable import analysis
 from answerable._core import scope_from_wire, to_wire
 from answerable.analysis.code import as_python
-from answerable.analysis.patterns import covers_resource, covers_tool, drawn
+from answerable.analysis.patterns import covers_tool, drawn
+from answerable.analysis.record import covered
 
 segments = st.sampled_from(["a", "ab", "b", "a-1", "a-2", "x_y", "é", "a.b", "a b", "(", "+"])
 tool_segments = st.sampled_from(["a", "ab", "b", "a-1", "x_y", "B"])
@@ -78,6 +81,7 @@ def test_a_resource_pattern_means_what_it_means_to_the_engine(
     except ans.InvalidInput:
         return  # One of them is none.
     assert covers_resource([made], named) == judged
+    assert covered(pa.array([named]), [made]).tolist() == [judged]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,10 @@ def test_the_rarer_patterns_too(asking: Any, pattern: str) -> None:
     ):
         judged = asking("t", resource, ans.allow("t", resource=pattern))
         assert covers_resource([pattern], resource) == judged, resource
+        assert covered(pa.array([resource]), [pattern]).tolist() == [judged], resource
     assert covers_resource([pattern], None) == (pattern == "**")
+    none = covered(pa.array([None], pa.string()), [pattern])
+    assert none.tolist() == [pattern == "**"]
 
 
 @settings(max_examples=200, deadline=None)

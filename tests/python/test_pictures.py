@@ -15,7 +15,7 @@ import pytest
 from harmless import HOSTILE, SCRIPT, assert_harmless, assert_plain
 
 import answerable as ans
-from answerable import analysis
+from answerable import analysis, showing
 from answerable.cli import main
 from answerable.simulation import simulate
 
@@ -166,6 +166,16 @@ def test_where_there_is_nothing_nothing_is_drawn(tmp_path: Path) -> None:
             analysis.timeline(engine, "tsk_" + "a" * 26),
         ):
             drawn(picture)
+
+
+def test_a_picture_that_is_taken_out_leaves_its_description(company: Any) -> None:
+    """A front end that shows no drawing and no style sheet shows words, not a heap of labels."""
+    picture = analysis.heat_map(company[1])
+    before, _, after = picture._repr_html_().partition(f">{picture.svg}</div>")
+    assert before.endswith('<div class="drawn" style="display:none"')
+    assert f'<p class="untrusted">{showing.safe(picture.description)} (' in after
+    assert ".drawn{display:block!important}" in showing.STYLE
+    assert ".untrusted{display:none}" in showing.STYLE
 
 
 def test_a_picture_is_saved_for_light_and_dark(company: Any, tmp_path: Path) -> None:

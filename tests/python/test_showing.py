@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,12 @@ def test_light_and_dark_have_the_same_colours() -> None:
     assert names == [part.partition(":")[0] for part in dark.split(";")]
     used = {part.partition(")")[0] for part in showing.STYLE.split("var(")[1:]}
     assert used <= set(names)
+
+
+def test_a_time_gives_way_where_columns_are_many() -> None:
+    at = datetime(2026, 1, 5, 7, 31, 4, tzinfo=UTC)
+    few, many = (
+        showing.table([dict.fromkeys(names, at)], names) for names in ("abcdefgh", "abcdefghi")
+    )
+    assert few.count('class="short"') == 8
+    assert (many.count('class="time"'), many.count("short")) == (9, 0)

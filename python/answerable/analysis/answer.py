@@ -67,8 +67,8 @@ class Answer:
         return self.frame
 
     def to_pandas(self) -> Any:
-        """The frame as a `pandas.DataFrame`."""
-        return to_pandas(self)  # type: ignore[arg-type]
+        """The frame as a `pandas.DataFrame`; its lists are lists of Python: answers are small."""
+        return to_pandas(self, lists=True)  # type: ignore[arg-type]
 
     def to_polars(self) -> Any:
         """The frame as a `polars.DataFrame`."""

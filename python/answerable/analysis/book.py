@@ -9,7 +9,7 @@ import base64
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from answerable.errors import InvalidInput
@@ -18,6 +18,11 @@ __all__ = ["AgentFacts", "ApprovalFacts", "Book", "GrantFacts", "HumanFacts", "T
 
 F = TypeVar("F")
 FAR = datetime.max.replace(tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+GRANTS = (
+    *("index", "grant", "digest", "parent", "depth", "from", "until", "offline"),
+    *("human", "issuer", "agent", "task", "scope", "limits"),
+)
 ERASED = "(erased)"
 
 
@@ -109,9 +114,10 @@ class Book:
     Args:
         entries: The entries that are neither decisions nor outcomes, in the order of the trail:
             their index, leaf and values, as JSON has them.
+        grants: Grants as columns, where they are not among the entries.
     """
 
-    def __init__(self, entries: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, entries: Iterable[dict[str, Any]], grants: Any = None) -> None:
         self.humans: dict[str, HumanFacts] = {}
         self.agents: dict[str, AgentFacts] = {}
         self.grants: dict[str, GrantFacts] = {}
@@ -123,6 +129,9 @@ class Book:
         for entry in entries:
             self._take(entry)
             self.size += 1
+        if grants is not None:
+            self._take_grants(grants)
+            self.size += grants.num_rows
         self._end_grants()
 
     # ------------------------------------------------------------------------------ looking up
@@ -226,9 +235,43 @@ class Book:
             scope=signed.get("scope", []),
             limits=signed.get("limits", []),
         )
+        self._keep(facts)
+
+    def _keep(self, facts: GrantFacts) -> None:
         # An id belongs to the first grant that was recorded with it.
         self.grants.setdefault(facts.id, facts)
         self.by_digest.setdefault(facts.digest, facts)
+
+    def _take_grants(self, table: Any) -> None:
+        """Grants from their columns; scopes that say the same are one list."""
+        parsed: dict[str, Any] = {}
+        for batch in table.to_batches():
+            columns = {name: batch[name] for name in GRANTS}
+            signed = {name: _parsed(columns.pop(name), parsed) for name in ("scope", "limits")}
+            for name in ("from", "until"):
+                columns[name] = columns[name].cast("int64")
+            told = [one.to_pylist() for one in columns.values()]
+            rows = zip(*told, *signed.values(), strict=True)
+            for index, id_, digest, parent, depth, start, until, offline, *words in rows:
+                human, issuer, agent, task, scope, limits = words
+                self._keep(
+                    GrantFacts(
+                        id=id_,
+                        digest=digest,
+                        parent=parent,
+                        human=human,
+                        issuer=issuer,
+                        agent=agent,
+                        task=task,
+                        depth=depth,
+                        start=EPOCH + timedelta(microseconds=start),
+                        until=EPOCH + timedelta(microseconds=until),
+                        index=index,
+                        offline=offline,
+                        scope=scope,
+                        limits=limits,
+                    )
+                )
 
     def _task(self, index: int, leaf: dict[str, Any], values: dict[str, Any]) -> None:
         if leaf.get("action") == "opened":
@@ -316,6 +359,16 @@ class Book:
             if grant.parent in self.by_digest:
                 ends.append(self.by_digest[grant.parent].ended)
             grant.ended = min(ends)
+
+
+def _parsed(column: Any, parsed: dict[str, Any]) -> list[Any]:
+    """JSON texts, each parsed once."""
+    words = column.dictionary.to_pylist()
+    for text in words:
+        if text not in parsed:
+            parsed[text] = json.loads(text)
+    known = [parsed[text] for text in words]
+    return [known[code] for code in column.indices.to_pylist()]
 
 
 def _signed(token: Any) -> dict[str, Any]:

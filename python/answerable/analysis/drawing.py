@@ -73,7 +73,20 @@ class Picture:
 
     def parts(self) -> list[str]:
         """Its pieces as HTML, for a page."""
-        return [f"<p><b>{safe(self.title)}</b></p>", self.svg]
+        told = f"{safe(self.description, 2_000)} (drawn once the notebook is trusted)"
+        return [
+            f"<p><b>{safe(self.title)}</b></p>",
+            self.drawn(),
+            f'<p class="untrusted">{told}</p>',
+        ]
+
+    def drawn(self) -> str:
+        """The SVG for a page that has our style sheet.
+
+        Of a notebook that is not trusted JupyterLab takes style sheet and drawing out and would
+        leave the drawing's words in a heap: without the style sheet they stay hidden.
+        """
+        return f'<div class="drawn" style="display:none">{self.svg}</div>'
 
     def _repr_html_(self) -> str:
         return whole(self.parts())

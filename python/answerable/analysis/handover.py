@@ -66,7 +66,10 @@ class Case:
         )
         for picture in self._pictures:
             made.append(f"<h2>{showing.safe(picture.title)}</h2>")
-            made += [f'<p class="soft">{showing.safe(picture.description, 2_000)}</p>', picture.svg]
+            made += [
+                f'<p class="soft">{showing.safe(picture.description, 2_000)}</p>',
+                picture.drawn(),
+            ]
         made.append("<h2>Entries</h2>")
         columns = ["index", "at", "human_name", "via", "tool", "resource", "effect", "reason"]
         made.append(showing.table(self.calls.to_pylist(), [*columns, "outcome"]))

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 __all__ = [
     "KINDS",
-    "covers_resource",
     "covers_tool",
     "drawn",
     "kind_of",
@@ -62,8 +61,8 @@ def _literal(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _compiled(pattern: str, tool: bool) -> re.Pattern[str]:
-    made = regex_of_tool(pattern) if tool else regex_of_resource(pattern)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    made = regex_of_tool(pattern)
     # Python spells both otherwise.
     made = re.sub(r"\\x\{([0-9a-f]+)\}", lambda m: re.escape(chr(int(m[1], 16))), made)
     return re.compile(made.replace(r"\z", r"\Z"))
@@ -72,25 +71,14 @@ def _compiled(pattern: str, tool: bool) -> re.Pattern[str]:
 @functools.lru_cache(maxsize=65536)
 def covers_tool(pattern: str, tool: str) -> bool:
     """Whether a tool is one of those meant."""
-    return _compiled(pattern, True).match(tool) is not None
-
-
-def covers_resource(patterns: list[str] | None, resource: str | None) -> bool:
-    """Whether a resource, or the absence of one, is meant by one of the patterns."""
-    if patterns is None or "**" in patterns:
-        return True
-    if resource is None:
-        return False
-    kind = kind_of(resource)
-    return any(
-        kind_of(one) == kind and _compiled(one, False).match(resource) is not None
-        for one in patterns
-    )
+    return _compiled(pattern).match(tool) is not None
 
 
 def kind_of(resource: str) -> str:
     """The type of a resource or pattern, as it is written before it; empty for a plain one."""
-    return next((kind for kind in KINDS if resource.startswith(kind)), "")
+    if not resource.startswith(KINDS):  # Most are plain.
+        return ""
+    return next(kind for kind in KINDS if resource.startswith(kind))
 
 
 def drawn(resources: Iterable[str]) -> list[str]:

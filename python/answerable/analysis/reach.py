@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,9 +16,9 @@ import pyarrow.compute as pc
 from answerable.analysis.answer import Answer
 from answerable.analysis.book import AgentFacts, Book, GrantFacts
 from answerable.analysis.code import as_cedar, as_python
-from answerable.analysis.patterns import covers_resource, covers_tool, drawn
+from answerable.analysis.patterns import covers_tool, drawn
 from answerable.analysis.questions import COUNT, TEXT, TEXTS, TIME, grouped, runs, words
-from answerable.analysis.record import Calls, Record, record_of
+from answerable.analysis.record import Calls, Record, covered, record_of
 
 __all__ = ["Narrowing", "blast_radius", "unused"]
 
@@ -180,10 +181,10 @@ def unused(source: Any, *, agent: Any = None, since: Any = None) -> Narrowing:
         _count(held, Held({"tool": ""}), slices.get(id_), spread=True)
         name = facts.name if facts else id_
         name = name if name not in suggested else f"{name} ({id_})"
-        suggested[name] = _narrowed(held)
+        narrowed = [_narrowed(one) for one in held]
+        suggested[name] = _each_once(itertools.chain.from_iterable(narrowed))
         tools[name] = sorted({tool for one in held for tool in one.used})
-        for one in held:
-            narrower = _narrowed([one])
+        for one, narrower in zip(held, narrowed, strict=True):
             rows.append(
                 {
                     "agent": name,
@@ -231,23 +232,32 @@ def _held(grants: Iterable[GrantFacts]) -> list[Held]:
     One that some grant held without limits is told without; else with those of the newest.
     """
     known: dict[Key, Held] = {}
+    # Grants that were read together share the scopes that say the same: those are told apart once.
+    # By identity, as long as the grants hold them.
+    met: dict[int, list[tuple[Held, dict[str, Any]]]] = {}
     for grant in grants:
-        for signed in grant.scope:
-            if len(signed) == 1:  # A tool alone, as most are.
-                key = signed["tool"]
-            else:
-                rest = {name: given for name, given in signed.items() if name != "limits"}
-                key = rest["tool"] if len(rest) == 1 else json.dumps(rest, sort_keys=True)
-            one = known.get(key)
-            if one is None:
-                one = known[key] = Held(signed)
-            elif one.capability.get("limits"):
+        start, end = grant.start, min(grant.ended, grant.until)
+        ones = met.get(id(grant.scope))
+        if ones is None:
+            ones = met[id(grant.scope)] = [
+                (known.setdefault(_key(signed), Held(signed)), signed) for signed in grant.scope
+            ]
+        for one, signed in ones:
+            if one.grants and one.capability.get("limits"):
                 one.capability = signed
             one.grants += 1
-            one.first = grant.start if one.first is None else min(one.first, grant.start)
-            end = min(grant.ended, grant.until)
-            one.until = end if one.until is None else max(one.until, end)
+            if one.first is None or start < one.first:
+                one.first = start
+            if one.until is None or end > one.until:
+                one.until = end
     return list(known.values())
+
+
+def _key(signed: dict[str, Any]) -> Key:
+    if len(signed) == 1:  # A tool alone, as most are.
+        return str(signed["tool"])
+    rest = {name: given for name, given in signed.items() if name != "limits"}
+    return str(rest["tool"]) if len(rest) == 1 else json.dumps(rest, sort_keys=True)
 
 
 def _used(calls: Calls) -> Any:
@@ -273,10 +283,9 @@ def _count(held: list[Held], outside: Held, used: Any, *, spread: bool = False) 
     for first, last in runs(codes[order]):
         tool, part = names[codes[order[first]]], used.slice(first, last - first)
         covering = [one for one in held if tool and covers_tool(one.capability["tool"], tool)]
-        resources, left = part["resource"].to_pylist(), np.ones(len(part), dtype=bool)
+        left = np.ones(len(part), dtype=bool)
         for one in covering:
-            patterns = one.capability.get("resource")
-            fit = np.array([covers_resource(patterns, resource) for resource in resources])
+            fit = covered(part["resource"], one.capability.get("resource"))
             one.add(tool, part.filter(pa.array(fit if spread else fit & left)))
             left &= ~fit
         outside.add(tool, part.filter(pa.array(left)))
@@ -310,20 +319,26 @@ def _by_agent(record: Record, since: Any, only: AgentFacts | None) -> dict[str, 
     return {names[codes[a]]: made.slice(a, b - a) for a, b in runs(codes)}
 
 
-def _narrowed(held: Sequence[Held]) -> list[dict[str, Any]]:
-    """Capabilities within those held that cover what was used under them."""
+def _narrowed(one: Held) -> list[dict[str, Any]]:
+    """Capabilities within one that is held, that cover what was used under it."""
+    made = []
+    for tool, resources in sorted(one.used.items()):
+        capability = {**one.capability, "tool": tool}
+        named = [resource for resource in resources if resource is not None]
+        if named and None not in resources:
+            capability = {
+                "tool": tool,
+                "resource": drawn(named),
+                **{k: v for k, v in one.capability.items() if k not in ("tool", "resource")},
+            }
+        made.append(capability)
+    return _each_once(made)
+
+
+def _each_once(capabilities: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     made: dict[Key, dict[str, Any]] = {}
-    for one in held:
-        for tool, resources in sorted(one.used.items()):
-            capability = {**one.capability, "tool": tool}
-            named = [resource for resource in resources if resource is not None]
-            if named and None not in resources:
-                capability = {
-                    "tool": tool,
-                    "resource": drawn(named),
-                    **{k: v for k, v in one.capability.items() if k not in ("tool", "resource")},
-                }
-            made.setdefault(json.dumps(capability, sort_keys=True), capability)
+    for capability in capabilities:
+        made.setdefault(json.dumps(capability, sort_keys=True), capability)
     return list(made.values())
 
 

@@ -22,7 +22,7 @@ from answerable.analysis.book import Book
 from answerable.analysis.patterns import KINDS, covers_tool, kind_of, regex_of_resource
 from answerable.errors import InvalidInput
 
-__all__ = ["Calls", "Record", "read", "record_of", "told_path"]
+__all__ = ["Calls", "Record", "covered", "read", "record_of", "told_path"]
 
 # A line of an export that is neither a decision nor an outcome, or looks so: then it is parsed.
 _OTHER = re.compile(rb'"kind":"(?!decision"|outcome")')
@@ -96,11 +96,13 @@ class Record:
         others: Callable[[], Iterator[dict[str, Any]]],
         details: Callable[[list[str]], dict[str, dict[str, Any]]],
         *,
+        grants: Callable[[], Any] = lambda: None,
         engine: Any = None,
         verified: Any = None,
     ) -> None:
         self.name, self.engine, self.verified = name, engine, verified
         self._read_calls, self._read_others, self._details = calls, others, details
+        self._read_grants = grants
         self._calls: Calls | None = None
         self._book: Book | None = None
 
@@ -116,7 +118,7 @@ class Record:
         """Humans, agents, grants, tasks and approvals."""
         if self._book is None:
             try:
-                self._book = Book(self._read_others())
+                self._book = Book(self._read_others(), self._read_grants())
             except InvalidInput:
                 raise
             except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -276,6 +278,9 @@ class Record:
         pq.write_table(self.calls.hops, folder / "hops.parquet")
         others = [json.dumps(entry, separators=(",", ":")) for entry in self._read_others()]
         pq.write_table(pa.table({"entry": pa.array(others, pa.string())}), folder / "other.parquet")
+        grants = self._read_grants()
+        if grants is not None:  # Else they are among the others.
+            pq.write_table(grants, folder / "grants.parquet")
         told = {
             "id": pa.array(list(details), pa.string()),
             "message": pa.array([one.get("message") for one in details.values()], pa.string()),
@@ -351,8 +356,9 @@ def _of_engine(engine: Any, verified: Any) -> Record:
     trail = engine.trail
 
     def others() -> Iterator[dict[str, Any]]:
-        kinds = [kind for kind in trail.entries().count_by("kind") if kind != "decision"]
-        return _in_order(trail.entries(kind=kind) for kind in kinds if kind != "outcome")
+        apart = ("decision", "outcome", "grant")
+        kinds = [kind for kind in trail.entries().count_by("kind") if kind not in apart]
+        return _in_order(trail.entries(kind=kind) for kind in kinds)
 
     def details(entries: list[str]) -> dict[str, dict[str, Any]]:
         found = {}
@@ -367,6 +373,7 @@ def _of_engine(engine: Any, verified: Any) -> Record:
         lambda: calls_of(trail.entries(kind="decision")),
         others,
         details,
+        grants=lambda: pa.table(trail._granted()),
         engine=engine,
         verified=verified,
     )
@@ -396,7 +403,11 @@ def _of_parquet(folder: Path) -> Record:
         wanted = table.filter(pc.is_in(table["id"], pa.array(entries, pa.string())))
         return {row["id"]: row for row in wanted.to_pylist()}
 
-    return Record(told_path(folder), calls, others, details)
+    def grants() -> Any:
+        file = folder / "grants.parquet"
+        return pq.read_table(file) if file.exists() else None
+
+    return Record(told_path(folder), calls, others, details, grants=grants)
 
 
 def _of_frame(file: Path) -> Record:
@@ -437,6 +448,16 @@ def calls_of(entries: Any) -> Calls:
     flat_hops = pa.table({"row": pa.array(places, pa.int64()), **hops})
     whole = table.select(COLUMNS).unify_dictionaries().combine_chunks()
     return Calls(whole, flat_hops.unify_dictionaries().combine_chunks())
+
+
+def covered(column: Any, patterns: list[str] | None) -> Any:
+    """A mask of the resources, or their absences, that one of the patterns means."""
+    if patterns is None or "**" in patterns:
+        return np.ones(len(column), dtype=bool)
+    column, mask = column.cast(pa.string()), np.zeros(len(column), dtype=bool)
+    for pattern in patterns:
+        mask |= _mask(_resources(column, pattern))
+    return mask
 
 
 def _resources(column: Any, pattern: str) -> Any:
