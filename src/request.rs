@@ -172,12 +172,18 @@ pub struct Request {
     pub template: Vec<Box<str>>,
     /// The names of the arguments that the caller left at the tool's own default.
     pub defaulted: Vec<Box<str>>,
+    /// The application's own attributes of the call: what its authority was put in force with.
+    pub own: Option<Arc<Map>>,
 }
+
+/// The most that an application's own attributes of a call take up, in canonical bytes.
+pub const MAX_OWN: usize = 4 * 1024;
 
 impl Request {
     /// A call that names no resource and leaves nothing at its default.
     #[must_use]
     pub fn new(tool: ToolName, arguments: Map) -> Self {
-        Self { tool, resource: None, arguments, template: Vec::new(), defaulted: Vec::new() }
+        let (template, defaulted) = (Vec::new(), Vec::new());
+        Self { tool, resource: None, arguments, template, defaulted, own: None }
     }
 }

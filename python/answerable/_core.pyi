@@ -308,8 +308,11 @@ class Engine:
         resource: str | None = None,
         arguments: dict[str, Any] | None = None,
         grant: Grant | None = None,
+        own: dict[str, Any] | None = None,
     ) -> Decision:
         """Judges a call without running or recording anything; `entry` of the answer is None.
+
+        `own` is what `engine.acting` would be given: policies read it as `context.own`.
 
         Example:
             engine.check("pay.transfer", arguments={"amount": 80}, grant=grant).allowed
@@ -1613,6 +1616,7 @@ class PolicySet:
         task: str | None = None,
         time: _Moment | None = None,
         host: str | None = None,
+        own: dict[str, Any] | None = None,
         approved: bool = ...,
     ) -> PolicyAnswer:
         """Judges a request that nobody made, by the policies alone.
@@ -1628,6 +1632,7 @@ class PolicySet:
             task: The task's sentence.
             time: When it is called; now without it.
             host: The machine's name.
+            own: Your own attributes of the call, as `engine.acting` takes them.
             approved: Whether a human's yes to this very request stands.
 
         Raises:
@@ -3141,6 +3146,7 @@ class Authority:
         grant: Grant,
         outer: Authority | None = None,
         left: Callable[[], bool] | None = None,
+        own: dict[str, Any] | None = None,
     ) -> Self: ...
     def end(self) -> None:
         """Ends the block: whatever still runs below it is denied from here on."""

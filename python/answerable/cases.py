@@ -45,6 +45,7 @@ REQUEST = (
     "task",
     "time",
     "host",
+    "own",
     "approved",
 )
 EXPECTED = ("effect", "reason", "says", "policies", "errors", "masks")
@@ -59,7 +60,8 @@ class PolicyCase:
     Attributes:
         name: What it says, in a sentence.
         source: The file, and which case of it, as in `cases.toml[3]`.
-        request: What is asked: tool, resource, arguments, human, agent, chain, task, time, host.
+        request: What is asked: tool, resource, arguments, human, agent, chain, task, time, host,
+            own, approved.
         expected: What must come of it: effect, and more of the answer where stated.
     """
 

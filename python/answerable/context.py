@@ -50,16 +50,20 @@ _call: ContextVar[_core.Call | None] = ContextVar("answerable_call", default=Non
 class Engine(_core.Engine):
     """One authority, one tenant, one store; made by `answerable.open`."""
 
-    def acting(self, grant: _core.Grant) -> contextlib.AbstractContextManager[_core.Grant]:
+    def acting(
+        self, grant: _core.Grant, *, own: dict[str, Any] | None = None
+    ) -> contextlib.AbstractContextManager[_core.Grant]:
         """Puts a grant in force for the calls of a block.
 
         Args:
             grant: What `engine.grant`, `grant.delegate` or `engine.accept` returned.
+            own: Attributes of your own, such as a tenant: policies read them as `context.own`, and
+                they are recorded with each call. A block within this one has them too.
 
         Returns:
             A context manager; `with engine.acting(grant):` answers the grant.
         """
-        return acting(grant)
+        return acting(grant, own=own)
 
     def delegating(
         self,
@@ -223,7 +227,7 @@ class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - us
     block ends on its own.
     """
 
-    def __init__(self, grant: _core.Grant) -> None:
+    def __init__(self, grant: _core.Grant, *, own: dict[str, Any] | None = None) -> None:
         if not isinstance(grant, _core.Grant):
             raise InvalidInput(
                 f"expected a grant, not {type(grant).__name__}",
@@ -231,6 +235,7 @@ class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - us
                 hint="engine.accept(token) makes one from its text",
             )
         self._grant = grant
+        self._own = own
         self._entered: dict[int, tuple[_core.Authority, Token[_core.Authority | None]]] = {}
 
     def __enter__(self) -> _core.Grant:
@@ -243,7 +248,7 @@ class acting(contextlib.AbstractContextManager[_core.Grant]):  # noqa: N801 - us
                 hint="delegate from the grant in force instead of acting under another",
             )
         left = _left_by(sys._getframe(1))
-        authority = _core.Authority(self._grant, outer if nested else None, left)
+        authority = _core.Authority(self._grant, outer if nested else None, left, self._own)
         self._entered[id(authority)] = authority, _authority.set(authority)
         return self._grant
 

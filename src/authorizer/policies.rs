@@ -232,7 +232,7 @@ impl Governing {
             arguments: &request.arguments,
             now,
             host: &self.host,
-            own: None,
+            own: request.own.as_deref(),
             approved,
         }
     }

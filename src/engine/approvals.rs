@@ -252,7 +252,8 @@ impl Engine {
         // Anything and something empty are two things.
         let resource = request.resource.as_ref().map(|resource| resource.as_str());
         let resource = resource.map_or(Value::Null, Value::str).encode();
-        self.ring.approval_digest(&[
+        let own = request.own.as_deref().map(|own| Value::Map(own.clone()).encode());
+        let mut parts: Vec<&[u8]> = vec![
             b"call",
             &chain,
             request.tool.as_str().as_bytes(),
@@ -262,7 +263,9 @@ impl Engine {
             call.beside,
             &lent,
             basis,
-        ])
+        ];
+        parts.extend(own.as_deref());
+        self.ring.approval_digest(&parts)
     }
 
     /// Ends the open approvals that a change of the state has taken the ground from.

@@ -68,6 +68,11 @@ impl Engine {
                     Value::bytes(&digest),
                     owner,
                 );
+                if let Some(own) = request.own.as_deref() {
+                    let clean = self.vault.redactor.veil_map(own);
+                    let own = clean.unwrap_or_else(|| own.clone());
+                    draft = draft.beside("own", Value::Map(own), owner);
+                }
             }
             Err(_) if named && crate::request::ToolName::parse(call.tool).is_ok() => {
                 draft = draft.with("tool", Value::str(call.tool));
@@ -100,12 +105,16 @@ impl Engine {
             encode_text_into(name, &mut arguments);
             value.encode_into(&mut arguments);
         }
-        self.ring.request_digest(&[
+        let mut parts: Vec<&[u8]> = vec![
             &grant,
             request.tool.as_str().as_bytes(),
             resource.unwrap_or_default().as_bytes(),
             &arguments,
-        ])
+        ];
+        // A yes to a call is one to it under these attributes.
+        let own = request.own.as_deref().map(|own| Value::Map(own.clone()).encode());
+        parts.extend(own.as_deref());
+        self.ring.request_digest(&parts)
     }
 
     /// The name of a type or argument, as it is recorded.

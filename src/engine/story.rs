@@ -1,6 +1,7 @@
 //! The story of one decision: who, through which agents, did what and where, and why.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::words::{describe, narrowed, shown};
 use super::{Engine, EngineError};
@@ -346,6 +347,8 @@ impl Recorded {
         }
         let mut request = Request::new(tool, arguments);
         request.resource = entry.value_text("resource").and_then(|r| Resource::parse(r).ok());
+        request.own = entry.value("own").and_then(Value::as_map).cloned().map(Arc::new);
+        lost |= entry.is_erased("own");
         Some(Self { request, whole, hidden, lost })
     }
 

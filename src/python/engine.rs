@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 use super::approvals::Approval;
 use super::convert::{Dict, FilePath, Flag, Own, Text, Whole};
 use super::endings::{self, Halt, Revocation};
-use super::guard::bind_named;
+use super::guard::{attributes, bind_named};
 use super::lifecycle::{Agents, Humans, Tasks};
 use super::people::{Grant, agent_id, human_id, text_of};
 use super::policy::{self, Policies};
@@ -305,7 +305,7 @@ impl Engine {
     }
 
     /// Judges a call without running or recording anything.
-    #[pyo3(signature = (tool, *, resource=None, arguments=None, grant=None))]
+    #[pyo3(signature = (tool, *, resource=None, arguments=None, grant=None, own=None))]
     fn check(
         &self,
         py: Python<'_>,
@@ -313,10 +313,14 @@ impl Engine {
         resource: Option<Text<'_>>,
         arguments: Option<Dict<'_>>,
         grant: Option<Own<'_, Grant>>,
+        own: Option<Dict<'_>>,
     ) -> PyResult<Decision> {
         let tool = &*tool;
         let resource = resource.as_deref();
-        let request = bind_named(tool, resource, arguments.as_ref().map(|dict| &dict.0));
+        let mut request = bind_named(tool, resource, arguments.as_ref().map(|dict| &dict.0));
+        if let (Ok(request), Some(own)) = (&mut request, own) {
+            request.own = Some(Arc::new(attributes(py, &own.0, None)?));
+        }
         let decision = match &request {
             Ok(request) => {
                 let held = grant.map(|grant| grant.0.get().held.clone());

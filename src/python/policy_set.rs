@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use pyo3::prelude::*;
 
 use super::convert::{Dict, FilePath, Flag, Text};
+use super::guard::attributes;
 use super::policy::declared;
 use super::policy_case::{agent_into, arguments_of, chain_into, human_of};
 use super::values::Reason;
@@ -63,7 +64,7 @@ impl PolicySet {
     }
 
     /// Judges a request that nobody made, by the policies alone.
-    #[pyo3(signature = (tool, *, resource=None, arguments=None, human=None, agent=None, chain=None, task=None, time=None, host=None, approved=Flag(false)))]
+    #[pyo3(signature = (tool, *, resource=None, arguments=None, human=None, agent=None, chain=None, task=None, time=None, host=None, own=None, approved=Flag(false)))]
     #[allow(clippy::too_many_arguments)] // Each is one fact of the request.
     fn judge(
         &self,
@@ -77,6 +78,7 @@ impl PolicySet {
         task: Option<Text<'_>>,
         time: Option<&Bound<'_, PyAny>>,
         host: Option<Text<'_>>,
+        own: Option<Dict<'_>>,
         approved: Flag,
     ) -> PyResult<PolicyAnswer> {
         let hint = "state the request as a call would make it: docs/policies.md has the parts";
@@ -105,6 +107,7 @@ impl PolicySet {
             latest: None,
             now,
             host: host.map(|text| text.to_string()),
+            own: own.map(|own| attributes(py, &own.0, None)).transpose()?,
             approved: approved.0,
         };
         if let Some(agent) = agent {

@@ -69,6 +69,8 @@ pub struct Case {
     pub now: i64,
     /// The machine's name.
     pub host: Option<String>,
+    /// The application's own attributes of the call.
+    pub own: Option<Map>,
     /// Whether a human's yes to this very request stands.
     pub approved: bool,
 }
@@ -124,6 +126,7 @@ impl Loaded {
         let governing = Governing { rules: self.policies.rules.clone(), subject, host };
         let mut request = Request::new(case.tool.clone(), case.arguments.clone());
         request.resource.clone_from(&case.resource);
+        request.own = case.own.clone().map(Arc::new);
         let say = governing.say(&request, case.now, case.approved);
         let masking = Masking::default();
         let masking = masking.and_mask(say.masks()).unwrap_or(masking);

@@ -2,6 +2,7 @@
 
 mod bind;
 mod call;
+mod own;
 mod tool;
 
 use std::sync::Arc;
@@ -11,8 +12,11 @@ use pyo3::prelude::*;
 
 pub(super) use self::bind::bind_named;
 pub(super) use self::call::Call;
+pub(super) use self::own::attributes;
 pub(super) use self::tool::Tool;
+use super::convert::Dict;
 use super::people::Grant;
+use crate::canonical::Map;
 use crate::decision::{Reason, code};
 use crate::engine::{Bound as Held, Engine as Core};
 
@@ -27,17 +31,31 @@ pub(super) struct Authority {
     /// For a block in a generator: answers whether the generator stands still, so that whoever
     /// calls here is not its body.
     left: Option<Py<PyAny>>,
+    /// The application's own attributes of the calls of the block.
+    own: Option<Arc<Map>>,
 }
 
 #[pymethods]
 impl Authority {
     #[new]
-    #[pyo3(signature = (grant, outer=None, left=None))]
-    fn new(grant: Py<Grant>, outer: Option<&Self>, left: Option<Py<PyAny>>) -> Self {
+    #[pyo3(signature = (grant, outer=None, left=None, own=None))]
+    fn new(
+        py: Python<'_>,
+        grant: Py<Grant>,
+        outer: Option<&Self>,
+        left: Option<Py<PyAny>>,
+        own: Option<Dict<'_>>,
+    ) -> PyResult<Self> {
         let inner = grant.get();
+        let around = outer.and_then(|outer| outer.own.clone());
+        let own = match own {
+            Some(own) => Some(Arc::new(attributes(py, &own.0, around.as_deref())?)),
+            None => around,
+        };
         let mut alive = outer.map(|outer| outer.alive.clone()).unwrap_or_default();
         alive.push(Arc::new(AtomicBool::new(true)));
-        Self { held: inner.held.clone(), core: inner.engine.clone(), grant, alive, left }
+        let (held, core) = (inner.held.clone(), inner.engine.clone());
+        Ok(Self { held, core, grant, alive, left, own })
     }
 
     /// Ends the block: whatever still runs below it is denied from here on.

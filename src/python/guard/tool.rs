@@ -215,7 +215,10 @@ impl Tool {
         let mut pass = Passed::new(py, self.masking.clone());
         let bound = self.bind(args, kwargs, usize::from(receiver), &mut pass);
         pass.defaulted.extend(defaulted.into_iter().map(String::into_boxed_str));
-        let request = bound.and_then(|()| self.request(&mut pass));
+        let mut request = bound.and_then(|()| self.request(&mut pass));
+        if let (Ok(request), Some(authority)) = (&mut request, authority) {
+            request.own.clone_from(&authority.own);
+        }
         let (held, mut reason) = in_force(py, authority, &core);
         if let Some((code, message)) = against {
             reason = Some(Reason { code: code.into(), ..Reason::new(code::UNKNOWN_TOOL, message) });

@@ -82,6 +82,7 @@ fn request() -> impl Strategy<Value = Request> {
                 arguments,
                 template: template.into_iter().map(Into::into).collect(),
                 defaulted: defaulted.into_iter().map(Into::into).collect(),
+                own: None,
             }
         })
 }
