@@ -67,7 +67,8 @@ pub(super) fn part<'a>(
 }
 
 /// Whether a value is what its tool declares, in all its parts, and each part has a counterpart.
-/// `None` counts as absent where it may be there at all, which [`given`] says. What is not declared may be of any kind that has one.
+/// `None` counts as absent where it may be there at all, which [`given`] says. What is not declared
+/// may be of any kind that has one.
 fn fits(value: &Value, kind: Option<&ArgumentType>) -> Result<(), Unfit> {
     let Some(kind) = kind else { return has_counterpart(value) };
     let is_of_kind = match (kind, value) {

@@ -209,9 +209,9 @@ fn fields_fit(map: &Map, fields: &[Argument]) -> bool {
         && fields.iter().all(|field| match map.get(&field.name) {
             None | Some(Value::Null) => !field.required,
             Some(_) if field.kind == ArgumentType::Opaque => true,
-            // In an enumeration, `None` is absent too.
+            // In an enumeration, `None` is none too.
             Some(value) => match expected(value, &field.kind) {
-                Is::Absent => true,
+                Is::Absent => field.nullable,
                 is => is == Is::Fit,
             },
         })
