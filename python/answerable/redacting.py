@@ -102,6 +102,11 @@ def _holds(core: _core.Vault, value: Any) -> bool:
         if isinstance(one, _BOUND):
             todo.append(one.__self__)
             continue
+        _let_go(one)
+        if isinstance(one, (datetime.datetime, datetime.time)):
+            todo.append(one.tzinfo)
+        elif isinstance(one, datetime.tzinfo) and core.redact(f"{one!s} {one!r}") is not None:
+            _refused(one, "is named after a secret")
         leaf = one if isinstance(one, _ATOMS) else _leaf(core, one)
         if leaf is None:
             todo.extend(_parts(one))
@@ -110,6 +115,14 @@ def _holds(core: _core.Vault, value: Any) -> bool:
         else:
             todo.extend(_attached(one))
     return found
+
+
+def _let_go(value: Any) -> None:
+    """Has an exception, or its traceback, let go of the variables of frames that have ended."""
+    trace = value.__traceback__ if isinstance(value, BaseException) else value
+    if isinstance(trace, types.TracebackType):
+        # Frames that still run keep theirs.
+        traceback.clear_frames(trace)
 
 
 def _attached(value: Any) -> Iterable[Any]:
@@ -126,8 +139,12 @@ def _leaf(core: _core.Vault, value: Any) -> Any:
     if isinstance(value, str):
         clean = core.redact(value)
         return value if clean is None else clean
+    if isinstance(value, memoryview) and not isinstance(value.obj, (bytes, bytearray)):
+        _refused(value, "looks at what cannot be searched for secrets")
     if isinstance(value, _BYTES):
-        return "(credential)" if core.holds(bytes(value)) else value
+        # A view leads to all that it looks at.
+        whole = value.obj if isinstance(value, memoryview) else value
+        return "(credential)" if core.holds(bytes(value)) or core.holds(bytes(whole)) else value
     if isinstance(value, _WRITTEN):
         clean = core.redact(_text(value))
         return value if clean is None else clean
@@ -334,9 +351,7 @@ def _scrubbed(core: _core.Vault, error: BaseException, done: _Done) -> BaseExcep
     if id(error) in done:
         return done[id(error)]
     done[id(error)] = error
-    if error.__traceback__ is not None:
-        # Frames that still run keep theirs.
-        traceback.clear_frames(error.__traceback__)
+    _let_go(error)
     error.args = tuple(_told(core, argument, done) for argument in error.args)
     group = isinstance(error, BaseExceptionGroup)
     for name, value in _attributes(error).items():

@@ -22,7 +22,7 @@ REMOVED = [
 
 READ_ALIKE = [
     *("planner ", " planner", "plan\u200bner", "\u202eplanner", "planner\n"),
-    *("planner\u00ad", "plan\ufeffner", "night shift", "night\t  shift"),
+    *("planner\u00ad", "plan\ufeffner", "night shift", "night\t  shift", "planner\u2800"),
 ]
 
 

@@ -22,6 +22,11 @@ import answerable as ans
 SECRET = "sk-live-0123456789"
 REMOVED = [
     ("src/engine/judge.rs", "let named = «self.secret_in_name(call.tool)»;", "None::<Reason>"),
+    (
+        "src/engine/policies/load.rs",
+        "if «self.secret_in_name(name.as_str())».is_some()",
+        "None::<Reason>",
+    ),
     ("src/engine/describe.rs", "self.redact(«name»).map_or", '""'),
     (
         "src/python/errors.rs",
@@ -46,8 +51,15 @@ def test_a_secret_in_a_tools_name(world: World, tmp_path: Path) -> None:
     def named() -> None:
         world.ran.append("named")
 
+    @ans.tool("pay.sound")
+    def sound() -> None:
+        world.ran.append("sound")
+
     with engine.acting(grant), pytest.raises(ans.AccessDenied) as denied:
         named()
+    with engine.acting(grant):
+        sound()
+    assert world.ran.pop() == "sound"
     assert denied.value.code == "unknown_tool"
     assert SECRET not in f"{denied.value} {denied.value.decision!r} {denied.value.hint}"
     assert world.ran == []
@@ -60,6 +72,10 @@ def test_a_secret_in_a_tools_name(world: World, tmp_path: Path) -> None:
     told = told_by(engine, tmp_path)
     assert SECRET not in told
     assert "(credential bank)" in told
+    engine.close()
+    for file in world.path.rglob("*"):
+        assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
+    assert any(b"pay.sound" in file.read_bytes() for file in world.path.rglob("db"))
 
 
 def test_a_secret_in_a_types_name(world: World, tmp_path: Path) -> None:

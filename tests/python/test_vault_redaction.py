@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import dataclasses
+import datetime
 import enum
 import io
 import re
@@ -159,6 +161,11 @@ CANNOT: dict[str, Callable[[], Any]] = {
     "a bound method": lambda: Hidden().text,
     "a bound built-in": lambda: [SECRET].append,
     "a factory": lambda: collections.defaultdict(Hidden().text, {"a": 1}),
+    "the name of a zone": lambda: [datetime.timezone(datetime.timedelta(0), SECRET)],
+    "the name of a datetime's zone": lambda: datetime.datetime(
+        2026, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(0), SECRET)
+    ),
+    "a view of what is no bytes": lambda: memoryview(array.array("b", SECRET.encode())),
     "stream": lambda: io.StringIO(SECRET),
     "pattern": lambda: [re.compile(re.escape(SECRET))],
     "generator": lambda: (one for one in [SECRET]),
@@ -178,6 +185,61 @@ def test_what_cannot_be_searched_does_not_leave_the_tool(world: World, kind: str
     Marked.ONE.__dict__.pop("more", None)
     assert refused.value.code == "not_searched"
     assert SECRET not in "".join(traceback.format_exception(refused.value))
+
+
+def failing(key: str) -> BaseException:
+    """An exception whose traceback leads to a frame with a secret among its variables."""
+    try:
+        raise ValueError(len(key))
+    except ValueError as error:
+        return error
+
+
+RETURNED: dict[str, Callable[[], Any]] = {
+    "an exception": lambda: {"error": failing(SECRET)},
+    "one in another": lambda: RuntimeError("x", [failing(SECRET)]),
+    "its traceback": lambda: [failing(SECRET).__traceback__],
+    "its context": lambda: chained(failing(SECRET)),
+}
+
+
+def chained(error: BaseException) -> BaseException:
+    made = KeyError("x")
+    made.__context__ = error
+    return made
+
+
+def frames_of(value: Any) -> list[types.FrameType]:
+    if isinstance(value, types.TracebackType):
+        return [value.tb_frame, *frames_of(value.tb_next)]
+    if isinstance(value, BaseException):
+        inner = [value.__traceback__, value.__cause__, value.__context__, *value.args]
+        return [frame for one in inner for frame in frames_of(one)]
+    if isinstance(value, (list, dict)):
+        items = value.values() if isinstance(value, dict) else value
+        return [frame for one in items for frame in frames_of(one)]
+    return []
+
+
+@pytest.mark.parametrize("kind", RETURNED)
+def test_an_exception_that_is_returned_leads_to_no_secret(world: World, kind: str) -> None:
+    @ans.tool("t.give", redact_result=True)
+    def give() -> Any:
+        return RETURNED[kind]()
+
+    with world.acting():
+        frames = frames_of(give())
+    assert any(frame.f_code is failing.__code__ for frame in frames)
+    assert SECRET not in "".join(repr(frame.f_locals) for frame in frames)
+
+
+def test_a_view_of_a_part_of_a_secret_is_the_secret(world: World) -> None:
+    whole = SECRET.encode()
+    assert world.engine.vault.redact(memoryview(whole)[:3]) == "(credential)"
+    short = memoryview(b"harmless")[:3]
+    assert world.engine.vault.redact(short) is short
+    noon = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.timezone.utc)  # noqa: UP017
+    assert world.engine.vault.redact(noon) is noon
 
 
 def test_what_has_attributes_without_secrets_leaves_the_tool_as_it_is(world: World) -> None:

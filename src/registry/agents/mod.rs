@@ -348,7 +348,8 @@ impl State {
 
 /// A name as it reads: without the characters that do not show, and with single spaces.
 fn seen(name: &str) -> String {
-    let shows = |c: &char| c.is_whitespace() || !is_hidden(*c);
+    // The blank of Braille counts as a symbol, and is none to the eye.
+    let shows = |c: &char| *c != '\u{2800}' && (c.is_whitespace() || !is_hidden(*c));
     let visible: String = name.chars().filter(shows).collect();
     visible.split_whitespace().collect::<Vec<_>>().join(" ")
 }
