@@ -58,6 +58,13 @@ ROWS = {
         ["test_pydantic_ai.py"],
         "pydantic-ai-slim|pydantic",
     ),
+    # What stands beside what: importing answerable loads none of them, and each is measured.
+    "together": Row(
+        "langchain,mcp,fastmcp,openai-agents,pydantic-ai",
+        [],
+        [],
+        r"langchain|mcp|fastmcp|openai-agents|pydantic-ai-slim",
+    ),
 }
 
 
