@@ -28,14 +28,27 @@ from answerable.integrations.langchain import (
     govern_tool_node,
     subagent,
 )
+from answerable.integrations.standing import Turns
 
 START_OF_RUN = {"messages": [("user", "go")]}
 THREAD: Any = {"configurable": {"thread_id": "t-1"}}
 both_modes = pytest.mark.parametrize("use_async", [False, True], ids=["invoke", "ainvoke"])
 
 
+# Set once a call's answer was kept for a second turn.
+KEPT = threading.Event()
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    keep = Turns.keep
+
+    def kept(self: Turns, at: Any, answer: Any) -> None:
+        keep(self, at, answer)
+        KEPT.set()
+
+    KEPT.clear()
+    monkeypatch.setattr(Turns, "keep", kept)
     world = World(tmp_path)
     yield world
     world.engine.close()
@@ -223,6 +236,8 @@ def two_calls(world: World, saver: Any, **options: Any) -> Any:
     @tool
     def receipt(account: str, amount: int) -> str:
         """Ask, then send a receipt."""
+        # LangGraph gives up what still runs when one call pauses: the other is to have returned.
+        assert KEPT.wait(120)
         world.ran.append(("receipt", interrupt("send it?")))
         return "sent"
 

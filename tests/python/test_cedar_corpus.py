@@ -23,12 +23,12 @@ CORPUS = os.environ.get("ANSWERABLE_CEDAR_CORPUS")
 
 
 def cases(folder: Path) -> list[Path]:
-    """The files that are cases: those that list requests."""
+    """The files that are cases: those that list requests, or `queries`, as older ones do."""
     return [
         file
         for file in sorted(folder.rglob("*.json"))
         if not file.name.endswith((".entities.json", ".cedarschema.json"))
-        and '"requests"' in file.read_text(encoding="utf-8")
+        and any(word in file.read_text(encoding="utf-8") for word in ('"requests"', '"queries"'))
     ]
 
 
@@ -44,16 +44,18 @@ def run(case: Path) -> tuple[int, list[str]]:
     """How many requests a case has, and what differed."""
     content: dict[str, Any] = json.loads(case.read_text(encoding="utf-8"))
     schema = beside(case, content["schema"]) if content.get("schema") else None
+    asked = content.get("requests") or content["queries"]
     answers = cedar_all(
         beside(case, content["policies"]),
         beside(case, content["entities"]),
-        content["requests"],
+        asked,
         schema,
         by_place=True,
     )
     wrong = []
-    for request, answer in zip(content["requests"], answers, strict=True):
-        expected = (request["decision"].lower(), set(request["reason"]), set(request["errors"]))
+    for request, answer in zip(asked, answers, strict=True):
+        reason = request.get("reason", request.get("reasons"))
+        expected = (request["decision"].lower(), set(reason), set(request["errors"]))
         found = (answer.effect, set(answer.determining), set(answer.errors))
         if found != expected:
             wrong.append(f"{case.name}, {request.get('description')}: {found}, not {expected}")
