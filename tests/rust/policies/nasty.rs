@@ -218,6 +218,29 @@ fn what_is_left_to_cedar_is_said() {
     assert_eq!(coverage.fallback[0].1, "too many values at once");
 }
 
+/// What many policies compare with one value, each at a bound of its own, at and beside each bound.
+#[test]
+fn bounds_are_sharp_on_both_sides() {
+    for kind in ["", "not a number"] {
+        for operator in ["<", "<=", ">", ">=", "=="] {
+            let mut text = String::new();
+            for bound in 0..12 {
+                text.push_str(&format!(
+                    "permit(principal, action, resource) when {{ context.n {operator} {bound} }};\n\
+                     forbid(principal, action, resource) when {{ !(context.n {operator} {bound}) && context.more }};\n"
+                ));
+            }
+            let both = Both::load(&bundle(&text)).unwrap();
+            for number in -1..13 {
+                let n = if kind.is_empty() { number.to_string() } else { format!("\"{number}\"") };
+                let context = format!("{{\"n\": {n}, \"more\": {}}}", number % 2 == 0);
+                let request = Asked { context, ..asked() };
+                both.agree(&request).unwrap_or_else(|why| panic!("{n} {operator}\n{why}"));
+            }
+        }
+    }
+}
+
 /// Every scope against every request: tables small and large, and each policy found once.
 #[test]
 fn scopes_admit_exactly_what_cedar_admits() {
