@@ -184,6 +184,7 @@ impl Fresh {
     fn apply(&mut self) -> Result<(), StoreError> {
         let batch = std::mem::take(&mut self.batch);
         batch.check()?;
+        let bytes = batch.bytes();
         let mut writes = ::sled::Batch::default();
         for operation in batch.into_operations() {
             match operation {
@@ -191,7 +192,13 @@ impl Fresh {
                 Operation::Delete(key) => writes.remove(key),
             }
         }
+        self.sled.cache().wrote(bytes);
         calm(|| self.sled.db().apply_batch(writes))
+    }
+
+    /// As [`Store::settle`](super::Store::settle).
+    pub(super) fn settle(&self) -> Result<(), StoreError> {
+        self.sled.settle()
     }
 
     /// Makes what was copied durable.

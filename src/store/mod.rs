@@ -3,6 +3,7 @@
 //! A store maps byte keys to byte values, in the order of the keys. The engine never sees which
 //! engine lies below: `sled` in a folder, or a database server.
 
+mod cache;
 mod folder;
 mod generation;
 mod log;
@@ -107,6 +108,15 @@ pub trait Store: Send + Sync {
     /// The store's.
     fn bytes_on_disk(&self) -> Result<Option<u64>, StoreError> {
         Ok(None)
+    }
+
+    /// Lets go of what it keeps in memory beyond what it should: called now and then where much is
+    /// read or written, never by whoever is waited for.
+    ///
+    /// # Errors
+    /// The store's.
+    fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// How many bytes the disk has left for it; `None` where that is not for us to say.

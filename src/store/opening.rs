@@ -12,6 +12,7 @@ use std::time::Duration;
 use ::sled::{Config, Db};
 
 use super::StoreError;
+use super::cache::Cache;
 use super::folder::{self, Dir, unavailable};
 use super::log::{self, Damage};
 use super::mark::{self, Mark, Stands};
@@ -43,6 +44,7 @@ const PATIENCE: u32 = 1200;
 #[derive(Debug)]
 pub(super) struct Opened {
     db: Db,
+    cache: Cache,
     data: File,
     tip: File,
     dir: Dir,
@@ -56,6 +58,16 @@ impl Opened {
         &self.db
     }
 
+    /// Its cache of pages.
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Drops what its cache holds beyond its size, if enough was moved since.
+    pub(super) fn settle(&self) -> Result<(), StoreError> {
+        calm(|| self.cache.settle())
+    }
+
     /// Makes durable what was applied before.
     pub(super) fn barrier(&self) -> Result<(), StoreError> {
         flush(&self.db)?;
@@ -66,7 +78,7 @@ impl Opened {
 
     /// Drops sled, which writes what is left.
     pub(super) fn discard(self) {
-        discard(self.db);
+        discard(self.db, Some(self.cache));
     }
 
     /// Drops sled, and notes that all was durable by then. To be called after a barrier.
@@ -87,7 +99,7 @@ impl Opened {
 
     fn let_go(self) -> Result<(), StoreError> {
         let end = self.end();
-        if !discard(self.db) {
+        if !discard(self.db, Some(self.cache)) {
             let what = "it could not be closed in order".to_owned();
             return Err(StoreError::Unavailable { what });
         }
@@ -210,7 +222,14 @@ fn start(dir: &Dir) -> Result<Opened, StoreError> {
         other => named(other),
     })?;
 
-    let mut opened = Opened { db, data, tip, dir: dir.clone(), summed: 0 };
+    let cache = match calm(|| Cache::of(&db)) {
+        Ok(cache) => cache,
+        Err(error) => {
+            discard(db, None);
+            return Err(named(error));
+        }
+    };
+    let mut opened = Opened { db, cache, data, tip, dir: dir.clone(), summed: 0 };
     opened.summed = opened.end();
     let settled = (|| {
         for name in dir.names()? {
@@ -233,8 +252,13 @@ fn start(dir: &Dir) -> Result<Opened, StoreError> {
 }
 
 /// Drops a sled handle: it writes what is left, and panics if it cannot. Answers whether it could.
-fn discard(db: Db) -> bool {
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(db))).is_ok();
+fn discard(db: Db, cache: Option<Cache>) -> bool {
+    // Whichever handle is dropped last closes it.
+    let dropped = catch_unwind(AssertUnwindSafe(|| {
+        drop(cache);
+        drop(db);
+    }))
+    .is_ok();
     if !dropped {
         tracing::error!("the store could not be closed in order");
     }

@@ -178,14 +178,16 @@ impl SledStore {
         let mut size = 1;
         while !range.is_empty() {
             let page = self.with(|open| {
-                calm(|| {
+                let page = calm(|| {
                     let entries = open.sled.db().range::<&[u8], _>(range.bounds());
                     if back {
                         entries.rev().take(size).collect::<Result<Vec<(IVec, IVec)>, _>>()
                     } else {
                         entries.take(size).collect()
                     }
-                })
+                })?;
+                open.sled.cache().read(page.iter().map(|(_, value)| value.len()));
+                Ok(page)
             })?;
             for (key, value) in &page {
                 if !each(key, value) {
@@ -207,7 +209,11 @@ impl SledStore {
 
 impl Store for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.with(|open| calm(|| open.sled.db().get(key)))?;
+        let value = self.with(|open| {
+            let value = calm(|| open.sled.db().get(key))?;
+            open.sled.cache().read(value.iter().map(|value| value.len()));
+            Ok(value)
+        })?;
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -238,6 +244,7 @@ impl Store for SledStore {
             if batch.is_empty() {
                 return Ok(());
             }
+            open.sled.cache().wrote(batch.bytes());
             if let Some(touched) = &mut *self.touched.lock() {
                 touched.extend(batch.keys().map(<[u8]>::to_vec));
             }
@@ -278,6 +285,10 @@ impl Store for SledStore {
             let mut copied = Ok(());
             let scanned = self.scan(&[], None, &mut |key, value| {
                 waiting.push_back((key.to_vec(), value.to_vec()));
+                if let Err(error) = self.settle().and_then(|()| fresh.settle()) {
+                    copied = Err(error);
+                    return false;
+                }
                 copied = fresh.make_room(key).and_then(|()| match waiting.len() > KEYS_AHEAD {
                     true => waiting
                         .pop_front()
@@ -336,6 +347,10 @@ impl Store for SledStore {
 
     fn bytes_on_disk(&self) -> Result<Option<u64>, StoreError> {
         self.with(|open| generation::bytes(open.folder.dir()).map(Some))
+    }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        self.with(|open| open.sled.settle())
     }
 
     fn room(&self) -> Result<Option<u64>, StoreError> {

@@ -66,11 +66,13 @@ impl Library {
         if !worth_weighing(disk, least, weighed) {
             return Ok(());
         }
-        let mut live = 0_u64;
+        let (mut live, mut settled) = (0_u64, Ok(()));
         self.store.scan(&[], None, &mut |key, value| {
             live = live.saturating_add(key.len() as u64).saturating_add(value.len() as u64);
-            !self.is_closing()
+            settled = self.store.settle();
+            settled.is_ok() && !self.is_closing()
         })?;
+        settled?;
         self.weighed.store(live, Ordering::Release);
         if self.is_closing() || !is_waste(disk, live) {
             return Ok(());

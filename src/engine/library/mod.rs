@@ -125,8 +125,11 @@ impl Library {
 
     /// Merges and indexes what came since.
     fn keep(&self) -> Result<(), EngineError> {
-        while !self.is_closing() && self.merge_some()? {}
-        self.index_behind()
+        while !self.is_closing() && self.merge_some()? {
+            self.store.settle()?;
+        }
+        self.index_behind()?;
+        Ok(self.store.settle()?)
     }
 
     /// Merges all that can be merged and indexes all there is, now. For tests and benches.
@@ -241,6 +244,7 @@ impl Library {
                 raw.push((keyspace::first_of(key), value.to_vec()));
                 raw.len() < AHEAD
             })?;
+            self.store.settle()?;
             let before = next;
             for (first, bytes) in raw {
                 if first > next && next > before {
