@@ -170,7 +170,7 @@ impl UnverifiedChain {
                 Some(parent) => {
                     let key = parent.payload.holder.key;
                     let grant = cache.verify(token, &key, &authority_id, false).map_err(wrong)?;
-                    check_link(parent, &grant.payload).map_err(wrong)?;
+                    check_link(&parent.digest, &parent.payload, &grant.payload).map_err(wrong)?;
                     grant
                 }
             };

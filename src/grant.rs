@@ -225,7 +225,7 @@ impl Grant {
             scope: terms.scope,
             limits: terms.limits,
         };
-        check_link(self, &payload)?;
+        check_link(&self.digest, &self.payload, &payload)?;
         Self::sign(holder_key, payload, b"", authority_id)
     }
 
@@ -313,13 +313,13 @@ fn check_own(payload: &Payload) -> Result<(), GrantError> {
     Ok(())
 }
 
-/// What a payload must satisfy below its parent: checked when delegating and when verifying.
+/// What a payload must satisfy below its parent, which says `above` and has this digest: checked
+/// when delegating and when verifying.
 ///
 /// # Errors
 /// The first way in which it is not within.
-pub fn check_link(parent: &Grant, child: &Payload) -> Result<(), GrantError> {
-    let above = &parent.payload;
-    if child.parent != Some(parent.digest) {
+pub fn check_link(digest: &Digest, above: &Payload, child: &Payload) -> Result<(), GrantError> {
+    if child.parent != Some(*digest) {
         return Err(GrantError::ParentMismatch);
     }
     let expected = above.depth.saturating_add(1);

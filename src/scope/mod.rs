@@ -31,15 +31,18 @@ pub use pattern::{ResourcePattern, ToolPattern};
 pub use refusal::{Refusal, RefusalCode};
 pub use within::{NotWithin, NotWithinCode};
 
+use std::sync::Arc;
+
 use crate::request::Request;
 
 /// The most capabilities of a scope.
 pub const MAX_CAPABILITIES: usize = 64;
 
-/// What may be allowed: capabilities, each an alternative. An empty scope allows nothing.
+/// What may be allowed: capabilities, each an alternative. An empty scope allows nothing. Its
+/// clones share them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scope {
-    capabilities: Box<[Capability]>,
+    capabilities: Arc<[Capability]>,
 }
 
 impl Scope {

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::approved::Approvals;
 use super::{Code, Disclosed, Place, Verifier, bytes};
@@ -16,7 +17,7 @@ use crate::canonical::{Map, decode};
 use crate::grant::Payload;
 use crate::keys;
 use crate::request::{Request, Resource, ToolName};
-use crate::scope::ToolPattern;
+use crate::scope::{Scope, ToolPattern};
 
 /// How far ahead a hop may be dated, in microseconds.
 const SKEW: i64 = 30_000_000;
@@ -52,6 +53,8 @@ struct Life {
 #[derive(Default)]
 pub(super) struct Facts {
     grants: HashMap<Digest, Cited>,
+    /// The scopes of verified grants, by the digest of what they say.
+    scopes: HashMap<Digest, Scope>,
     agents: HashMap<String, Life>,
     left: HashSet<String>,
     revoked: HashSet<Digest>,
@@ -164,10 +167,19 @@ impl Verifier {
     }
 
     /// Remembers what a verified token says.
-    pub(super) fn remember(&mut self, digest: &Digest, payload: &Payload) {
-        if let Some(cited) = self.facts.grants.get_mut(digest) {
-            cited.payload = Some(Arc::new(payload.clone()));
+    pub(super) fn remember(&mut self, digest: &Digest, mut payload: Payload) {
+        let Some(cited) = self.facts.grants.get_mut(digest) else { return };
+        if let Ok(text) = serde_json::to_vec(&payload.scope) {
+            // Many grants have the same one.
+            let same = self.facts.scopes.entry(Sha256::digest(text).into());
+            payload.scope = same.or_insert_with(|| payload.scope.clone()).clone();
         }
+        cited.payload = Some(Arc::new(payload));
+    }
+
+    /// What a grant's token says, where it was shown and verified.
+    pub(super) fn signed_grant(&self, digest: &Digest) -> Option<Arc<Payload>> {
+        self.facts.grants.get(digest)?.payload.clone()
     }
 
     fn revocation(&mut self, place: &Place, leaf: &Leaf<'_>) {

@@ -1,8 +1,6 @@
 //! Grants in the trail: each token that is shown is verified anew, under the key that must have
 //! signed it and within the grant above it, and compared with what its leaf says.
 
-use std::sync::Arc;
-
 use super::{Code, Disclosed, Place, Verifier, bytes};
 use crate::grant::{Grant, check_link};
 
@@ -32,17 +30,17 @@ impl Verifier {
         let (verified, parent) = match digest("parent") {
             None => (Grant::verify(token, &self.root, &authority_id, true), None),
             Some(above) => {
-                let Some(parent) = self.grants.get(&above).cloned() else {
+                let Some(parent) = self.signed_grant(&above) else {
                     self.report.grants_unverified += 1;
                     return;
                 };
-                let key = parent.payload.holder.key;
-                (Grant::verify(token, &key, &authority_id, false), Some(parent))
+                let key = parent.holder.key;
+                (Grant::verify(token, &key, &authority_id, false), Some((above, parent)))
             }
         };
         let within = verified.and_then(|grant| {
-            if let Some(parent) = &parent {
-                check_link(parent, &grant.payload)?;
+            if let Some((digest, parent)) = &parent {
+                check_link(digest, parent, &grant.payload)?;
             }
             Ok(grant)
         });
@@ -73,10 +71,6 @@ impl Verifier {
             return;
         }
         self.report.grants_verified += 1;
-        self.remember(&grant.digest, &grant.payload);
-        if payload.max_depth > payload.depth {
-            // Only what may be delegated from is needed again.
-            self.grants.insert(grant.digest, Arc::new(grant));
-        }
+        self.remember(&grant.digest, grant.payload);
     }
 }

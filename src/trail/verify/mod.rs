@@ -3,7 +3,8 @@
 //! INVARIANT: nothing here is shared with the writer. Bytes, tree and notes are read by code of
 //! this folder, written from `docs/formats.md`; only statements (`keys::verify`) and public keys
 //! come from `keys`, which holds the one verifier of each. It keeps about 100 bytes an entry: its
-//! hash and its id, and what an entry says of a grant, an agent or an approval.
+//! hash and its id, and what an entry says of a grant, an agent or an approval; scopes that are the
+//! same once.
 
 mod approved;
 mod archive;
@@ -12,6 +13,7 @@ mod cited;
 mod export;
 mod follow;
 mod grants;
+mod ids;
 mod json;
 mod note;
 mod order;
@@ -25,14 +27,11 @@ pub use export::{MAX_LINE_BYTES, verify, verify_witnessed};
 pub use receipt::{MAX_RECEIPT_BYTES, Shown, verify_receipt};
 pub use report::{Code, Fault, MAX_FAULTS, Place, Report, VerifyError};
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD, HEXLOWER};
 use sha2::{Digest as _, Sha256};
 
-use crate::grant::Grant;
 use crate::keys::PublicKey;
+use ids::{Ids, Seen};
 use note::{Note, NoteKey, WitnessKey};
 use order::{Order, Step};
 use tree::Hash;
@@ -71,15 +70,6 @@ pub struct Disclosed<'a> {
     pub value: &'a [u8],
 }
 
-/// What is remembered of an id.
-#[derive(Clone, Copy, PartialEq)]
-enum Seen {
-    Other,
-    NotAllowed,
-    Allowed,
-    Finished,
-}
-
 /// A checkpoint to compare with the tree once all leaves are there.
 struct Compared {
     place: Place,
@@ -99,14 +89,12 @@ pub struct Verifier {
     since: Vec<Result<Note, &'static str>>,
     report: Report,
     leaves: Vec<Hash>,
-    ids: HashMap<[u8; 16], Seen>,
+    ids: Ids,
     witnesses: Vec<(String, Option<WitnessKey>)>,
     facts: follow::Facts,
     cited: cited::Cited,
     /// Whether only some of the trail's leaves come, each with a proof of its place.
     sparse: bool,
-    /// The verified grants that may be delegated from.
-    grants: HashMap<[u8; 32], Arc<Grant>>,
     order: Order,
     last_at: i64,
     /// Each checkpoint key with how many leaves come before it, and when it was stated.
@@ -128,12 +116,11 @@ impl Verifier {
             since: since.iter().map(|text| Note::parse(text)).collect(),
             report: Report { origin, ..Report::default() },
             leaves: Vec::new(),
-            ids: HashMap::new(),
+            ids: Ids::default(),
             witnesses: Vec::new(),
             facts: follow::Facts::default(),
             cited: cited::Cited::default(),
             sparse: false,
-            grants: HashMap::new(),
             order: Order::default(),
             last_at: i64::MIN,
             keys: Vec::new(),
@@ -228,10 +215,7 @@ impl Verifier {
         match get("id").and_then(bytes::text).and_then(entry_id) {
             Some(id) => {
                 // The first entry of an id keeps it.
-                let first = !self.ids.contains_key(&id);
-                if first {
-                    self.ids.insert(id, seen);
-                } else {
+                if !self.ids.take(id, seen) {
                     self.fault(Code::DuplicateId, place, "an earlier entry has this id");
                 }
             }
@@ -349,7 +333,7 @@ impl Verifier {
 
     fn outcome(&mut self, place: &Place, held: Option<&[u8]>) {
         let decision = held.and_then(bytes::text).and_then(entry_id);
-        let seen = decision.and_then(|id| self.ids.get_mut(&id));
+        let seen = decision.and_then(|id| self.ids.of(&id));
         let (code, what) = match seen {
             Some(seen) if *seen == Seen::Allowed => {
                 *seen = Seen::Finished;
@@ -424,8 +408,7 @@ impl Verifier {
             }
         }
         self.compare();
-        let waiting = self.ids.values().filter(|seen| **seen == Seen::Allowed).count();
-        self.report.decisions_without_outcome = waiting as u64;
+        self.report.decisions_without_outcome = self.ids.waiting();
         self.report.unanchored = self.report.size - self.report.newest_checkpoint_size;
         self.report
     }
