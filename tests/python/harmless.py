@@ -19,7 +19,7 @@ LONG = HOSTILE + "a" * 1_000_000
 TAGS = {
     *("a", "b", "body", "br", "code", "details", "div", "h1", "h2", "head", "html", "i", "main"),
     *("meta", "p", "pre", "span", "style", "summary", "table", "tbody", "td", "th", "thead"),
-    *("title", "tr", "svg", "g", "rect", "text", "desc", "line", "path", "circle", "polyline"),
+    *("title", "tr", "svg", "g", "rect", "text", "tspan", "desc", "line", "path", "circle"),
 }
 
 

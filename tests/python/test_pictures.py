@@ -45,6 +45,17 @@ def drawn(picture: analysis.Picture) -> ET.Element:
     return root
 
 
+def picks(root: ET.Element) -> Iterator[tuple[str, str]]:
+    """What each shape says when it is hovered, and at the foot once it is clicked."""
+    for group in root.iter(f"{SVG}g"):
+        if group.get("class") == "pick":
+            assert group.get("tabindex") == "-1"  # A click gives it the focus; Tab goes by.
+            (told,) = (shape for shape in group.iter(f"{SVG}text") if shape.get("class") == "told")
+            assert told.get("display") == "none"
+            shape = next(s for s in group.iter() if s.get("class") == "on")
+            yield shape.findtext(f"{SVG}title", ""), " ".join(told.itertext())
+
+
 def hovers(root: ET.Element, kind: str) -> list[str]:
     return [shape.findtext(f"{SVG}title", "") for shape in root.iter(SVG + kind)]
 
@@ -178,6 +189,79 @@ def test_a_picture_that_is_taken_out_leaves_its_description(company: Any) -> Non
     assert ".untrusted{display:none}" in showing.STYLE
 
 
+PICTURES = {
+    "graph": (analysis.delegation_graph, {}),
+    "timeline": (analysis.timeline, {"tool": "bank.transfer"}),
+    "heat map": (analysis.heat_map, {}),
+    "refusals": (analysis.refusals_over_time, {"per": "hour"}),
+    "scope": (analysis.scope_use, {}),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_click_tells_what_hovering_does(company: Any, name: str) -> None:
+    """For fingers and for who cannot hover: nothing runs, the style sheet shows what has focus."""
+    make, asked = PICTURES[name]
+    picture = make(company[1], **asked)
+    root = drawn(picture)
+    told = list(picks(root))
+    assert len(told) >= len(picture.rows) > 3
+    foot = float(root.get("height", ""))
+    for hover, said in told:
+        assert said == hover or (said.endswith(" …") and hover.startswith(said[:-2].rstrip()))
+    style = root.findtext(f"{SVG}style", "")
+    assert ".pick:focus .told{display:inline}" in style
+    for text in root.iter(f"{SVG}text"):
+        if text.get("class") == "told":
+            assert float(text.get("y", "")) + 15 * (len(text) - 1) < foot
+            # Nothing is drawn where it is told.
+            assert float(text.get("y", "")) > foot - 52
+    bottom = max(
+        float(s.get("y", "0")) + float(s.get("height", "0")) for s in root.iter(f"{SVG}rect")
+    )
+    assert bottom <= foot - 52
+
+
+def cells(page: str) -> list[list[str]]:
+    body = re.search(r"<details><summary>the numbers</summary>(.*?)</details>", page, re.S)
+    assert body
+    rows = re.findall(r"<tr>(.*?)</tr>", body[1], re.S)
+    return [
+        [html.unescape(one) for one in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", r)] for r in rows
+    ]
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_numbers_stand_in_a_table_below(company: Any, name: str) -> None:
+    """It opens by a key, is read aloud, and is there where a front end shows no drawing."""
+    make, asked = PICTURES[name]
+    picture = make(company[1], **asked)
+    head, *rows = cells(picture._repr_html_())
+    assert head == [column.replace("_", " ") for column in picture.rows[0]]
+    assert len(rows) == min(len(picture.rows), 100)
+    told = [" ".join(said for _, said in picks(drawn(picture)))]
+    for row, made in zip(rows, picture.rows, strict=False):
+        numbers = [one for one in made.values() if isinstance(one, int)]
+        assert all(f"{one:,}" in row for one in numbers)
+    if name == "graph":
+        for made in picture.rows:
+            line = f"{made['from']} → {made['to']}: {made['calls']:,} calls, {made['refused']:,} "
+            assert line in told[0]
+    assert ("the first 100 of" in picture._repr_html_()) == (len(picture.rows) > 100)
+
+
+def test_the_numbers_of_a_picture_add_up(company: Any) -> None:
+    engine, record, _ = company
+    calls = len(engine.trail.entries(kind="decision"))
+    refused = len(engine.trail.entries(kind="decision", effect="deny"))
+    tools = set(engine.trail.entries(kind="decision").count_by("tool"))
+    last = [row for row in analysis.delegation_graph(record).rows if row["to"] in tools]
+    assert sum(row["calls"] for row in last) == calls
+    assert sum(row["refused"] for row in last) == refused
+    over = analysis.refusals_over_time(record).rows
+    assert sum(row["refused"] for row in over) == refused
+
+
 def test_a_picture_is_saved_for_light_and_dark(company: Any, tmp_path: Path) -> None:
     _, record, _ = company
     picture = analysis.heat_map(record)
@@ -185,6 +269,7 @@ def test_a_picture_is_saved_for_light_and_dark(company: Any, tmp_path: Path) -> 
     saved = (tmp_path / "heat.svg").read_text("utf-8")
     ET.fromstring(saved)
     assert "prefers-color-scheme" in saved
+    assert ".pick:focus .told{display:inline}" in saved
     with pytest.raises(ans.InvalidInput, match="Mermaid"):
         picture.mermaid()
 

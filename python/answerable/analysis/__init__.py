@@ -19,15 +19,10 @@ if TYPE_CHECKING:
     from answerable.analysis.answer import Answer
     from answerable.analysis.causes import refusals
     from answerable.analysis.drawing import Picture
+    from answerable.analysis.graph import delegation_graph
     from answerable.analysis.habits import first_times, rate_anomalies
     from answerable.analysis.handover import Case, case
-    from answerable.analysis.pictures import (
-        delegation_graph,
-        heat_map,
-        refusals_over_time,
-        scope_use,
-        timeline,
-    )
+    from answerable.analysis.pictures import heat_map, refusals_over_time, scope_use, timeline
     from answerable.analysis.questions import approvals, below, gaps, in_name_of, who_did
     from answerable.analysis.reach import Narrowing, blast_radius, unused
     from answerable.analysis.record import Record, read
@@ -65,13 +60,8 @@ _PLACES = {
     "drawing": ("Picture",),
     "habits": ("first_times", "rate_anomalies"),
     "handover": ("Case", "case"),
-    "pictures": (
-        "delegation_graph",
-        "heat_map",
-        "refusals_over_time",
-        "scope_use",
-        "timeline",
-    ),
+    "graph": ("delegation_graph",),
+    "pictures": ("heat_map", "refusals_over_time", "scope_use", "timeline"),
     "questions": ("approvals", "below", "gaps", "in_name_of", "who_did"),
     "reach": ("Narrowing", "blast_radius", "unused"),
     "record": ("Record", "read"),

@@ -1,22 +1,34 @@
-"""Inline SVG: shapes, colours and hover text, with nothing to load and nothing that runs.
+"""Inline SVG: shapes, colours and their numbers, with nothing to load and nothing that runs.
 
 Colours are the style sheet's where a front end keeps it, and mid-tones that can be read on light
-and dark where it does not. What is hovered tells itself by `<title>`, which readers of screens
-speak as well.
+and dark where it does not. What a shape stands for is told three ways: when it is hovered, by
+`<title>`; at the foot of the picture when it is clicked or touched, because it then has the focus;
+and in a table below, which opens by keyboard and is there where no drawing is shown.
 """
 
 from __future__ import annotations
 
+import html
 import itertools
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from answerable.showing import safe, whole
+from answerable.showing import safe, table, whole
 
-__all__ = ["Picture", "bar", "colour_of", "line", "path", "rect", "text"]
+__all__ = ["Picture", "Shape", "bar", "colour_of", "line", "path", "rect", "text"]
+
+ROWS = 100  # How many rows the table below a picture shows; `rows` has them all.
+FOOT = 52  # The strip at the foot, in pixels, for three lines of what was clicked.
+_LETTER = 6.6  # How wide a letter is taken for, in pixels.
 
 YES, NO, ASKED, MARK, SOFT = "#3f8f63", "#cc4b40", "#b07d1a", "#4a7fc4", "#808a93"
+_PICKED = (
+    "svg .pick{cursor:pointer;outline:none}svg .pick:focus .told{display:inline}"
+    "svg .pick:focus .on{stroke-opacity:1;fill-opacity:1;filter:brightness(1.2)}"
+    "svg:focus-within .hint{display:none}"
+)
 _STYLE = (
     ".answerable svg .on:hover{stroke-opacity:1;fill-opacity:1;opacity:1}"
     ".answerable svg text{font:12px system-ui,sans-serif;fill:currentColor}"
@@ -32,24 +44,37 @@ class Picture:
         title: What it shows.
         description: The same in words, for who does not see it.
         svg: The picture.
+        rows: What is drawn, as numbers: a dictionary for each shape.
     """
 
     def __init__(
         self,
         title: str,
         description: str,
-        shapes: Sequence[str],
+        shapes: Sequence[str | Shape],
         width: float,
         height: float,
         *,
+        rows: Sequence[Mapping[str, Any]] = (),
         mermaid: str | None = None,
     ) -> None:
         self.title, self.description, self._mermaid = title, description, mermaid
+        self.rows = [dict(row) for row in rows]
+        picked = any(isinstance(one, Shape) for one in shapes)
+        made = "".join(
+            _pick(one, width, height) if isinstance(one, Shape) else one for one in shapes
+        )
+        if picked:
+            made += (
+                f'<text x="12" y="{height + 14:.1f}" fill="currentColor" class="hint soft small">'
+                "click or touch a shape for its numbers</text>"
+            )
+            height += FOOT
         self.svg = (
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width:g} {height:g}"'
             f' width="{width:g}" height="{height:g}" font-family="system-ui,sans-serif"'
             f' font-size="12"><title>{safe(title)}</title><desc>{safe(description, 2_000)}</desc>'
-            f"<style>{_STYLE}</style>{''.join(shapes)}</svg>"
+            f"<style>{_STYLE}{_PICKED if picked else ''}</style>{made}</svg>"
         )
 
     def mermaid(self) -> str:
@@ -78,6 +103,7 @@ class Picture:
             f"<p><b>{safe(self.title)}</b></p>",
             self.drawn(),
             f'<p class="untrusted">{told}</p>',
+            self.numbers(),
         ]
 
     def drawn(self) -> str:
@@ -87,6 +113,16 @@ class Picture:
         leave the drawing's words in a heap: without the style sheet they stay hidden.
         """
         return f'<div class="drawn" style="display:none">{self.svg}</div>'
+
+    def numbers(self) -> str:
+        """What is drawn as a table that is opened by a click or a key; empty without any."""
+        if not self.rows:
+            return ""
+        more = ""
+        if len(self.rows) > ROWS:
+            more = f'<p class="soft">the first {ROWS} of {len(self.rows):,}: picture.rows</p>'
+        made = table(self.rows[:ROWS], list(self.rows[0]))
+        return f"<details><summary>the numbers</summary>{made}{more}</details>"
 
     def _repr_html_(self) -> str:
         return whole(self.parts())
@@ -99,6 +135,36 @@ class Picture:
         from answerable._core import shown
 
         return f"<picture: {shown(self.title, 200)}. {shown(self.description, 600)}>"
+
+
+class Shape(NamedTuple):
+    """Some of the drawing that tells what it stands for.
+
+    Attributes:
+        svg: What is drawn; it holds `hover` as its title.
+        hover: What it stands for, in words.
+    """
+
+    svg: str
+    hover: str
+
+
+def _pick(shape: Shape, width: float, foot: float) -> str:
+    """A shape that tells itself at the foot of the picture while it has the focus."""
+    from answerable._core import shown
+
+    lines = textwrap.wrap(
+        shown(shape.hover, 600), int((width - 24) / _LETTER), max_lines=3, placeholder=" …"
+    )
+    told = "".join(
+        f'<tspan x="12" dy="{15 if at else 0}">{html.escape(one)}</tspan>'
+        for at, one in enumerate(lines)
+    )
+    # Not in the order of keys: hundreds of stops help nobody, and the table below has it all.
+    return (
+        f'<g class="pick" tabindex="-1">{shape.svg}<text x="12" y="{foot + 14:.1f}"'
+        f' fill="currentColor" display="none" class="told">{told}</text></g>'
+    )
 
 
 def text(
@@ -124,23 +190,23 @@ def rect(
     hover: str = "",
     opacity: float = 1.0,
     radius: float = 2,
-    stroke: str = "",
-) -> str:
-    """A box that says something when hovered."""
-    edge = f' stroke="{stroke}"' if stroke else ""
-    return (
+) -> Shape:
+    """A box that tells what it stands for."""
+    made = (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" height="{height:.1f}"'
-        f' rx="{radius:g}" fill="{fill}" fill-opacity="{opacity:.2f}"{edge} class="on">'
+        f' rx="{radius:g}" fill="{fill}" fill-opacity="{opacity:.2f}" class="on">'
         f"<title>{safe(hover, 600)}</title></rect>"
     )
+    return Shape(made, hover)
 
 
-def path(points: str, *, stroke: str, width: float, hover: str, opacity: float = 0.45) -> str:
+def path(points: str, *, stroke: str, width: float, hover: str, opacity: float = 0.45) -> Shape:
     """A line through points, as `d` has it."""
-    return (
+    made = (
         f'<path d="{points}" fill="none" stroke="{stroke}" stroke-width="{width:.1f}"'
         f' stroke-opacity="{opacity:g}" class="on"><title>{safe(hover, 600)}</title></path>'
     )
+    return Shape(made, hover)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, *, opacity: float = 0.25) -> str:
@@ -151,11 +217,14 @@ def line(x1: float, y1: float, x2: float, y2: float, *, opacity: float = 0.25) -
     )
 
 
-def bar(x: float, y: float, width: float, share: float, hover: str, *, colour: str = MARK) -> str:
+def bar(
+    x: float, y: float, width: float, share: float, hover: str, *, colour: str = MARK
+) -> list[Shape]:
     """A bar of a share of a width."""
-    return rect(x, y, width, 12, fill=SOFT, opacity=0.2, hover=hover) + (
-        rect(x, y, width * share, 12, fill=colour, opacity=0.85, hover=hover) if share > 0 else ""
-    )
+    made = [rect(x, y, width, 12, fill=SOFT, opacity=0.2, hover=hover)]
+    if share > 0:
+        made.append(rect(x, y, width * share, 12, fill=colour, opacity=0.85, hover=hover))
+    return made
 
 
 def colour_of(refused: float) -> str:

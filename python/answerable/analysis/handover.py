@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from answerable import showing
 from answerable.analysis.causes import refusals
 from answerable.analysis.drawing import Picture
-from answerable.analysis.pictures import delegation_graph, drawn_timeline
+from answerable.analysis.graph import delegation_graph
+from answerable.analysis.pictures import drawn_timeline
 from answerable.analysis.questions import who_did
 from answerable.analysis.record import Calls, Record, record_of
 from answerable.errors import InvalidInput
@@ -69,6 +70,7 @@ class Case:
             made += [
                 f'<p class="soft">{showing.safe(picture.description, 2_000)}</p>',
                 picture.drawn(),
+                picture.numbers(),
             ]
         made.append("<h2>Entries</h2>")
         columns = ["index", "at", "human_name", "via", "tool", "resource", "effect", "reason"]
@@ -181,7 +183,7 @@ def case(
         stories = _stories(record, calls)
         checked += _check(record, receipts, verify)
     elif record.verified is not None:
-        checked.append(("export", f"verified: {record.verified}"))
+        checked.append(("export", str(record.verified)))
     else:
         checked.append(("export", "not verified: read it with authority=… to verify it first"))
     return Case(title or made[0], made[1], calls, [graph, time], stories, receipts, checked)
@@ -248,7 +250,7 @@ def _check(record: Record, receipts: dict[str, str], verify: bool) -> list[tuple
         return [*told, ("trail", "not verified when this was made")]
     from answerable.receipts import verify_receipt
 
-    told.append(("trail", f"verified: {engine.trail.verify()}"))
+    told.append(("trail", str(engine.trail.verify())))
     for text in receipts.values():
         verify_receipt(text, authority=engine.authority)
     told.append(("receipts", f"{len(receipts)} verified under that authority"))

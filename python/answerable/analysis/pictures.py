@@ -1,9 +1,7 @@
-"""Pictures of a trail: who acted through whom, when, how often, and what was refused."""
+"""Pictures of a trail: what was done when, how often, what was refused, granted and used."""
 
 from __future__ import annotations
 
-import itertools
-import re
 from datetime import timedelta
 from typing import Any
 
@@ -17,194 +15,26 @@ from answerable.analysis.drawing import (
     SOFT,
     YES,
     Picture,
+    Shape,
     bar,
     colour_of,
     line,
-    path,
     rect,
     text,
 )
-from answerable.analysis.questions import grouped
+from answerable.analysis.graph import refused_of, share_of
+from answerable.analysis.questions import grouped, many
 from answerable.analysis.reach import unused
 from answerable.analysis.record import Calls, Record, record_of
 from answerable.errors import InvalidInput
 from answerable.showing import text_of
 
-__all__ = ["delegation_graph", "heat_map", "refusals_over_time", "scope_use", "timeline"]
+__all__ = ["drawn_timeline", "heat_map", "refusals_over_time", "scope_use", "timeline"]
 
-ROW = 26  # The height of a node or a line, in pixels.
+ROW = 26  # The height of a line, in pixels.
 MOST = 400  # The most calls that a timeline draws.
 # Reasons in the order of their count; what is beyond is drawn as the last.
 _HUES = (NO, ASKED, MARK, "#8a63b8", "#3f9aa3", "#b8578a", SOFT)
-
-
-def delegation_graph(source: Any, *, most: int = 24, **asked: Any) -> Picture:
-    """Who acted through whom: humans, agents by their depth on the chain, tools.
-
-    A line is as wide as its calls are many and as red as they were refused; hovered, it says the
-    numbers. What is beyond the `most` of a column is drawn as one.
-
-    Args:
-        source: An engine, a record, an exported file or a folder.
-        most: The most nodes of a column.
-        asked: What is drawn: `human`, `via`, `task`, `tool`, `since`, … as in
-            `engine.trail.entries`.
-    """
-    record = record_of(source)
-    calls = record.select(**asked)
-    edges = _edges(calls)
-    columns: dict[int, dict[str, int]] = {}
-    for (column, left, right), (count, _) in edges.items():
-        for place, name in ((column, left), (_next(column, right), right)):
-            columns.setdefault(place, {}).setdefault(name, 0)
-            columns[place][name] += count
-    kept = {
-        place: sorted(names, key=lambda name: (-names[name], name))[:most]
-        for place, names in columns.items()
-    }
-    merged: dict[tuple[int, str, int, str], list[int]] = {}
-    for (column, left, right), (count, no) in edges.items():
-        to = _next(column, right)
-        ends = [
-            name if name in kept[place] else f"({len(columns[place]) - most} more)"
-            for place, name in ((column, left), (to, right))
-        ]
-        of = merged.setdefault((column, ends[0], to, ends[1]), [0, 0])
-        of[0] += count
-        of[1] += no
-    total, refused = len(calls), _refused(calls)
-    label = (
-        f"{total:,} calls by {len(columns.get(0, {}))} humans, {refused:,} refused "
-        f"({_share(refused, total)})"
-    )
-    shapes, width, height = _draw_graph(merged)
-    return Picture(
-        "Delegation: humans → agents → tools",
-        label,
-        shapes,
-        width,
-        height,
-        mermaid=_mermaid(merged),
-    )
-
-
-_TOOLS = 99  # The column of tools, whatever the depth of chains.
-
-
-def _next(column: int, name: str) -> int:
-    return _TOOLS if name.startswith("tool:") else column + 1
-
-
-def _edges(calls: Calls) -> dict[tuple[int, str, str], list[int]]:
-    """Calls and refusals from one to the next: column, from, to. Tools are marked as such."""
-    refused = pc.cast(pc.not_equal(calls["effect"], "allow"), pa.int64())
-    table = calls.table.select(["human", "human_name", "via", "tool"]).append_column("no", refused)
-    made = table.group_by(["human", "human_name", "via", "tool"], use_threads=False).aggregate(
-        [([], "count_all"), ("no", "sum")]
-    )
-    edges: dict[tuple[int, str, str], list[int]] = {}
-    for row in made.to_pylist():
-        human = row["human_name"] or "(nobody)"
-        steps = [human, *(row["via"].split(" → ") if row["via"] else [])]
-        steps.append(f"tool:{row['tool'] or '(invalid name)'}")
-        for column, (left, right) in enumerate(itertools.pairwise(steps)):
-            of = edges.setdefault((column, left, right), [0, 0])
-            of[0] += row["count_all"]
-            of[1] += row["no_sum"]
-    return edges
-
-
-def _draw_graph(
-    edges: dict[tuple[int, str, int, str], list[int]],
-) -> tuple[list[str], float, float]:
-    flows: dict[tuple[int, str], list[int]] = {}
-    for (column, left, to, right), (count, no) in edges.items():
-        for node in ((column, left), (to, right)):
-            of = flows.setdefault(node, [0, 0])
-            of[0] += count
-            of[1] += no
-    columns = sorted({column for column, _ in flows})
-    wide, gap, box = 190, 80, 175
-    width = 20 + len(columns) * box + (len(columns) - 1) * gap + 20
-    places: dict[tuple[int, str], tuple[float, float]] = {}
-    tallest = 1
-    for at, column in enumerate(columns):
-        nodes = sorted(
-            (name for place, name in flows if place == column),
-            key=lambda name: (name.endswith(" more)"), -flows[column, name][0], name),
-        )
-        tallest = max(tallest, len(nodes))
-        for row, name in enumerate(nodes):
-            places[column, name] = (20 + at * (box + gap), 44 + row * ROW)
-    height = 44 + tallest * ROW + 12
-    most = max((count for count, _ in edges.values()), default=1)
-    shapes = [
-        text(20 + at * (box + gap), 20, _heading(column, at), kind="soft")
-        for at, column in enumerate(columns)
-    ]
-    for (column, left, to, right), (count, no) in sorted(
-        edges.items(), key=lambda e: (-e[1][0], e[0])
-    ):
-        (x1, y1), (x2, y2) = places[column, left], places[to, right]
-        x1, half = x1 + box, (x2 - x1 - box) / 2
-        points = f"M{x1:.1f},{y1 + 9:.1f} C{x1 + half:.1f},{y1 + 9:.1f} "
-        points += f"{x2 - half:.1f},{y2 + 9:.1f} {x2:.1f},{y2 + 9:.1f}"
-        hover = f"{_plain(left)} → {_plain(right)}: {count:,} calls, {no:,} refused"
-        thick = 1 + 11 * (count / most) ** 0.5
-        shapes.append(
-            path(
-                points, stroke=colour_of(no / count), width=thick, hover=f"{hover} {_in(no, count)}"
-            )
-        )
-    for (column, name), (x, y) in places.items():
-        count, no = flows[column, name]
-        # A node in the middle counts what comes in and what goes out.
-        hover = f"{_plain(name)}: {no} of the calls through it refused" if no else _plain(name)
-        shapes.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{box}" height="18" rx="4" fill="none"'
-            ' class="ground"/>'
-            + rect(x, y, box, 18, fill=SOFT, opacity=0.16, hover=hover, radius=4)
-            + text(x + 6, y + 13, _plain(name), most=26)
-        )
-    return shapes, max(width, wide), height
-
-
-def _in(no: int, count: int) -> str:
-    return f"({_share(no, count)})"
-
-
-def _heading(column: int, at: int) -> str:
-    if column == _TOOLS:
-        return "tools"
-    return "humans" if column == 0 else "agents" if at == 1 else f"agents, hop {at}"
-
-
-def _plain(name: str) -> str:
-    return name.removeprefix("tool:")
-
-
-def _mermaid(edges: dict[tuple[int, str, int, str], list[int]]) -> str:
-    lines = ["flowchart LR"]
-    names: dict[tuple[int, str], str] = {}
-    for (column, left, to, right), (count, no) in sorted(
-        edges.items(), key=lambda e: (-e[1][0], e[0])
-    ):
-        ends = []
-        for node in ((column, left), (to, right)):
-            if node not in names:
-                names[node] = f"n{len(names)}"
-                lines.append(f'  {names[node]}["{_quoted(_plain(node[1]))}"]')
-            ends.append(names[node])
-        told = f"{count:,}" if not no else f"{count:,}, {no:,} refused"
-        lines.append(f"  {ends[0]} -->|{told}| {ends[1]}")
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(name: str) -> str:
-    """Text that Mermaid, and the Markdown around it, take for text: by its numbers else."""
-    from answerable._core import shown
-
-    return re.sub(r"[^\w .,:/→()-]", lambda m: f"#{ord(m[0])};", shown(name, 60))
 
 
 def timeline(source: Any, task: Any = None, **asked: Any) -> Picture:
@@ -239,7 +69,7 @@ def drawn_timeline(record: Record, calls: Calls) -> Picture:
     for row in rows:
         name = row["via"] or "(nobody)"
         lanes.setdefault(name, 40 + len(lanes) * high)
-    shapes = [
+    shapes: list[str | Shape] = [
         line(left, 30, left + wide, 30),
         text(left, 22, f"{text_of(start)} UTC", kind="soft small", most=60),
         text(left + wide, 22, f"+ {text_of(timedelta(seconds=span))}", anchor="end", kind="small"),
@@ -263,10 +93,12 @@ def drawn_timeline(record: Record, calls: Calls) -> Picture:
     sentence = record.sentences(tasks)[tasks[0]] if len(tasks) == 1 and tasks[0] else None
     title = f"Timeline: {sentence}" if sentence else "Timeline"
     description = (
-        f"{len(calls):,} calls of {len(lanes)} chains in {text_of(timedelta(seconds=span))}, "
-        f"{_refused(calls):,} refused{more}"
+        f"{many(len(calls), 'call')} of {many(len(lanes), 'chain')} in "
+        f"{text_of(timedelta(seconds=span))}, {refused_of(calls):,} refused{more}"
     )
-    return Picture(title, description, shapes, left + wide + 20, height)
+    columns = ("index", "at", "via", "tool", "resource", "effect", "reason", "outcome")
+    told = [{name: row[name] for name in columns} for row in rows]
+    return Picture(title, description, shapes, left + wide + 20, height, rows=told)
 
 
 def _colour(row: dict[str, Any]) -> str:
@@ -307,7 +139,8 @@ def heat_map(source: Any, *, most: int = 30, **asked: Any) -> Picture:
     across = sorted(tools)[:40]
     peak = max((row["calls"] for row in rows), default=1)
     left, top, wide, high = 210, 110, 56, 20
-    shapes = []
+    shapes: list[str | Shape] = []
+    told = []
     for at, tool in enumerate(across):
         x = left + at * wide + wide / 2
         shapes.append(
@@ -324,7 +157,16 @@ def heat_map(source: Any, *, most: int = 30, **asked: Any) -> Picture:
         share = row["refused"] / row["calls"]
         hover = (
             f"{row['agent_name']} · {row['tool']}: {row['calls']:,} calls, "
-            f"{row['refused']:,} refused {_in(row['refused'], row['calls'])}"
+            f"{row['refused']:,} refused ({share_of(row['refused'], row['calls'])})"
+        )
+        told.append(
+            {
+                "agent": row["agent_name"],
+                "tool": row["tool"],
+                "calls": row["calls"],
+                "refused": row["refused"],
+                "share": share_of(row["refused"], row["calls"]),
+            }
         )
         opacity = 0.15 + 0.85 * (row["calls"] / peak) ** 0.5
         shapes.append(
@@ -344,9 +186,8 @@ def heat_map(source: Any, *, most: int = 30, **asked: Any) -> Picture:
         f"pair has {peak:,}"
     )
     width = left + len(across) * wide + 70
-    return Picture(
-        "Agents × tools", description, shapes, max(width, 400), top + len(down) * high + 12
-    )
+    height = top + len(down) * high + 12
+    return Picture("Agents × tools", description, shapes, max(width, 400), height, rows=told)
 
 
 def refusals_over_time(source: Any, *, per: str = "day", **asked: Any) -> Picture:
@@ -385,7 +226,8 @@ def refusals_over_time(source: Any, *, per: str = "day", **asked: Any) -> Pictur
         heights[row["slot"]] = heights.get(row["slot"], 0) + row["count_all"]
     peak = max(heights.values())
     base: dict[Any, int] = {}
-    shapes = [
+    told = []
+    shapes: list[str | Shape] = [
         line(left, top + high, left + wide, top + high, opacity=0.5),
         text(left - 6, top + 10, f"{peak:,}", anchor="end", kind="small"),
         text(left - 6, top + high, "0", anchor="end", kind="small"),
@@ -404,6 +246,7 @@ def refusals_over_time(source: Any, *, per: str = "day", **asked: Any) -> Pictur
         x = left + (row["slot"] - first) / step * thick
         tall = high * row["count_all"] / peak
         y = top + high - high * below / peak - tall
+        told.append({per: row["slot"], "reason": row["reason"], "refused": row["count_all"]})
         hover = f"{row['slot']:%Y-%m-%d %H:%M} UTC · {row['reason']}: {row['count_all']:,}"
         shapes.append(
             rect(
@@ -426,7 +269,9 @@ def refusals_over_time(source: Any, *, per: str = "day", **asked: Any) -> Pictur
         f"{len(calls):,} refusals for {len(reasons)} reasons; the most in a {per} {peak:,}"
     )
     height = top + high + 44 + 20 * rows
-    return Picture("Refusals by reason", description, shapes, left + wide + 20, height)
+    told.sort(key=lambda row: (row[per], -row["refused"]))
+    wide += left + 20
+    return Picture("Refusals by reason", description, shapes, wide, height, rows=told)
 
 
 def scope_use(source: Any, agent: Any = None, *, most: int = 30, since: Any = None) -> Picture:
@@ -443,7 +288,7 @@ def scope_use(source: Any, agent: Any = None, *, most: int = 30, since: Any = No
     peak = max((row["allowed"] for row in rows), default=1) or 1
     hue = {"never used": NO, "wider than its use": ASKED, "used": YES}
     left, wide = 470, 260
-    shapes = []
+    shapes: list[str | Shape] = []
     for at, row in enumerate(rows):
         y = 20 + at * 22
         hover = (
@@ -453,12 +298,15 @@ def scope_use(source: Any, agent: Any = None, *, most: int = 30, since: Any = No
         shapes.append(text(12, y + 11, row["agent"], most=24))
         shapes.append(text(190, y + 11, row["may"], most=42))
         share = (row["allowed"] / peak) ** 0.5 if row["allowed"] else 0.0
-        shapes.append(bar(left, y, wide, share, hover, colour=hue[row["verdict"]]))
+        shapes += bar(left, y, wide, share, hover, colour=hue[row["verdict"]])
         shapes.append(text(left + wide + 10, y + 11, f"{row['allowed']:,}", kind="small"))
     height = 20 + len(rows) * 22 + 34
     legend = list(hue.items())
     shapes.append(_legend(190, height - 12, legend, 540))
-    return Picture("Granted and used", answer.sentence, shapes, left + wide + 80, height)
+    columns = ("agent", "may", "grants", "allowed", "last_allowed", "verdict")
+    told = [{name: row[name] for name in columns} for row in rows]
+    wide += left + 80
+    return Picture("Granted and used", answer.sentence, shapes, wide, height, rows=told)
 
 
 def _legend(x: float, y: float, items: list[tuple[str, str]], width: float = 480) -> str:
@@ -466,14 +314,6 @@ def _legend(x: float, y: float, items: list[tuple[str, str]], width: float = 480
     made = []
     for at, (label, colour) in enumerate(items):
         left, top = x + at % 3 * step, y + at // 3 * 18
-        made.append(rect(left, top - 9, 10, 10, fill=colour, hover=label, opacity=0.9))
+        made.append(rect(left, top - 9, 10, 10, fill=colour, hover=label, opacity=0.9).svg)
         made.append(text(left + 16, top, label, kind="small", most=30))
     return "".join(made)
-
-
-def _refused(calls: Calls) -> int:
-    return int(pc.sum(pc.cast(pc.not_equal(calls["effect"], "allow"), pa.int64())).as_py() or 0)
-
-
-def _share(part: int, total: int) -> str:
-    return f"{part / total:.1%}" if total else "0 %"

@@ -17,7 +17,7 @@ from answerable.analysis.record import Calls, Record, record_of
 from answerable.errors import InvalidInput
 from answerable.showing import text_of
 
-__all__ = ["approvals", "below", "gaps", "grouped", "in_name_of", "runs", "who_did"]
+__all__ = ["approvals", "below", "gaps", "grouped", "in_name_of", "many", "runs", "who_did"]
 
 TEXT = pa.string()
 TEXTS = pa.list_(pa.string())
@@ -97,7 +97,7 @@ def in_name_of(source: Any, human: Any, *, since: Any = None, until: Any = None)
     tasks = {row["task"] for row in rows}
     sentence = (
         f"{len(calls):,} calls in the name of {name}, for {_count(tasks, 'task')}, through "
-        f"{_many(agents, 'agent')}; {refused:,} of them refused."
+        f"{many(agents, 'agent')}; {refused:,} of them refused."
     )
     schema = {"stated": TEXT, "via": TEXT, "tool": TEXT, "calls": COUNT, "refused": COUNT}
     schema |= {"resources": COUNT, "first": TIME, "last": TIME, "task": TEXT}
@@ -136,8 +136,8 @@ def below(source: Any, grant: Any) -> Answer:
     tools = [tool for tool in pc.unique(calls["tool"]).to_pylist() if tool]
     sentence = (
         f"Under the grant of {book.label(root.agent)} in the name of {book.label(root.human)}: "
-        f"{_many(len(rows) - 1, 'further grant')}, {len(calls):,} calls of "
-        f"{_many(len(tools), 'tool')}, {int(refused.sum()):,} of them refused."
+        f"{many(len(rows) - 1, 'further grant')}, {len(calls):,} calls of "
+        f"{many(len(tools), 'tool')}, {int(refused.sum()):,} of them refused."
     )
     schema = {"agent": TEXT, "depth": COUNT, "from": TIME, "ended": TIME, "may": TEXTS}
     schema |= {"calls": COUNT, "refused": COUNT, "grant": TEXT}
@@ -177,7 +177,7 @@ def approvals(source: Any, *, since: Any = None) -> Answer:
             f"{_seconds(max(yes_no))} at most."
         )
     sentence = (
-        f"Humans were asked {_many(len(rows), 'time')}: {yes} approved, {len(yes_no) - yes} "
+        f"Humans were asked {many(len(rows), 'time')}: {yes} approved, {len(yes_no) - yes} "
         f"refused, {len(rows) - len(yes_no)} not answered.{waited}"
     )
     schema = {"asked": TIME, "agent": TEXT, "human": TEXT, "tool": TEXT, "answer": TEXT, "by": TEXT}
@@ -204,8 +204,8 @@ def gaps(source: Any, *, since: Any = None, until: Any = None) -> Answer:
         names = ("at", "human_name", "via", "tool", "resource", "task", "id")
         rows.append({"end": deaths, **{name: row[name] for name in names}})
     allowed = int(_mask(calls, "effect", "allow").sum())
-    sentence = f"{_many(len(rows), 'allowed call')} of {allowed:,} without an outcome" + (
-        f", in {_many(deaths, 'cluster')}." if rows else "."
+    sentence = f"{many(len(rows), 'allowed call')} of {allowed:,} without an outcome" + (
+        f", in {many(deaths, 'cluster')}." if rows else "."
     )
     notes = ["a call that still runs has none yet either"] if rows else []
     schema = {"end": COUNT, "at": TIME, "human_name": TEXT, "via": TEXT, "tool": TEXT}
@@ -277,10 +277,11 @@ def _who(row: dict[str, Any]) -> str:
 
 
 def _count(some: set[Any], what: str) -> str:
-    return _many(len(some), what)
+    return many(len(some), what)
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """A count and its noun."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
