@@ -257,6 +257,17 @@ impl Standing {
             let text = format!("the agents of the owner of `{name}` are halted");
             self.faults.push(halted(&text).at(hop));
         }
+        // Before its status: nobody can resume what belongs to nobody.
+        if agent.owner_left {
+            self.faults.push(
+                Reason::new(
+                    code::OWNER_OFFBOARDED,
+                    format!("the owner of the agent `{name}` has left"),
+                )
+                .at(hop)
+                .fix("transfer the agent to an owner who is here"),
+            );
+        }
         match agent.status {
             Status::Active => {}
             Status::Suspended => self.faults.push(
@@ -269,16 +280,6 @@ impl Standing {
                     .at(hop)
                     .fix("issue another agent and grant to it"),
             ),
-        }
-        if agent.owner_left {
-            self.faults.push(
-                Reason::new(
-                    code::OWNER_OFFBOARDED,
-                    format!("the owner of the agent `{name}` has left"),
-                )
-                .at(hop)
-                .fix("transfer the agent to an owner who is here"),
-            );
         }
         let overlap = agent.overlaps.iter().find(|overlap| overlap.key == holder.key);
         // A grant cannot be older than the key that it names.
@@ -330,6 +331,21 @@ impl Standing {
         if now >= self.from.saturating_sub(SKEW) && now < self.until {
             return faults;
         }
+        // Before the grants, which end with it: to an agent whose term is over none can be made.
+        for &(hop, expires_at) in &self.terms {
+            if now >= expires_at {
+                let until = render_seconds(expires_at).unwrap_or_default();
+                let name = self.name(hop);
+                faults.push(
+                    Reason::new(
+                        code::AGENT_EXPIRED,
+                        format!("the term of the agent `{name}` ended at {until}"),
+                    )
+                    .at(hop)
+                    .fix("issue another agent and grant to it"),
+                );
+            }
+        }
         for (hop, grant) in chain.hops().iter().enumerate() {
             let payload = &grant.payload;
             let shown = |micros| render_seconds(micros).unwrap_or_default();
@@ -353,20 +369,6 @@ impl Standing {
                     )
                     .at(hop)
                     .fix("ask for a new grant"),
-                );
-            }
-        }
-        for &(hop, expires_at) in &self.terms {
-            if now >= expires_at {
-                let until = render_seconds(expires_at).unwrap_or_default();
-                let name = self.name(hop);
-                faults.push(
-                    Reason::new(
-                        code::AGENT_EXPIRED,
-                        format!("the term of the agent `{name}` ended at {until}"),
-                    )
-                    .at(hop)
-                    .fix("issue another agent and grant to it"),
                 );
             }
         }
