@@ -8,7 +8,7 @@ use super::{Engine, EngineError};
 use crate::canonical::Digest;
 use crate::chain::{Chain, UnverifiedChain};
 use crate::keys::PublicKey;
-use crate::principal::{AgentId, GrantId};
+use crate::principal::{AgentId, GrantId, HumanId, TaskId};
 
 /// How many standing delegations are opened to see what they narrow.
 const MAX_CHAINS: usize = if cfg!(test) { 3 } else { 10_000 };
@@ -18,7 +18,9 @@ const AT_ONCE: usize = 1_000;
 /// A grant that a review met.
 pub(super) struct Seen {
     pub(super) id: GrantId,
+    pub(super) human: Option<HumanId>,
     pub(super) agent: AgentId,
+    pub(super) task: Option<TaskId>,
     pub(super) issuer: Option<AgentId>,
     /// The digest of the grant above, if there is one.
     pub(super) parent: Option<Digest>,
@@ -137,7 +139,7 @@ impl Engine {
 }
 
 /// A grant and those above it, as far as they are known; none if there are too many.
-fn above<'a>(
+pub(super) fn above<'a>(
     grants: &'a HashMap<Digest, Seen>,
     digest: &Digest,
     most: usize,

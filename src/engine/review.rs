@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::delegations::{Look, Seen};
+use super::delegations::{Look, Seen, above};
 use super::findings::{look_at_owner, look_at_use};
 use super::{Engine, EngineError, Keys, key_of_leaf, text_of_leaf};
 use crate::canonical::{Digest, Raw, Value, map_view, sha256};
@@ -164,7 +164,9 @@ impl Scan {
         let (Some(id), Some(agent)) = (id_of(leaf, "grant"), id_of(leaf, "agent")) else { return };
         let seen = Seen {
             id,
+            human: id_of(leaf, "human"),
             agent,
+            task: id_of(leaf, "task"),
             issuer: id_of(leaf, "issuer"),
             parent,
             place: index,
@@ -326,7 +328,25 @@ impl Engine {
                 let newer = grant.made || key_made.is_some_and(|made| made > cut);
                 grant.place <= cut || !newer
             });
-            grant.ended = now >= grant.until || state.is_revoked(digest) || cut;
+            let human = grant.human.filter(|_| grant.parent.is_none()).is_some_and(|human| {
+                state.human(&human).is_some_and(|human| human.offboarded)
+                    || state.human_cut(&human).is_some_and(|cut| grant.place <= cut || !grant.made)
+            });
+            let task = grant.task.is_some_and(|task| state.is_ended(&task));
+            grant.ended = now >= grant.until || state.is_revoked(digest) || cut || human || task;
+        }
+        // What hangs on one that has ended has ended with it.
+        let hangs = |digest: &Digest| {
+            above(&scan.grants, digest, self.max_hops).any(|(_, grant)| grant.ended)
+        };
+        let standing = scan.grants.iter().filter(|(_, one)| !one.ended && one.parent.is_some());
+        let ended: Vec<Digest> = standing.map(|(d, _)| *d).filter(|d| hangs(d)).collect();
+        for digest in ended {
+            if let Some(grant) = scan.grants.get_mut(&digest) {
+                grant.ended = true;
+            }
+        }
+        for grant in scan.grants.values() {
             let tally = scan.agents.entry(grant.agent).or_default();
             if !grant.ended {
                 tally.standing += 1;

@@ -350,7 +350,9 @@ def test_the_blast_radius_is_what_was_signed_and_done(company: Company, record: 
 
 def test_who_could_agrees_with_the_blast_radius(company: Company, record: Record) -> None:
     """Another way to the same: the engine's own judgement of the grants of a moment."""
-    at = company.calls[len(company.calls) * 2 // 3].at
+    # No halt stands then, which is no grant's end.
+    lifted = company.engine.trail.entries(kind="halt", action="lifted")[0]
+    at = next(call for call in company.calls if call.index > lifted.index + 50).at
     held = {
         agent.id: [row for row in analysis.blast_radius(record, agent, at=at) if row["grants"]]
         for agent in company.engine.agents.list()
@@ -517,9 +519,58 @@ def test_the_access_review(company: Company, record: Record) -> None:
     assert {row["agent_id"]: row["standing"] for row in answer} == standing
 
 
-def test_nothing_is_missing_where_every_call_ended(company: Company, record: Record) -> None:
-    assert len(analysis.gaps(record)) == 0
-    assert analysis.gaps(record).sentence.startswith("0 allowed calls of")
+def test_gaps_are_the_allowed_calls_that_no_outcome_names(company: Company, record: Record) -> None:
+    lines = company.export.read_text("utf-8").splitlines()
+    leaves = [json.loads(line)["leaf"] for line in lines[1:] if '"kind":"outcome"' in line]
+    named = {leaf["decision"] for leaf in leaves if leaf["kind"] == "outcome"}
+    expected = [e for e in company.calls if e.effect == "allow" and e.id not in named]
+    answer = analysis.gaps(record)
+    assert [row["id"] for row in answer] == [entry.id for entry in expected]
+    assert {entry.tool for entry in expected} == {"crm.update", "crm.read"}
+    assert [row["end"] for row in answer] == [1, 1], "one end of one process"
+    for row, entry in zip(answer, expected, strict=True):
+        assert (row["at"], row["resource"], row["task"]) == (entry.at, entry.resource, entry.task)
+        assert row["via"] == " → ".join(entry.via)
+    allowed = sum(entry.effect == "allow" for entry in company.calls)
+    assert answer.sentence == f"2 allowed calls of {allowed:,} without an outcome, in 1 cluster."
+
+
+def test_approvals_are_what_was_asked_and_answered(company: Company, record: Record) -> None:
+    entries = list(company.engine.trail.entries(kind="approval"))
+    names = {human.id: human.name for human in company.engine.humans.list()}
+    names |= {agent.id: agent.name for agent in company.engine.agents.list()}
+    expected = []
+    for asked in entries:
+        if asked.leaf["action"] != "asked":
+            continue
+        id_ = asked.leaf["approval"]
+        later = [e for e in entries if e.leaf["approval"] == id_ and e.index > asked.index]
+        answer, by, took = None, None, None
+        if later:
+            answer = later[0].leaf["action"]
+            by = names.get(later[0].leaf.get("by", ""))
+            took = (later[0].at - asked.at).total_seconds()
+        expected.append((id_, asked.at, names[asked.agent or ""], answer, by, took))
+    answered = [one for one in expected if one[3] in ("approved", "refused")]
+    assert len(expected) == company.facts.asked > len(answered) > 0
+    answer = analysis.approvals(record)
+    columns = ("approval", "asked", "agent", "answer", "by", "seconds")
+    assert [tuple(row[name] for name in columns) for row in answer] == expected
+    yes = sum(one[3] == "approved" for one in expected)
+    took = [one[5] for one in answered]
+    assert f"asked {len(expected)} times: {yes} approved" in answer.sentence
+    assert f"{len(answered) - yes} refused, {len(expected) - len(answered)} not" in answer.sentence
+    assert f"took {span(statistics.median(took))} in the median" in answer.sentence
+    assert f"{span(max(took))} at most" in answer.sentence
+    calls = {entry.id: entry for entry in company.calls}
+    assert all(calls[row["decision"]].effect == "ask" for row in answer)
+
+
+def span(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return "0 s"
 
 
 def test_every_answer_has_its_forms(company: Company) -> None:

@@ -40,41 +40,6 @@ def scan(engine: Any, keep: Any) -> list[Any]:
     return [entry for entry in every if entry.kind != "outcome" and keep(entry)]
 
 
-def test_the_simulation_is_what_it_says(company: Any) -> None:
-    engine, facts = company
-    assert facts.entries == len(engine.trail) >= 2500
-    assert (len(engine.humans.list()), len(engine.agents.list())) == (
-        facts.humans + 1,
-        facts.agents,
-    )
-    refused = engine.trail.entries(effect="deny").count_by("reason")
-    assert {"no_authority", "tool_not_covered", "resource_not_covered"} <= set(refused)
-    invoice, bulk = facts.incidents
-    planted = engine.trail.entries(task=invoice.task, resource="account/offshore-1")
-    assert [entry.effect for entry in planted] == ["deny"] * 5
-    assert len(engine.trail.entries(task=bulk.task, effect="allow")) == 400
-    assert engine.trail.verify().size >= facts.entries
-
-
-def test_the_same_seed_gives_the_same_events(company: Any, tmp_path: Path) -> None:
-    engine, facts = company
-    again = simulate(tmp_path / "again", entries=2500, humans=10, agents=40, days=5)
-    assert (again.refused, again.tasks, again.end) == (facts.refused, facts.tasks, facts.end)
-    with ans.open(tmp_path / "again", clock=again.end) as other:
-        told = [
-            (e.at, e.kind, e.agent_name, e.tool, e.effect, e.resource)
-            for e in other.trail.entries()
-        ]
-    assert told == [
-        (e.at, e.kind, e.agent_name, e.tool, e.effect, e.resource)
-        for e in engine.trail.entries()[: len(told)]
-    ]
-    with pytest.raises(InvalidInput):
-        simulate(tmp_path / "again", entries=2500)
-    with pytest.raises(InvalidInput):
-        simulate(tmp_path / "small", entries=10)
-
-
 def test_views_are_sequences(engine: Any) -> None:
     view = engine.trail.entries(effect="deny")
     expected = scan(engine, lambda entry: entry.effect == "deny")

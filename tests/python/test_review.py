@@ -80,6 +80,34 @@ def test_agents_of_who_left_are_found(world: World) -> None:
         review.above("dire")
 
 
+ENDS = {
+    "the task": lambda w, root: w.engine.tasks.end(root.task, reason="x"),
+    "the root": lambda w, root: w.engine.revoke(root, reason="x"),
+    "the human": lambda w, root: w.engine.revoke(w.alice, reason="x"),
+    "the agent above": lambda w, root: w.engine.revoke(w.planner, reason="x"),
+    "a departure": lambda w, root: w.engine.humans.offboard(w.alice, reason="x"),
+}
+
+
+@pytest.mark.parametrize("what", ENDS)
+def test_what_ended_with_another_stands_no_more(world: World, what: str) -> None:
+    def standing() -> dict[str, int]:
+        return {use.agent.name: use.standing for use in world.engine.review().agents}
+
+    other = world.engine.grant(
+        world.bob, world.booker, task="Another", scope=[ans.allow("pay.*")], ttl="1h"
+    )
+    root = world.grant()
+    with world.engine.acting(root):  # Recorded as it is made.
+        with world.engine.delegating(world.booker, scope=[ans.allow("pay.transfer")]):
+            pass
+        assert standing() == {"planner": 1, "booker": 2}
+        ENDS[what](world, root)
+        assert standing() == {"planner": 0, "booker": 1}
+    world.engine.revoke(other, reason="x")
+    assert standing() == {"planner": 0, "booker": 0}
+
+
 def test_what_is_too_wide_for_its_use_is_found(frozen: World) -> None:
     world = frozen
     wide = world.engine.agents.issue(

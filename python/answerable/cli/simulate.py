@@ -16,7 +16,7 @@ from answerable.cli.run import Argument, Run, command
     Argument("--days", type=int, default=30, metavar="N", help="over how many days"),
 )
 def run(run: Run) -> None:
-    """Simulate a company's month into a new store: tasks, calls, refusals, two incidents."""
+    """Simulate a company's month into a new store: calls, refusals, approvals, two incidents."""
     from answerable.simulation import simulate
 
     args = run.args

@@ -1,33 +1,35 @@
-"""A company that works with agents, simulated: a trail to look at, measure and practise on.
-
-Humans with their agents, tasks, delegations, calls, refusals of every common cause, people who
-leave, and two incidents. Every call runs through the guard and the engine; nothing is forged. The
-clock of the engine is moved along, so that a month is over in a minute.
-
-The same seed gives the same events at the same times. Ids, keys and salts are random in every
-trail, as they must be.
-"""
+"""The company at work: its people, their agents, a day's tasks, and what goes wrong."""
 
 from __future__ import annotations
 
 import contextlib
 import random
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import answerable as ans
 from answerable.errors import AccessDenied, InvalidInput, StoreError
+from answerable.simulation.facts import START, Incident, Simulation
+from answerable.simulation.tools import (
+    DEPARTMENTS,
+    POLICIES,
+    SENTENCES,
+    Fault,
+    arguments_of,
+    covers,
+    tools_of,
+)
 
 if TYPE_CHECKING:
     from answerable import _core
     from answerable.context import Engine
 
-__all__ = ["Incident", "Simulation", "simulate"]
+__all__ = ["Company"]
 
-START = datetime(2026, 1, 5, 6, tzinfo=UTC)  # A Monday.
 FIRST = [
     *("Alice", "Bob", "Carla", "Dmitri", "Elif", "Farid", "Grace", "Hiro", "Ines", "Jonas"),
     *("Kemal", "Lena", "Marco", "Nadia", "Omar", "Petra", "Quinn", "Rosa", "Sven", "Tara"),
@@ -38,141 +40,53 @@ LAST = [
     *("Garcia", "Haddad", "Ivanov", "Jensen", "Kaya", "Lindqvist"),
 ]
 
-# Department: agents' roles, each with what they may use; the first plans and delegates.
-DEPARTMENTS: dict[str, dict[str, list[str]]] = {
-    "finance": {"planner": ["bank.**", "mail.**"], "payer": ["bank.**"], "clerk": ["mail.**"]},
-    "support": {"lead": ["crm.**", "mail.**"], "reader": ["crm.read"], "writer": ["crm.**"]},
-    "engineering": {"planner": ["code.**", "web.**"], "coder": ["code.**"], "scout": ["web.**"]},
-    "sales": {"closer": ["crm.**", "mail.**", "web.**"], "mailer": ["mail.**"]},
-    "people": {"assistant": ["hr.**", "mail.**"], "scheduler": ["mail.**"]},
-}
-SENTENCES = {
-    "finance": "Settle the invoices of {}",
-    "support": "Answer the tickets of {}",
-    "engineering": "Fix the issues in {}",
-    "sales": "Renew the contract with {}",
-    "people": "Prepare the interviews for {}",
-}
-
-
-@dataclass(frozen=True)
-class Incident:
-    """What was planted, and where to find it.
-
-    Attributes:
-        name: Which one.
-        what: What happened, in a sentence.
-        agent: The agent's name.
-        task: The task's id.
-        start: When it began.
-        end: When it was ended.
-    """
-
-    name: str
-    what: str
-    agent: str
-    task: str
-    start: datetime
-    end: datetime
-
 
 @dataclass
-class Simulation:
-    """What was simulated.
+class _Question:
+    """What a human was asked, and when they will look at it."""
 
-    Attributes:
-        seed: The seed.
-        entries: How many entries the trail has.
-        humans: How many humans.
-        agents: How many agents.
-        tasks: How many tasks.
-        start: When it began.
-        end: When it ended.
-        refused: Refusals by the code that decided.
-        incidents: What was planted.
-    """
-
-    seed: int
-    entries: int = 0
-    humans: int = 0
-    agents: int = 0
-    tasks: int = 0
-    start: datetime = START
-    end: datetime = START
-    refused: dict[str, int] = field(default_factory=dict)
-    incidents: list[Incident] = field(default_factory=list)
-
-    def record(self) -> dict[str, Any]:
-        """The facts, for JSON."""
-        return asdict(self)
+    due: datetime
+    approval: str
+    human: _core.Human
+    grant: _core.Grant
+    tool: str
+    arguments: dict[str, Any]
 
 
-def simulate(
-    store: str | Path,
-    *,
-    entries: int = 200_000,
-    seed: int = 1,
-    humans: int = 50,
-    agents: int = 300,
-    days: int = 30,
-    progress: Callable[[int, int], None] | None = None,
-) -> Simulation:
-    """Simulates a company into a new store.
+class Company:
+    """A company in a store, at work: what it does is decided by the dice alone."""
 
-    Args:
-        store: A new folder.
-        entries: About how many entries; at least 2,000.
-        seed: Which company, which events.
-        humans: How many humans, at least 5.
-        agents: How many agents, at least 10.
-        days: Over how many days.
-        progress: Told now and then how many entries there are, of how many.
+    engine: Engine
+    tools: dict[str, Callable[..., Any]]
 
-    Returns:
-        What was simulated. The store is closed.
-
-    Raises:
-        InvalidInput: There is a store already, or a number is too small.
-
-    Example:
-        facts = simulate("./company", entries=20_000)
-    """
-    if (Path(store) / "FORMAT").exists():
-        raise InvalidInput(f"there is a store in {store}", hint="simulate into a new folder")
-    least = {"entries": (entries, 2000), "humans": (humans, 5), "agents": (agents, 10)}
-    for name, (number, lowest) in {**least, "days": (days, 2)}.items():
-        if number < lowest:
-            raise InvalidInput(f"{name}={number} is too small", hint=f"at least {lowest}")
-    with ans.open(store, clock=START, durability="relaxed") as engine:
-        company = _Company(engine, random.Random(seed), Simulation(seed), days)
-        company.found(humans, agents)
-        company.run(entries, progress)
-        facts = company.facts
-        facts.entries, facts.end = len(engine.trail), company.now
-    return facts
-
-
-class _Fault(Exception):
-    """What a tool raises."""
-
-
-class _Company:
-    def __init__(self, engine: Engine, dice: random.Random, facts: Simulation, days: int) -> None:
-        self.engine, self.dice, self.facts, self.days = engine, dice, facts, days
-        self.now = START
-        self.tools = _tools(engine, self)
+    def __init__(
+        self, store: str | Path, dice: random.Random, facts: Simulation, days: int
+    ) -> None:
+        self.store, self.dice, self.facts, self.days = store, dice, facts, days
+        self.now, self.dying = START, False
+        self.open()
+        self.questions: list[_Question] = []
         self.humans: list[_core.Human] = []
         self.owned: dict[str, list[tuple[str, _core.Agent]]] = {}
         self.department: dict[str, str] = {}
         self.pace, self.late = 7.0, False
 
+    def open(self) -> None:
+        """Begins to work, or goes on after the process died."""
+        self.engine = ans.open(self.store, clock=self.now, durability="relaxed")
+        self.tools = tools_of(self.engine, self)
+
     def found(self, humans: int, agents: int) -> None:
-        """Registers the people and issues the agents."""
+        """Registers the people and issues the agents, one after another."""
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "company.cedar").write_text(POLICIES, "utf-8")
+            self.engine.policies.load(folder)
         departments = list(DEPARTMENTS)
         for number in range(humans):
             first, last = FIRST[number % len(FIRST)], LAST[number // len(FIRST) % len(LAST)]
             again = number // (len(FIRST) * len(LAST))
             account = f"{first}.{last}{again or ''}@example.com".lower()
+            self.pause(seconds=1)
             human = self.engine.humans.register(account, name=f"{first} {last}")
             self.humans.append(human)
             self.owned[human.id] = []
@@ -182,6 +96,8 @@ class _Company:
             department = self.department[owner.id]
             roles = list(DEPARTMENTS[department])
             role = roles[len(self.owned[owner.id]) % len(roles)]
+            # At times of their own: what comes in the order of issue comes in the same every time.
+            self.pause(seconds=1)
             agent = self.engine.agents.issue(
                 f"{department}-{role}-{number:03}",
                 owner=owner,
@@ -194,8 +110,8 @@ class _Company:
 
     def run(self, entries: int, progress: Callable[[int, int], None] | None) -> None:
         """Works until there are enough entries."""
-        plan = [(0.35, self.injected_invoice), (0.55, self.freeze), (0.7, self.bulk_read)]
-        plan.append((0.85, self.departure))
+        plan = [(0.35, self.injected_invoice), (0.45, self.crash), (0.55, self.freeze)]
+        plan += [(0.7, self.bulk_read), (0.85, self.departure)]
         size = len(self.engine.trail)
         begun = size
         # Calls follow each other in some seconds, or faster where the days are short for them all.
@@ -206,6 +122,7 @@ class _Company:
             if plan and done >= plan[0][0]:
                 plan.pop(0)[1]()
             for _ in range(10):
+                self.answer(self.now)
                 self.task()
             size = len(self.engine.trail)
             if progress is not None:
@@ -213,6 +130,7 @@ class _Company:
 
     def move_to(self, at: datetime) -> None:
         """Moves the clock on; at night and at weekends nobody begins anything."""
+        self.answer(at)
         self.late = self.now > at
         at = max(at, self.now)
         self.now = at
@@ -304,25 +222,62 @@ class _Company:
         for _ in range(count):
             self.pause(seconds=self.dice.expovariate(1 / self.pace))
             own = [
-                t for t in self.tools if any(_covers(p, t) for p in DEPARTMENTS[department][role])
+                t for t in self.tools if any(covers(p, t) for p in DEPARTMENTS[department][role])
             ]
             name = self.dice.choice(own if self.dice.random() < 0.97 else list(self.tools))
-            self.call(name, **_arguments(name, self.dice))
+            self.call(name, **arguments_of(name, self.dice))
 
     def call(self, name: str, **arguments: Any) -> None:
         """One call, whatever comes of it."""
         try:
             self.tools[name](**arguments)
+        except ans.ApprovalRequired as asked:
+            self.asked(asked.approval, name, arguments)
         except AccessDenied as denied:
             if isinstance(denied.__cause__, StoreError):
                 raise  # Nothing more can be recorded.
             self.facts.refused[denied.code] = self.facts.refused.get(denied.code, 0) + 1
-        except _Fault:
+        except Fault:
             pass
+
+    # ------------------------------------------------------------------------------ what is asked
+
+    def asked(self, approval: _core.Approval, name: str, arguments: dict[str, Any]) -> None:
+        """A human will look at it: most within minutes, some after lunch, some never."""
+        self.facts.asked += 1
+        grant = ans.current()
+        if grant is None or self.dice.random() < 0.08:
+            return
+        human = next(human for human in self.humans if human.id == grant.human)
+        hours = self.dice.uniform(0.5, 4) if self.dice.random() < 0.1 else 0
+        wait = timedelta(hours=hours, seconds=self.dice.expovariate(1 / 400))
+        self.questions.append(
+            _Question(self.now + wait, approval.id, human, grant, name, arguments)
+        )
+
+    def answer(self, until: datetime) -> None:
+        """Answers what is due by then; the agent then makes the call that it was allowed."""
+        due = [one for one in self.questions if one.due <= until]
+        for question in sorted(due, key=lambda one: one.due):
+            self.questions.remove(question)
+            self.now = max(self.now, question.due)
+            self.pause(seconds=0)
+            yes = self.dice.random() < 0.85
+            try:
+                if yes:
+                    self.engine.approvals.approve(question.approval, by=question.human)
+                else:
+                    self.engine.approvals.refuse(question.approval, by=question.human)
+            except ans.IllegalTransition:
+                continue  # Too late: it has expired, or its authority ended.
+            if yes:
+                with self.engine.acting(question.grant):
+                    self.call(question.tool, **question.arguments)
 
     # ------------------------------------------------------------------------------ what goes wrong
 
     def first_of(self, department: str, role: str) -> tuple[_core.Human, _core.Agent]:
+        """The first agent of a role, and whose it is."""
         for human in self.humans:
             for own, agent in self.owned[human.id]:
                 if self.department[human.id] == department and own == role:
@@ -379,6 +334,24 @@ class _Company:
             self.engine.agents.suspend(agent, reason="reads everything", by=human)
             self.call("crm.read", customer=400)
 
+    def crash(self) -> None:
+        """The process dies while an agent works: two calls, one within the other, never end."""
+        human, agent = self.first_of("support", "lead")
+        grant = self.engine.grant(
+            human,
+            agent,
+            task="Answer the tickets of customer 9",
+            ttl="2h",
+            scope=[ans.allow("crm.**")],
+        )
+        with self.engine.acting(grant):
+            self.pause(seconds=3)
+            self.dying = True
+            self.call("crm.update", customer=9, note="called back")
+        self.questions.clear()  # What it waited for it has forgotten.
+        self.pause(minutes=4)
+        self.open()
+
     def freeze(self) -> None:
         """A tool is halted for an hour."""
         self.engine.halt(reason="a release is frozen", tool="code.merge", by=self.humans[0])
@@ -393,89 +366,3 @@ class _Company:
             leaver, successor=successor, reason="left the company", by=successor
         )
         self.owned[leaver.id] = []
-
-
-def _tools(engine: Engine, company: _Company) -> dict[str, Callable[..., Any]]:
-    def work(result: Any = None) -> Any:
-        if company.dice.random() < 0.02:
-            raise _Fault("the other side did not answer")
-        return result
-
-    @ans.tool("bank.transfer", resource="account/{account}", record={"memo": "mask"}, engine=engine)
-    def transfer(account: str, amount: int, memo: str = "") -> str:
-        return str(work(f"paid {amount}"))
-
-    @ans.tool("bank.balance", resource="account/{account}", engine=engine)
-    def balance(account: str) -> int:
-        return int(work(10_000))
-
-    @ans.tool("mail.search", engine=engine)
-    def search(query: str) -> int:
-        return int(work(3))
-
-    @ans.tool("mail.send", resource="mailbox/{to}", record={"body": "digest"}, engine=engine)
-    def send(to: str, subject: str, body: str) -> None:
-        work()
-
-    @ans.tool("crm.read", resource="customer/{customer}", engine=engine)
-    def read(customer: int) -> dict[str, Any]:
-        return dict(work({"customer": customer, "open": 2}))
-
-    @ans.tool("crm.update", resource="customer/{customer}", engine=engine)
-    def update(customer: int, note: str) -> None:
-        company.call("crm.read", customer=customer)  # A call within a call.
-        work()
-
-    @ans.tool("code.run", resource="repository/{repository}", engine=engine)
-    def run(repository: str, command: str) -> int:
-        return int(work(0))
-
-    @ans.tool("code.merge", resource="repository/{repository}/{branch}", engine=engine)
-    def merge(repository: str, branch: str) -> None:
-        work()
-
-    @ans.tool("web.fetch", resource="url:https://{host}/{page}", engine=engine)
-    def fetch(host: str, page: str) -> str:
-        return str(work("<html>"))
-
-    @ans.tool("hr.read", resource="person/{person}", record={"return": "digest"}, engine=engine)
-    def person(person: int) -> str:
-        return str(work("an interview"))
-
-    made = (transfer, balance, search, send, read, update, run, merge, fetch, person)
-    names = (
-        "bank.transfer bank.balance mail.search mail.send crm.read crm.update code.run code.merge"
-    )
-    return dict(zip([*names.split(), "web.fetch", "hr.read"], made, strict=True))
-
-
-def _arguments(name: str, dice: random.Random) -> dict[str, Any]:
-    """Arguments of a call: most of them within what grants allow."""
-    vendor = f"vendor-{dice.randrange(60)}" if dice.random() < 0.985 else "private-1"
-    customer, repository = dice.randrange(400), f"service-{dice.randrange(25)}"
-    match name:
-        case "bank.transfer":
-            amount = dice.randrange(20, 4_000) if dice.random() < 0.98 else 9_000
-            return {"account": vendor, "amount": amount, "memo": f"invoice {customer}"}
-        case "bank.balance":
-            return {"account": vendor}
-        case "mail.search":
-            return {"query": f"customer {customer}"}
-        case "mail.send":
-            to = f"customer-{customer}"
-            return {"to": to, "subject": "Your request", "body": f"Dear customer {customer}, …"}
-        case "crm.update":
-            return {"customer": customer, "note": "called back"}
-        case "code.run":
-            return {"repository": repository, "command": "make test"}
-        case "code.merge":
-            return {"repository": repository, "branch": f"fix-{customer}"}
-        case "web.fetch":
-            return {"host": dice.choice(["docs.example.com", "news.example.org"]), "page": "index"}
-        case "hr.read":
-            return {"person": customer}
-    return {"customer": customer}
-
-
-def _covers(pattern: str, tool: str) -> bool:
-    return pattern == tool or (pattern.endswith("**") and tool.startswith(pattern[:-2]))
