@@ -6,6 +6,9 @@
 //! accessed a few times each, so that a trail that was read once stays in memory whole. So a page
 //! of nothing lies on each shelf. Whenever enough was read or written, these are accessed until
 //! the shelves are counted, and whatever goes beyond their size is dropped.
+//!
+//! What sled drops, pages and the buffers of its log, of 8 MiB each, is not freed before the
+//! thread that dropped it has dropped 64 such (`crossbeam-epoch`, `MAX_OBJECTS`): so it is told to.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +23,8 @@ const ACCESSES: usize = 65;
 const MOVED: u64 = 16 * 1024 * 1024;
 /// A page has 16 entries at most; whoever asks for one gets all of them into the cache.
 const PAGE: u64 = 16;
+/// Garbage is freed two epochs after it was dropped; a flush begins one, if no thread lags behind.
+const EPOCHS: usize = 3;
 /// What the names of the trees begin with.
 const NAME: u8 = b'c';
 
@@ -67,6 +72,14 @@ impl Cache {
                 tree.contains_key([])?;
             }
         }
+        free();
         Ok(())
+    }
+}
+
+/// Frees what this thread's calls made sled drop, once no other thread can be looking at it.
+pub(super) fn free() {
+    for _ in 0..EPOCHS {
+        crossbeam_epoch::pin().flush();
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ::sled::{Config, Db};
 
 use super::StoreError;
-use super::cache::Cache;
+use super::cache::{self, Cache};
 use super::folder::{self, Dir, unavailable};
 use super::log::{self, Damage};
 use super::mark::{self, Mark, Stands};
@@ -73,6 +73,7 @@ impl Opened {
         flush(&self.db)?;
         let end = self.end();
         self.data.sync_data().map_err(|error| unavailable("sync its data", &error))?;
+        cache::free();
         Mark { end, stands: Stands::Open }.write(&self.tip)
     }
 
