@@ -4,10 +4,13 @@
 //! are judged against the state of an epoch and judged again if it moved before they were recorded.
 
 mod anchor;
+mod append;
 mod approvals;
 #[cfg(test)]
 mod approvals_tests;
 mod archive;
+mod bound;
+mod call;
 mod could;
 mod counting;
 mod delegations;
@@ -28,6 +31,7 @@ mod masking;
 mod mend;
 mod metrics;
 mod open;
+mod outcome;
 mod policies;
 mod query;
 mod read;
@@ -53,6 +57,8 @@ mod wrapping;
 pub use self::shown::MAX_SHOWN;
 pub use approvals::Told;
 pub use archive::Archived;
+pub use bound::Bound;
+pub use call::{Call, Judged};
 pub use could::{Could, WhoCould};
 pub use counting::{CountBy, count_places};
 pub use erase::{Erase, LEAST_AGE};
@@ -61,11 +67,11 @@ pub use handles::Claim;
 pub use hits::Hits;
 pub use housekeeping::Swept;
 pub use inspect::Inspected;
-pub use judge::{Bound, Call, Judged, Outcome};
 pub use library::{Compacted, Holder, Library};
 pub use masking::{Masking, Recorded, Texts, is_secret};
 pub use metrics::{Sample, SampleKind, prometheus};
 pub use open::{MAX_SHADOW, MasterSource, Options};
+pub use outcome::Outcome;
 pub use policies::{
     Answer, Case, CaseHuman, Folder, Loaded, MAX_POLICY_BYTES, Part, PolicyFinding, PolicyStory,
     PolicyTold, Replay, Replayed,

@@ -11,8 +11,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::judge::{Call, Judged};
-use super::{Bound, Engine, EngineError};
+use super::{Bound, Call, Engine, EngineError, Judged};
 use crate::authorizer::Judgement;
 use crate::canonical::Value;
 use crate::decision::{Decision, Effect, Reason, code};

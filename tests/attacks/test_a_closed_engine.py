@@ -20,7 +20,7 @@ REMOVED = [
         "false",
     ),
     (
-        "src/engine/judge.rs",
+        "src/engine/append.rs",
         "match self.wait(judged.upto) {\n"
         "            Ok(()) => judged,\n"
         "            Err(error) => «unrecorded(&error)»",

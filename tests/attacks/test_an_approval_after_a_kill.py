@@ -2,7 +2,7 @@
 
 Class: replay
 Refusal: ApprovalRequired approval_required
-Check: src/engine/judge.rs:append: that a yes was used is on the disk before the tool runs
+Check: src/engine/append.rs:append: that a yes was used is on the disk before the tool runs
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import answerable as ans
 
 REMOVED = [
     (
-        "src/engine/judge.rs",
+        "src/engine/append.rs",
         "puts.extend(self.use_up(approval, id)?)",
         "drop(self.use_up(approval, id)?)",
     )

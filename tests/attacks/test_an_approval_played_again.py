@@ -2,7 +2,7 @@
 
 Class: replay
 Refusal: ApprovalRequired approval_required
-Check: src/engine/judge.rs:append: a yes is used up in the write of the decision it allows
+Check: src/engine/append.rs:append: a yes is used up in the write of the decision it allows
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from approving import Asking
 
-REMOVED = [("src/engine/judge.rs", "puts.extend(self.use_up(approval, id)?)", "()")]
+REMOVED = [("src/engine/append.rs", "puts.extend(self.use_up(approval, id)?)", "()")]
 
 
 def test_an_approval_played_again(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Class: replay
 Refusal: ApprovalRequired approval_required for all but one
-Check: src/engine/judge.rs:append: a yes is used up under the sequencing lock
+Check: src/engine/append.rs:append: a yes is used up under the sequencing lock
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from approving import Asking
 
 import answerable as ans
 
-REMOVED = [("src/engine/judge.rs", "puts.extend(self.use_up(approval, id)?)", "()")]
+REMOVED = [("src/engine/append.rs", "puts.extend(self.use_up(approval, id)?)", "()")]
 
 
 def test_an_approval_raced_by_threads(tmp_path: Path) -> None:
