@@ -2,14 +2,14 @@
 
 Class: replay
 Refusal: AccessDenied revoked
-Check: src/authorizer.rs:of: the revocation of any hop
+Check: src/authorizer/standing.rs:of: the revocation of any hop
 """
 
 from __future__ import annotations
 
 from attacking import World
 
-REMOVED = [("src/authorizer.rs", "facts.is_revoked(&grant.digest)", "false")]
+REMOVED = [("src/authorizer/standing.rs", "facts.is_revoked(&grant.digest)", "false")]
 
 
 def test_a_child_of_a_revoked_parent(world: World) -> None:

@@ -2,7 +2,7 @@
 
 Class: lifecycle bypass
 Refusal: AccessDenied revoked
-Check: src/authorizer.rs:ended: what is for a human counts as newer by the trail's order alone
+Check: src/authorizer/standing.rs:ended: what is for a human counts as newer by the trail's order alone
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from attacking import World, ahead
 
 REMOVED = [
     (
-        "src/authorizer.rs",
+        "src/authorizer/standing.rs",
         "ended(human.cut, chain.made(0))",
         "ended(human.cut, Some(root.iat as u64))",
     )

@@ -17,9 +17,9 @@ import answerable as ans
 REMOVED = [
     ("src/python/guard/mod.rs", "!Arc::ptr_eq(&authority.core, core)", "false"),
     ("src/engine/judge.rs", "bound.chain.authority_id() != self.authority_id", "false"),
-    ("src/authorizer.rs", "root_until.is_none()", "false"),
+    ("src/authorizer/standing.rs", "root_until.is_none()", "false"),
     (
-        "src/authorizer.rs",
+        "src/authorizer/standing.rs",
         "None => «faults.push(\n"
         '                Reason::new(code::UNKNOWN_HUMAN, "the human of the chain is not '
         'registered here")\n'
@@ -28,7 +28,7 @@ REMOVED = [
         "()",
     ),
     (
-        "src/authorizer.rs",
+        "src/authorizer/standing.rs",
         "self.faults.push(\n"
         "                Reason::new(\n"
         "                    code::UNKNOWN_AGENT,\n"

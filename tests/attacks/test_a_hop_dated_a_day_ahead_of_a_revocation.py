@@ -2,7 +2,7 @@
 
 Class: lifecycle bypass
 Refusal: AccessDenied revoked
-Check: src/authorizer.rs:ended: of what was made elsewhere nobody knows when
+Check: src/authorizer/standing.rs:ended: of what was made elsewhere nobody knows when
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from attacking import World, ahead
 
 REMOVED = [
     (
-        "src/authorizer.rs",
+        "src/authorizer/standing.rs",
         "cut.is_some_and(|cut| made.is_none_or(|made| made <= cut))",
         "cut.is_some_and(|cut| made.is_some_and(|made| made <= cut))",
     )

@@ -2,14 +2,14 @@
 
 Class: lifecycle bypass
 Refusal: AccessDenied halted
-Check: src/authorizer.rs:add_agent: halts, whenever a hop starts
+Check: src/authorizer/standing.rs:add_agent: halts, whenever a hop starts
 """
 
 from __future__ import annotations
 
 from attacking import World, ahead
 
-REMOVED = [("src/authorizer.rs", "if «agent.halted» {", "false")]
+REMOVED = [("src/authorizer/standing.rs", "if «agent.halted» {", "false")]
 
 
 def test_a_hop_dated_ahead_of_a_halt(world: World) -> None:

@@ -2,7 +2,7 @@
 
 Class: lifecycle bypass
 Refusal: AccessDenied agent_suspended, and revoked once resumed
-Check: src/authorizer.rs:add_agent: the status, then what was revoked, whenever a hop starts
+Check: src/authorizer/standing.rs:add_agent: the status, then what was revoked, whenever a hop starts
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from attacking import World, ahead
 
 REMOVED = [
     (
-        "src/authorizer.rs",
+        "src/authorizer/standing.rs",
         "agent.status",
         "if agent.status == Status::Suspended { Status::Active } else { agent.status }",
     )

@@ -2,7 +2,7 @@
 
 Class: lifecycle bypass
 Refusal: AccessDenied revoked
-Check: src/authorizer.rs:add_agent: a grant counts as newer by the trail's order alone
+Check: src/authorizer/standing.rs:add_agent: a grant counts as newer by the trail's order alone
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from attacking import World, ahead
 
 REMOVED = [
     (
-        "src/authorizer.rs",
+        "src/authorizer/standing.rs",
         "ended(agent.cut, made.max(key_made))",
         "ended(agent.cut, made.max(key_made).max(Some(grant.payload.iat as u64)))",
     )

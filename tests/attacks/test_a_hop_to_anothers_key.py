@@ -2,14 +2,14 @@
 
 Class: key confusion
 Refusal: AccessDenied holder_key_unknown, and a finding of every review
-Check: src/authorizer.rs:add_agent: the holder's key is the agent's
+Check: src/authorizer/standing.rs:add_agent: the holder's key is the agent's
 """
 
 from __future__ import annotations
 
 from attacking import World
 
-REMOVED = [("src/authorizer.rs", "agent.key != holder.key", "false")]
+REMOVED = [("src/authorizer/standing.rs", "agent.key != holder.key", "false")]
 
 
 def test_a_hop_to_anothers_key(world: World) -> None:

@@ -2,7 +2,7 @@
 
 Class: lifecycle bypass
 Refusal: AccessDenied human_offboarded
-Check: src/authorizer.rs:of: the human is here
+Check: src/authorizer/standing.rs:of: the human is here
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from attacking import World
 
 REMOVED = [
-    ("src/authorizer.rs", "Some(human) if «human.offboarded» =>", "false"),
-    ("src/authorizer.rs", "ended(human.cut, chain.made(0))", "false"),
-    ("src/authorizer.rs", "if «agent.owner_left» {", "false"),
+    ("src/authorizer/standing.rs", "Some(human) if «human.offboarded» =>", "false"),
+    ("src/authorizer/standing.rs", "ended(human.cut, chain.made(0))", "false"),
+    ("src/authorizer/standing.rs", "if «agent.owner_left» {", "false"),
     (
-        "src/authorizer.rs",
+        "src/authorizer/standing.rs",
         "agent.status",
         "if agent.status == Status::Suspended { Status::Active } else { agent.status }",
     ),

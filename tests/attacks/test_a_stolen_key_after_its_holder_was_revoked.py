@@ -2,14 +2,14 @@
 
 Class: token theft
 Refusal: AccessDenied revoked
-Check: src/authorizer.rs:add_agent: what the agent held until its revocation
+Check: src/authorizer/standing.rs:add_agent: what the agent held until its revocation
 """
 
 from __future__ import annotations
 
 from attacking import World
 
-REMOVED = [("src/authorizer.rs", "ended(agent.cut, made.max(key_made))", "false")]
+REMOVED = [("src/authorizer/standing.rs", "ended(agent.cut, made.max(key_made))", "false")]
 
 
 def test_a_stolen_key_after_its_holder_was_revoked(world: World) -> None:

@@ -2,7 +2,7 @@
 
 Class: token theft
 Refusal: AccessDenied holder_key_unknown
-Check: src/authorizer.rs:add_agent: the holder's key is the agent's
+Check: src/authorizer/standing.rs:add_agent: the holder's key is the agent's
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from attacking import World
 
 import answerable as ans
 
-REMOVED = [("src/authorizer.rs", "agent.key != holder.key", "false")]
+REMOVED = [("src/authorizer/standing.rs", "agent.key != holder.key", "false")]
 
 
 def test_a_stolen_key_after_rotation(world: World) -> None:

@@ -2,7 +2,7 @@
 
 Class: lifecycle bypass
 Refusal: AccessDenied agent_suspended
-Check: src/authorizer.rs:add_agent: the status of each agent on the chain
+Check: src/authorizer/standing.rs:add_agent: the status of each agent on the chain
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from attacking import World
 
 REMOVED = [
     (
-        "src/authorizer.rs",
+        "src/authorizer/standing.rs",
         "agent.status",
         "if agent.status == Status::Suspended { Status::Active } else { agent.status }",
     )

@@ -2,7 +2,7 @@
 
 Class: key confusion
 Refusal: AccessDenied unknown_agent
-Check: src/authorizer.rs:add_agent: the agent is known
+Check: src/authorizer/standing.rs:add_agent: the agent is known
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import answerable as ans
 
 REMOVED = [
     (
-        "src/authorizer.rs",
+        "src/authorizer/standing.rs",
         "self.faults.push(\n"
         "                Reason::new(\n"
         "                    code::UNKNOWN_AGENT,\n"

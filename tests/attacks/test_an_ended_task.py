@@ -2,14 +2,14 @@
 
 Class: replay
 Refusal: AccessDenied task_ended
-Check: src/authorizer.rs:of: the task goes on
+Check: src/authorizer/standing.rs:of: the task goes on
 """
 
 from __future__ import annotations
 
 from attacking import World
 
-REMOVED = [("src/authorizer.rs", "facts.is_ended(&root.task.id)", "false")]
+REMOVED = [("src/authorizer/standing.rs", "facts.is_ended(&root.task.id)", "false")]
 
 
 def test_an_ended_task(world: World) -> None:

@@ -2,7 +2,7 @@
 
 Class: time rollback
 Refusal: AccessDenied expired
-Check: src/authorizer.rs:is_good: the end of every hop
+Check: src/authorizer/standing.rs:is_good: the end of every hop
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from attacking import World
 
 REMOVED = [
     (
-        "src/authorizer.rs",
+        "src/authorizer/standing.rs",
         "self.faults.is_empty() && now >= self.from.saturating_sub(SKEW) && now < self.until",
         "self.faults.is_empty()",
     )

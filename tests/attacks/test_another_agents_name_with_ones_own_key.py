@@ -2,14 +2,14 @@
 
 Class: key confusion
 Refusal: AccessDenied holder_key_unknown
-Check: src/authorizer.rs:add_agent: the holder's key is the agent's
+Check: src/authorizer/standing.rs:add_agent: the holder's key is the agent's
 """
 
 from __future__ import annotations
 
 from attacking import World
 
-REMOVED = [("src/authorizer.rs", "agent.key != holder.key", "false")]
+REMOVED = [("src/authorizer/standing.rs", "agent.key != holder.key", "false")]
 
 
 def test_another_agents_name_with_ones_own_key(world: World) -> None:

@@ -2,7 +2,7 @@
 
 Class: wildcard widening
 Refusal: AccessDenied beyond_ceiling
-Check: src/authorizer.rs:add_agent: the scope of each hop lies within its agent's ceiling
+Check: src/authorizer/standing.rs:add_agent: the scope of each hop lies within its agent's ceiling
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import answerable as ans
 
 REMOVED = [
     (
-        "src/authorizer.rs",
+        "src/authorizer/standing.rs",
         "grant.payload.scope.within_ceiling(agent.ceiling)",
         "Ok::<(), crate::scope::NotWithin>(())",
     )
