@@ -1,16 +1,21 @@
 //! Runs the code. Nothing is allocated, but where a condition makes a set or a record, or compares
 //! an argument as a whole.
 
+mod functions;
+mod sets;
+
 use std::cmp::Ordering;
 
-use super::code::{Code, Function, Op, STACK};
-use super::convert::made;
-use super::datum::{Datum, Fields, Ip};
+use super::code::{Code, Op, STACK};
+use super::datum::{Datum, Fields};
 use super::env::{Env, Missing};
 use super::names::Symbol;
 use super::value::Val;
 use super::world::symbol;
-use crate::canonical::{Int, Value};
+use sets::is_set;
+
+/// What has attributes.
+const RECORD: &str = "record or entity";
 
 /// Why a condition failed, and at which step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -357,104 +362,6 @@ impl<'a, 'e> Machine<'a, 'e> {
         }
     }
 
-    fn sets(&mut self) -> Result<(Val<'a>, Val<'a>), TrapKind> {
-        let right = self.pop()?;
-        let left = self.pop()?;
-        is_set(left)?;
-        is_set(right)?;
-        Ok((left, right))
-    }
-
-    fn contains(&self, set: Val<'a>, item: Val<'a>) -> Result<bool, TrapKind> {
-        match set {
-            Val::Set(items) => match place_of(item) {
-                Some(_) => Ok(items.binary_search_by(|own| order_of(own, &item)).is_ok()),
-                None => {
-                    let item = self.rest(item)?;
-                    Ok(items.binary_search(&item).is_ok())
-                }
-            },
-            Val::List(items) => {
-                for own in items {
-                    let same = match (own, item) {
-                        (Value::Bool(a), Val::Bool(b)) => *a == b,
-                        (Value::Str(a), Val::Str(b)) => **a == *b,
-                        (Value::Int(Int::Small(a)), Val::Long(b)) => *a == b,
-                        _ => false,
-                    };
-                    if same {
-                        return Ok(true);
-                    }
-                }
-                if place_of(item).is_none() {
-                    self.rest(item)?;
-                }
-                Ok(false)
-            }
-            other => Err(TrapKind::Type("set", other.word())),
-        }
-    }
-
-    fn contains_all(&self, set: Val<'a>, items: Val<'a>) -> Result<bool, TrapKind> {
-        let set = self.sorted(set, items)?;
-        self.any(items, |item| Ok(!self.contains(set, item)?)).map(|missing| !missing)
-    }
-
-    fn contains_any(&self, left: Val<'a>, right: Val<'a>) -> Result<bool, TrapKind> {
-        // The list is walked, the set is searched.
-        let (set, items) = match (left, right) {
-            (Val::List(_), Val::Set(_)) => (right, left),
-            _ => (self.sorted(left, right)?, right),
-        };
-        self.any(items, |item| self.contains(set, item))
-    }
-
-    /// A list in which many are to be looked for is sorted first: the work stays bounded.
-    fn sorted(&self, set: Val<'a>, items: Val<'a>) -> Result<Val<'a>, TrapKind> {
-        let count = match items {
-            Val::Set(items) => items.len(),
-            Val::List(items) => items.len(),
-            _ => 0,
-        };
-        match set {
-            Val::List(own) if own.len() > 8 && count > 8 => {
-                Ok(Val::of(self.env.keeper.keep(self.rest(set)?)))
-            }
-            _ => Ok(set),
-        }
-    }
-
-    fn any(
-        &self,
-        items: Val<'a>,
-        mut found: impl FnMut(Val<'a>) -> Result<bool, TrapKind>,
-    ) -> Result<bool, TrapKind> {
-        match items {
-            Val::Set(items) => {
-                for item in items {
-                    if found(Val::of(item))? {
-                        return Ok(true);
-                    }
-                }
-            }
-            Val::List(items) => {
-                for item in items {
-                    let item = match item {
-                        Value::Bool(truth) => Val::Bool(*truth),
-                        Value::Str(text) => Val::Str(text),
-                        Value::Int(Int::Small(number)) => Val::Long(*number),
-                        _ => return Err(TrapKind::Broken),
-                    };
-                    if found(item)? {
-                        return Ok(true);
-                    }
-                }
-            }
-            _ => return Err(TrapKind::Broken),
-        }
-        Ok(false)
-    }
-
     fn tag(&mut self, asks: bool) -> Result<Val<'a>, TrapKind> {
         let name = self.pop()?;
         let entity = match self.pop()? {
@@ -479,126 +386,5 @@ impl<'a, 'e> Machine<'a, 'e> {
         }
         let fields = Fields::new(fields, |name| self.env.world.symbols.get(name));
         Ok(Val::of(self.env.keeper.keep(Datum::Record(fields))))
-    }
-
-    fn decimals(&mut self) -> Result<(i64, i64), TrapKind> {
-        let right = self.pop()?;
-        let left = self.pop()?;
-        match (left, right) {
-            (Val::Decimal(left), Val::Decimal(right)) => Ok((left, right)),
-            (Val::Decimal(_), other) | (other, _) => Err(TrapKind::Type("decimal", other.word())),
-        }
-    }
-
-    fn ip(&mut self) -> Result<Ip, TrapKind> {
-        match self.pop()? {
-            Val::Ip(ip) => Ok(ip),
-            other => Err(TrapKind::Type("ipaddr", other.word())),
-        }
-    }
-
-    fn datetime(&mut self) -> Result<i64, TrapKind> {
-        match self.pop()? {
-            Val::Datetime(millis) => Ok(millis),
-            other => Err(TrapKind::Type("datetime", other.word())),
-        }
-    }
-
-    fn duration(&mut self) -> Result<i64, TrapKind> {
-        match self.pop()? {
-            Val::Duration(millis) => Ok(millis),
-            other => Err(TrapKind::Type("duration", other.word())),
-        }
-    }
-
-    fn call(&mut self, function: Function) -> Result<Val<'a>, TrapKind> {
-        const DAY: i64 = 86_400_000;
-        let overflow = TrapKind::Overflow;
-        Ok(match function {
-            Function::Decimal => self.made("decimal")?,
-            Function::Ip => self.made("ip")?,
-            Function::Datetime => self.made("datetime")?,
-            Function::Duration => self.made("duration")?,
-            Function::LessThan => self.decimals().map(|(a, b)| Val::Bool(a < b))?,
-            Function::LessThanOrEqual => self.decimals().map(|(a, b)| Val::Bool(a <= b))?,
-            Function::GreaterThan => self.decimals().map(|(a, b)| Val::Bool(a > b))?,
-            Function::GreaterThanOrEqual => self.decimals().map(|(a, b)| Val::Bool(a >= b))?,
-            Function::IsIpv4 => Val::Bool(self.ip()?.is_v4()),
-            Function::IsIpv6 => Val::Bool(!self.ip()?.is_v4()),
-            Function::IsLoopback => Val::Bool(self.ip()?.is_loopback()),
-            Function::IsMulticast => Val::Bool(self.ip()?.is_multicast()),
-            Function::IsInRange => {
-                let range = self.ip()?;
-                Val::Bool(self.ip()?.is_in_range(&range))
-            }
-            Function::Offset => {
-                let by = self.duration()?;
-                Val::Datetime(self.datetime()?.checked_add(by).ok_or(overflow)?)
-            }
-            Function::DurationSince => {
-                let since = self.datetime()?;
-                Val::Duration(self.datetime()?.checked_sub(since).ok_or(overflow)?)
-            }
-            Function::ToDate => {
-                let millis = self.datetime()?;
-                Val::Datetime(millis.checked_sub(millis.rem_euclid(DAY)).ok_or(overflow)?)
-            }
-            Function::ToTime => Val::Duration(self.datetime()?.rem_euclid(DAY)),
-            Function::ToMilliseconds => Val::Long(self.duration()?),
-            Function::ToSeconds => Val::Long(self.duration()? / 1000),
-            Function::ToMinutes => Val::Long(self.duration()? / 60_000),
-            Function::ToHours => Val::Long(self.duration()? / 3_600_000),
-            Function::ToDays => Val::Long(self.duration()? / DAY),
-        })
-    }
-
-    /// A value made of text that is not known before: Cedar itself reads it.
-    fn made(&mut self, function: &'static str) -> Result<Val<'a>, TrapKind> {
-        match self.pop()? {
-            Val::Str(text) => {
-                let datum = made(function, text).ok_or(TrapKind::Malformed(function))?;
-                Ok(Val::of(self.env.keeper.keep(datum)))
-            }
-            other => Err(TrapKind::Type("string", other.word())),
-        }
-    }
-}
-
-const RECORD: &str = "record or entity";
-
-fn is_set(value: Val<'_>) -> Result<(), TrapKind> {
-    match value {
-        Val::Set(_) | Val::List(_) => Ok(()),
-        other => Err(TrapKind::Type("set", other.word())),
-    }
-}
-
-/// Where values of a kind stand in the order of [`Datum`]; `None` for what lies in parts.
-fn place_of(value: Val<'_>) -> Option<u8> {
-    Some(match value {
-        Val::Bool(_) => 0,
-        Val::Long(_) => 1,
-        Val::Decimal(_) => 2,
-        Val::Datetime(_) => 3,
-        Val::Duration(_) => 4,
-        Val::Ip(_) => 5,
-        Val::Str(_) => 6,
-        Val::Entity(_) => 7,
-        _ => return None,
-    })
-}
-
-/// The order of [`Datum`], without making one.
-fn order_of(datum: &Datum, value: &Val<'_>) -> Ordering {
-    match (datum, value) {
-        (Datum::Bool(a), Val::Bool(b)) => a.cmp(b),
-        (Datum::Long(a), Val::Long(b))
-        | (Datum::Decimal(a), Val::Decimal(b))
-        | (Datum::Datetime(a), Val::Datetime(b))
-        | (Datum::Duration(a), Val::Duration(b)) => a.cmp(b),
-        (Datum::Ip(a), Val::Ip(b)) => a.cmp(b),
-        (Datum::Str(a), Val::Str(b)) => (**a).cmp(*b),
-        (Datum::Entity(a), Val::Entity(b)) => a.cmp(b),
-        (datum, value) => place_of(Val::of(datum)).unwrap_or(8).cmp(&place_of(*value).unwrap_or(8)),
     }
 }
