@@ -4,6 +4,8 @@
 //! sealed as PASETO v4.local (XChaCha20 and a BLAKE2b MAC) with authority, name and version as
 //! implicit assertion, and lies in memory only where it is overwritten when dropped.
 
+mod hashing;
+mod known;
 mod names;
 mod patterns;
 mod redact;

@@ -317,7 +317,7 @@ impl Forms {
         let mut plain = vec![Zeroizing::new(secret.to_vec())];
         // A secret that itself holds what looks like an escape: as it is after reading.
         let mut read = Zeroizing::new(secret.to_vec());
-        for _ in 0..super::redact::DEPTH {
+        for _ in 0..super::known::DEPTH {
             let Some(next) = unescaped(&read, Escapes::ALL) else { break };
             read = next.bytes;
             plain.push(read.clone());
