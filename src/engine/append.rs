@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::call::{Call, Judged, Under, unrecorded};
 use super::draws::{needs, used_up};
 use super::judge::Once;
-use super::vault::Lent;
+use super::leases::Lent;
 use super::{Durability, Engine};
 use crate::decision::{Decision, Effect};
 use crate::keys::Owner;

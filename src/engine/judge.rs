@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::call::{Call, Judged, unrecorded};
+use super::leases::Lent;
 use super::masking::{Masking, Recorded, Veiled};
-use super::vault::Lent;
 use super::{Bound, Engine};
 use crate::authorizer::{Governed, Judgement, authorize, unreadable};
 use crate::canonical::Map;

@@ -2,7 +2,7 @@
 
 Class: confused deputy
 Refusal: AccessDenied credential_not_allowed
-Check: src/engine/vault.rs:may_lease: the tool is one that it is for
+Check: src/engine/leases.rs:may_lease: the tool is one that it is for
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from attacking import World
 
 import answerable as ans
 
-REMOVED = [("src/engine/vault.rs", "!held.is_for(tool)", "false")]
+REMOVED = [("src/engine/leases.rs", "!held.is_for(tool)", "false")]
 SECRET = "sk-live-0123456789"
 
 

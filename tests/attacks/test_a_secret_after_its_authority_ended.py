@@ -2,7 +2,7 @@
 
 Class: lifecycle bypass
 Refusal: VaultError lease_ended
-Check: src/engine/vault.rs:reveal: what allowed the call stands still
+Check: src/engine/leases.rs:reveal: what allowed the call stands still
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from attacking import World
 
 import answerable as ans
 
-REMOVED = [("src/engine/vault.rs", "self.authority_ended(judged)", "None::<Reason>")]
+REMOVED = [("src/engine/leases.rs", "self.authority_ended(judged)", "None::<Reason>")]
 SECRET = "sk-live-0123456789"
 
 

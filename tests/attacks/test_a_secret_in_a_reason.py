@@ -17,7 +17,7 @@ import answerable as ans
 SECRET = "sk-live-0123456789"
 REMOVED = [
     ("src/recorder.rs", "«redactor.veil(&beside.value)»\n", "None::<Value>"),
-    ("src/engine/vault.rs", "let Some(mut clean) = «self.redact(text)»", "None::<String>"),
+    ("src/engine/redacting.rs", "let Some(mut clean) = «self.redact(text)»", "None::<String>"),
 ]
 
 

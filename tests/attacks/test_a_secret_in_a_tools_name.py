@@ -4,7 +4,7 @@ Names stand in leaves as they are, and refusals repeat them.
 
 Class: token theft
 Refusal: `unknown_tool` for a tool of that name, the stand-in `(credential bank)` everywhere else
-Check: src/engine/vault.rs:secret_in_name: asked before a call is judged
+Check: src/engine/redacting.rs:secret_in_name: asked before a call is judged
 """
 
 from __future__ import annotations
