@@ -2,7 +2,7 @@
 
 Class: depth and size bombs
 Refusal: AccessDenied invalid_argument
-Check: src/python/convert/mod.rs:spend: the budget of a call
+Check: src/python/convert/budget.rs:spend: the budget of a call
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from attacking import World
 import answerable as ans
 
 REMOVED = [
-    ("src/python/convert/mod.rs", "items > self.nodes", "false"),
+    ("src/python/convert/budget.rs", "items > self.nodes", "false"),
     (
-        "src/python/convert/mod.rs",
+        "src/python/convert/budget.rs",
         'self.nodes.checked_sub(1).ok_or("it holds more than 100,000 values")?',
         "self.nodes",
     ),
     (
-        "src/python/convert/mod.rs",
+        "src/python/convert/budget.rs",
         'self.bytes.checked_sub(bytes).ok_or("it holds more than 1 MiB")?',
         "self.bytes",
     ),

@@ -3,7 +3,7 @@
 Class: fail-open
 Refusal: AccessDenied argument_not_named and invalid_argument, without the key
 Check: src/authorizer.rs:reason_of: the keys of what is masked are left out
-Check: src/python/convert/mod.rs:told_of: the place is told up to what is masked
+Check: src/python/convert/unfit.rs:told_of: the place is told up to what is masked
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import answerable as ans
 REMOVED = [
     ("src/authorizer.rs", "veil.hides_keys(&holder)", "false"),
     (
-        "src/python/convert/mod.rs",
+        "src/python/convert/unfit.rs",
         "let Some(keys) = «masking.shows(name, keys)» else",
         "{ let _ = keys; None::<usize> }",
     ),

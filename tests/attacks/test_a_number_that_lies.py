@@ -2,7 +2,7 @@
 
 Class: Unicode and canonicalization
 Refusal: AccessDenied invalid_argument, or the judged value runs
-Check: src/python/convert/mod.rs:read: exact types, and a snapshot
+Check: src/python/convert/snapshot.rs:read: exact types, and a snapshot
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import answerable as ans
 
 REMOVED = [
     (
-        "src/python/convert/mod.rs",
+        "src/python/convert/snapshot.rs",
         "object.cast_exact::<PyInt>().is_ok()",
         "object.extract::<i64>().is_ok()",
     )

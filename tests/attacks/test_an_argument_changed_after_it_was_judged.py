@@ -2,7 +2,7 @@
 
 Class: Unicode and canonicalization
 Refusal: the body sees what was judged
-Check: src/python/convert/mod.rs:snapshot: the copy is passed on
+Check: src/python/convert/snapshot.rs:snapshot: the copy is passed on
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import answerable as ans
 
 REMOVED = [
     (
-        "src/python/convert/mod.rs",
+        "src/python/convert/snapshot.rs",
         "return Ok((Value::List(values), «copy.into_any()»));",
         "{ let _ = copy; same }",
     ),
     (
-        "src/python/convert/mod.rs",
+        "src/python/convert/snapshot.rs",
         "return Ok((Value::Map(map), «copy.into_any()»));",
         "{ let _ = copy; same }",
     ),

@@ -7,10 +7,10 @@ use pyo3::types::{
 };
 
 use super::records::{own, qualified};
-use super::{
-    Budget, Step, Types, Unfit, decimal, integer, micros, read, read_items, short, type_name,
-    types, unreadable,
-};
+use super::snapshot::{decimal, integer, read, read_items, unreadable};
+use super::times::micros;
+use super::unfit::Step;
+use super::{Budget, Types, Unfit, short, type_name, types};
 use crate::canonical::{EnumMember, Value};
 
 /// A member: its value is judged, and the member itself is passed on.

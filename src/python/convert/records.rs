@@ -4,7 +4,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 
-use super::{Budget, Step, Unfit, read, read_dict, short, type_name, types, unreadable};
+use super::snapshot::{read, read_dict, unreadable};
+use super::unfit::Step;
+use super::{Budget, Unfit, short, type_name, types};
 use crate::canonical::{Map, Record, Value};
 
 /// A dataclass: its fields, and a new instance made of their copies.
