@@ -1,21 +1,21 @@
 //! The engine and its administrative verbs as Python classes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::PyDict;
 
 use super::approvals::Approval;
 use super::convert::{Dict, FilePath, Flag, Own, Text, Whole};
 use super::endings::{self, Halt, Revocation};
 use super::guard::{attributes, bind_named};
 use super::lifecycle::{Agents, Humans, Tasks};
+use super::opening::{above_zero, durability_of, master, open, schedule, standing_at};
 use super::people::{Grant, agent_id, human_id, text_of};
-use super::policy::{self, Policies};
+use super::policy::Policies;
 use super::review::Review;
 use super::trail::Trail;
 use super::values::{Decision, limits_of, scope_of};
@@ -23,47 +23,12 @@ use super::vault::Vault;
 use super::{convert, enter, errors, watch};
 use crate::clock::Source;
 use crate::engine::{
-    Durability, Engine as Core, MAX_SHADOW, MasterSource, NewAccess, NewGrant, Options, Spans,
-    TaskChoice,
+    Engine as Core, MAX_SHADOW, MasterSource, NewAccess, NewGrant, Options, Spans, TaskChoice,
 };
-use crate::keys::MasterKey;
 use crate::principal::{Handle, HumanId, TaskId};
-use crate::store::StoreError;
 
 /// More than any chain has hops.
 const MAX_STATEMENTS: usize = 256;
-
-/// The engines in the order of opening: what a call falls back on where nothing else says.
-static OPENED: Mutex<Vec<Weak<Core>>> = Mutex::new(Vec::new());
-
-/// The engine that was opened last and is still open.
-pub(super) fn last() -> Option<Arc<Core>> {
-    let opened: Vec<Arc<Core>> = OPENED.lock().iter().rev().filter_map(Weak::upgrade).collect();
-    // In a forked child the parent's engine answers, by saying that it is closed here.
-    let closed = |core: &Core| matches!(core.check(), Err(StoreError::Closed));
-    opened.into_iter().find(|core| !closed(core))
-}
-
-/// The engines that are open here, in the order of opening.
-pub(super) fn opened() -> Vec<Arc<Core>> {
-    OPENED.lock().iter().filter_map(Weak::upgrade).collect()
-}
-
-/// Closes every engine: called when the interpreter exits, while threads still run.
-///
-/// Answers what could not be written, if anything. In a forked child it does nothing.
-#[pyfunction]
-pub(super) fn close_all(py: Python<'_>) -> Option<String> {
-    let open: Vec<Arc<Core>> = OPENED.lock().drain(..).filter_map(|core| core.upgrade()).collect();
-    // The last handles are dropped here, without holding the interpreter.
-    py.detach(|| {
-        let mut failed = None;
-        for core in open {
-            failed = core.close().err().or(failed);
-        }
-        failed.map(|error| error.to_string())
-    })
-}
 
 /// One engine: one authority, one tenant, one store.
 #[pyclass(frozen, subclass, weakref, module = "answerable._core", name = "Engine")]
@@ -103,23 +68,12 @@ impl Engine {
         policy_shadow: Option<Whole<1, { MAX_SHADOW as u64 }>>,
         retention: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let durability = &*durability;
-        let durability = Durability::parse(durability).ok_or_else(|| {
-            let shown = crate::engine::shown(durability, 40);
-            let message = format!("there is no durability mode `{shown}`");
-            errors::invalid(py, &message, "choose before, strict, after or relaxed")
-        })?;
+        let durability = durability_of(py, &durability)?;
         let master = match master_key {
             None => MasterSource::File,
             Some(given) => MasterSource::Given(master(py, given)?),
         };
-        let frozen = match clock {
-            None => None,
-            Some(at) => {
-                let at = convert::moment(at, 0).map_err(|why| errors::invalid(py, &why, ""))?;
-                Some(Arc::new(AtomicI64::new(at)))
-            }
-        };
+        let frozen = clock.map(|at| standing_at(py, at)).transpose()?;
         let options = Options {
             durability,
             flush: Duration::from_millis(flush_ms.0),
@@ -135,29 +89,7 @@ impl Engine {
             retention: retention.map_or(Ok(Vec::new()), |given| schedule(py, given))?,
             ..Options::default()
         };
-        let to = attach.and_then(|to| to.cast::<Self>().ok()).map(|to| to.get().core.clone());
-        let attach = match attach {
-            Some(to) if !to.is_instance_of::<Self>() => to.extract::<Flag>()?.0,
-            given => given.is_some(),
-        };
-        let declared = policy::declared();
-        let core = enter(py, || {
-            // Whoever attaches was told before that somebody holds it.
-            let busy = || StoreError::Busy { holder: None, path: path.0.clone() };
-            let core = match to {
-                Some(to) => to.attach_anew(options)?.ok_or_else(busy)?,
-                None if attach => Core::attach(&path.0, options)?.ok_or_else(busy)?,
-                None => Core::open(&path.0, options)?,
-            };
-            if core.holder().is_none() {
-                core.declare(&declared)?;
-            }
-            Ok(core)
-        })?;
-        let mut opened = OPENED.lock();
-        opened.retain(|known| known.strong_count() > 0);
-        opened.push(Arc::downgrade(&core));
-        drop(opened);
+        let core = open(py, &path.0, attach, options)?;
         Ok(Self { core, frozen })
     }
 
@@ -497,34 +429,6 @@ impl Engine {
     }
 }
 
-/// A span of time that is an option.
-pub(super) fn above_zero(
-    py: Python<'_>,
-    name: &str,
-    given: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Option<i64>> {
-    match given.map(convert::duration) {
-        None => Ok(None),
-        Some(Ok(span)) if span > 0 => Ok(Some(span)),
-        Some(Ok(_)) => Err(errors::invalid(py, &format!("{name} is above zero"), "")),
-        Some(Err(why)) => Err(errors::invalid(py, &format!("{name}: {why}"), "")),
-    }
-}
-
-pub(super) fn master(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<MasterKey> {
-    let made = if let Ok(text) = given.cast::<PyString>() {
-        // What cannot be read as text is no key either.
-        MasterKey::parse(text.to_str().unwrap_or_default())
-    } else if let Ok(bytes) = given.cast::<PyBytes>() {
-        MasterKey::from_bytes(bytes.as_bytes())
-    } else {
-        let found = convert::type_name(given);
-        let message = format!("expected 32 bytes or `k4.local.…` as master_key, not {found}");
-        return Err(errors::invalid(py, &message, ""));
-    };
-    made.map_err(|error| errors::key(py, &error))
-}
-
 /// What each hop stated: a list of texts, `None` where it is not known.
 fn statements_of(given: &Bound<'_, PyAny>) -> PyResult<Vec<Option<String>>> {
     const WHAT: &str = "a list of statements, each text or None";
@@ -540,19 +444,4 @@ pub(super) fn by_of(
     by: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Option<HumanId>> {
     by.map(|by| human_id(py, core, by)).transpose()
-}
-
-/// A schedule of retention: a duration, for decisions and outcomes, or one for each kind.
-fn schedule(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<Vec<(String, i64)>> {
-    let age = |given: &Bound<'_, PyAny>| {
-        convert::duration(given).map_err(|why| errors::invalid(py, &why, ""))
-    };
-    let Ok(kinds) = given.cast::<PyDict>() else {
-        let age = age(given)?;
-        return Ok(["decision", "outcome"].map(|kind| (kind.to_owned(), age)).to_vec());
-    };
-    kinds
-        .iter()
-        .map(|(kind, given)| Ok((kind.extract::<Text<'_>>()?.to_string(), age(&given)?)))
-        .collect()
 }

@@ -11,6 +11,7 @@ mod errors;
 mod guard;
 mod lifecycle;
 mod logging;
+mod opening;
 mod past;
 mod people;
 mod policy;
@@ -43,7 +44,7 @@ mod _core {
     #[pymodule_export]
     use super::endings::{Halt, Offboarding, OffboardingItem, Revocation, verify_offboarding};
     #[pymodule_export]
-    use super::engine::{Engine, close_all};
+    use super::engine::Engine;
     #[pymodule_export]
     use super::entries::{Entries, EntriesIterator};
     #[pymodule_export]
@@ -54,6 +55,8 @@ mod _core {
     use super::lifecycle::{Agents, Humans, Task, Tasks};
     #[pymodule_export]
     use super::logging::{log_flush, log_level, log_to};
+    #[pymodule_export]
+    use super::opening::close_all;
     #[pymodule_export]
     use super::past::{Could, Reconstruction};
     #[pymodule_export]

@@ -7,8 +7,9 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 
 use super::convert::{FilePath, Text};
-use super::engine::{by_of, opened};
+use super::engine::by_of;
 use super::guard::Tool;
+use super::opening::opened;
 use super::policy_past::{PolicyExplanation, Replay};
 use super::policy_set::{PolicyFinding, PolicySet};
 use super::trail::entry_id;

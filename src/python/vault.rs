@@ -6,8 +6,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::convert::{Flag, Octets, Text};
-use super::engine::{by_of, master};
+use super::engine::by_of;
 use super::guard::Call;
+use super::opening::master;
 use super::people::{agent_id, human_id, text_of};
 use super::{convert, enter, errors};
 use crate::engine::{self as core, Engine as Core, Judged, shown};

@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::super::approvals::Approval;
 use super::super::people::text_of;
-use super::super::{engine, errors};
+use super::super::{engine, errors, opening};
 use super::bind::Passed;
 use super::call::{Call, denial, no_engine};
 use super::{Authority, in_force};
@@ -154,7 +154,7 @@ impl Tool {
             result,
             engine: engine.map(|engine| engine.core.clone()),
             dangerous,
-            wait: engine::above_zero(py, "wait", wait)?,
+            wait: opening::above_zero(py, "wait", wait)?,
             declared,
             credentials: credentials.into_iter().map(String::into_boxed_str).collect(),
         })
@@ -207,7 +207,7 @@ impl Tool {
         let core = match (&self.engine, authority) {
             (Some(engine), _) => engine.clone(),
             (None, Some(authority)) => authority.core.clone(),
-            (None, None) => match engine::last() {
+            (None, None) => match opening::last() {
                 Some(engine) => engine,
                 None => return Err(no_engine(py, &self.name)),
             },
