@@ -58,7 +58,8 @@ from answerable._core import (
     verify,
     verify_offboarding,
 )
-from answerable.context import Engine, cancelled, carry, current, open
+from answerable.context import cancelled, carry, current
+from answerable.engine import Engine
 from answerable.errors import (
     AccessDenied,
     ApprovalRequired,
@@ -78,6 +79,7 @@ from answerable.errors import (
 from answerable.explain import Explanation
 from answerable.guard import tool
 from answerable.leasing import Credential, credential
+from answerable.opening import open
 from answerable.receipts import VerifiedReceipt, verify_receipt
 from answerable.vault import LeaseRequest, Minted, Vault
 

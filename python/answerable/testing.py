@@ -24,9 +24,9 @@ import pytest
 
 from answerable import _core
 from answerable.cases import run_cases
-from answerable.context import Engine
-from answerable.context import open as open_engine
+from answerable.engine import Engine
 from answerable.errors import AccessDenied
+from answerable.opening import open as open_engine
 
 __all__ = ["Decisions", "assert_denied", "assert_policy_cases", "check_tool_contract"]
 

@@ -2,7 +2,7 @@
 
 Class: lifecycle bypass
 Refusal: AccessDenied revoked
-Check: src/authorizer/standing.rs:ended: what is for a human counts as newer by the trail's order alone
+Check: src/authorizer/standing.rs:ended: newer, for a human, is told by the trail's order alone
 """
 
 from __future__ import annotations

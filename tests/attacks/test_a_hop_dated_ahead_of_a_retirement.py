@@ -2,7 +2,7 @@
 
 Class: lifecycle bypass
 Refusal: AccessDenied agent_retired
-Check: src/authorizer/standing.rs:add_agent: the status of everybody on the chain, whenever a hop starts
+Check: src/authorizer/standing.rs:add_agent: the status of everybody, whenever a hop starts
 """
 
 from __future__ import annotations

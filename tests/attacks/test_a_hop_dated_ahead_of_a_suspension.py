@@ -2,7 +2,7 @@
 
 Class: lifecycle bypass
 Refusal: AccessDenied agent_suspended, and revoked once resumed
-Check: src/authorizer/standing.rs:add_agent: the status, then what was revoked, whenever a hop starts
+Check: src/authorizer/standing.rs:add_agent: status, then what was revoked, whenever a hop starts
 """
 
 from __future__ import annotations

@@ -38,6 +38,8 @@ PYTHON_ROWS = [
         "redacting",
         "vault",
         "context",
+        "engine",
+        "opening",
         "leasing",
         "signature",
         "wrappers",

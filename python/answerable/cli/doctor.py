@@ -14,7 +14,7 @@ from answerable.cli.run import Argument, Run, command
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from answerable.context import Engine
+    from answerable.engine import Engine
 
 CLOCK = timedelta(seconds=60)
 

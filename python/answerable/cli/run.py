@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from answerable.context import Engine
+    from answerable.engine import Engine
 
 __all__ = ["BY", "COMMANDS", "REASON", "Argument", "Command", "Run", "UsageError", "command"]
 
@@ -109,7 +109,7 @@ class Run:
 
     def open(self, *, accept_restore: str | None = None, repair: bool = False) -> Engine:
         """Opens the store, and makes it if there is none."""
-        from answerable.context import open as open_engine
+        from answerable.opening import open as open_engine
 
         for attempt in range(ATTEMPTS):
             try:

@@ -18,7 +18,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from answerable.context import Engine, current
+from answerable.context import current
+from answerable.engine import Engine
 from answerable.errors import AccessDenied, InvalidInput
 from answerable.integrations.mcp import Authority, Gate, carrying, outgoing
 from answerable.integrations.standing import Rules, decorated, visible, without_defaults

@@ -25,7 +25,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from answerable import _core
-from answerable.context import Engine, acting, current, in_force
+from answerable.context import acting, current, in_force
+from answerable.engine import Engine
 from answerable.errors import AccessDenied, Error, InvalidInput
 from answerable.integrations.standing import (
     Rules,

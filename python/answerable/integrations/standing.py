@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from answerable import _core
-from answerable.context import Engine, acting, current
+from answerable.context import acting, current
+from answerable.engine import Engine
 from answerable.errors import AccessDenied, Error, InvalidInput
 from answerable.guard import _spec, governed
 

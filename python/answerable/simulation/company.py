@@ -26,7 +26,7 @@ from answerable.simulation.tools import (
 
 if TYPE_CHECKING:
     from answerable import _core
-    from answerable.context import Engine
+    from answerable.engine import Engine
 
 __all__ = ["Company"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import answerable as ans
 
 if TYPE_CHECKING:
-    from answerable.context import Engine
+    from answerable.engine import Engine
     from answerable.simulation.company import Company
 
 __all__ = ["DEPARTMENTS", "POLICIES", "SENTENCES", "Fault", "arguments_of", "covers", "tools_of"]
