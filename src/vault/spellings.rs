@@ -359,6 +359,8 @@ impl Forms {
             // A secret of digits, such as a key in hexadecimal or a card's number.
             if read.span(0, read.bytes.len()) == (0, secret.len()) {
                 digits.push(read.bytes.clone());
+                // And what they stand for, as `bytes.fromhex` reads them.
+                plain.extend(HEXLOWER.decode(&read.bytes).ok().map(Zeroizing::new));
             }
         });
         Self { plain, digits, sixes }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use proptest::prelude::*;
 
 use super::*;
@@ -166,6 +166,21 @@ fn a_number_is_known_however_it_is_given() {
     }
     assert!(knowing("1234.5678").veil(&Value::float(1234.5678).unwrap()).is_some());
     assert!(redactor.veil(&Value::int(12_345_678)).is_none());
+}
+
+#[test]
+fn digits_are_known_as_what_they_stand_for() {
+    let bytes =
+        [0x55, 0x0e, 0x84, 0, 0xe2, 0x9b, 0x41, 0xd4, 0xa7, 0x16, 0x44, 0x66, 0x55, 0x44, 0, 9];
+    let text = HEXLOWER.encode(&bytes);
+    for secret in [text.as_str(), "550E8400-E29B-41D4-A716-446655440009"] {
+        let redactor = knowing(secret);
+        let within = [b"\xff", &bytes[..], b"\xff"].concat();
+        for value in [Value::Uuid(bytes), Value::bytes(&bytes), Value::bytes(&within)] {
+            assert!(redactor.veil(&value).is_some(), "{value:?}");
+        }
+        assert!(redactor.veil(&Value::bytes(&bytes[1..])).is_none());
+    }
 }
 
 #[test]
