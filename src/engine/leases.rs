@@ -58,7 +58,7 @@ impl Lease {
     /// How often its secret was revealed.
     #[must_use]
     pub fn reveals(&self) -> u32 {
-        self.reveals.load(Ordering::Acquire)
+        self.reveals.load(Ordering::SeqCst)
     }
 
     /// Whether the call is made for a human.
@@ -70,13 +70,22 @@ impl Lease {
     /// Whether it has ended with its call.
     #[must_use]
     pub fn ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.ended.load(Ordering::SeqCst)
     }
 
     /// Ends it: nothing is revealed any more, and what was minted is overwritten.
     pub fn end(&self) {
-        self.ended.store(true, Ordering::Release);
+        self.ended.store(true, Ordering::SeqCst);
         *self.minted.lock() = None;
+    }
+
+    /// Counts a reveal; `false` where the lease has ended meanwhile, and nothing may be revealed.
+    ///
+    /// INVARIANT: it is counted before the end is looked for, and the end is noted before the count
+    /// is read, all in one order: what is revealed stands in the outcome's entry.
+    fn count(&self) -> bool {
+        self.reveals.fetch_add(1, Ordering::SeqCst);
+        !self.ended()
     }
 }
 
@@ -172,8 +181,7 @@ impl Engine {
         } else {
             self.opened(name, lease.version)?
         };
-        lease.reveals.fetch_add(1, Ordering::AcqRel);
-        Ok(secret)
+        if lease.count() { Ok(secret) } else { Err(ended(name)) }
     }
 
     /// What a call that is allowed so far is to be lent; a deny if it may not be.
@@ -330,5 +338,31 @@ fn ended(name: &str) -> Withheld {
         message: format!(
             "the call that `{name}` was leased to has ended; ask inside the tool's body"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reveal_is_counted_and_none_comes_after_the_end() {
+        let lease = Lease {
+            entry: EntryId::from_bytes([1; 16]),
+            decision: EntryId::from_bytes([2; 16]),
+            credential: "bank-api".into(),
+            version: 1,
+            provider: None,
+            human: HumanId::from_bytes([3; 16]),
+            agents: Vec::new(),
+            minted: Mutex::default(),
+            reveals: AtomicU32::new(0),
+            ended: AtomicBool::new(false),
+        };
+        assert!(lease.count());
+        assert_eq!(lease.reveals(), 1);
+        lease.end();
+        // Its secret may have been opened before: it is kept back all the same.
+        assert!(!lease.count());
     }
 }
