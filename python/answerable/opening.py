@@ -64,8 +64,9 @@ def open(
         serve: Whether this process, holding the store, serves others of the same user.
         attach: Whether to attach where another process holds the store; an application that is to
             judge calls itself says False, and is told `StoreBusy` at once.
-        accept_restore: Why an older state of the store than the checkpoint kept beside it is taken
-            up; recorded. Without it such a store is refused.
+        accept_restore: Why an older state of the store is taken up than the checkpoint kept beside
+            it, or than its log had been durable (as a plain copy of a store in use may be);
+            recorded. Without it such a store is refused.
         repair: Whether what is left over, derived or in the way is put in order: half-written
             files are removed, an unreadable checkpoint beside the store is moved aside, the index
             is made anew; recorded as an entry of kind `repair`. Damaged records stay refused.

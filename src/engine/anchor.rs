@@ -13,12 +13,13 @@ use super::{Engine, EngineError};
 use crate::canonical::{Digest, Value};
 use crate::keys::{Owner, replace_private_file};
 use crate::principal::HumanId;
-use crate::recorder::Head;
+use crate::recorder::{Head, keyspace};
 use crate::registry::{check_text, draft};
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{Batch, Store, StoreError, settled};
+use crate::trail::block::Block;
 use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::entry::kind;
-use crate::trail::merkle::{LeafHashes, consistency, leaf_hash};
+use crate::trail::merkle::{Frontier, LeafHashes, consistency, leaf_hash};
 
 use super::receipt::Levels;
 
@@ -59,6 +60,54 @@ pub(super) fn put_back(
     Ok((!agrees).then_some(kept))
 }
 
+/// Whether what a log that was cut short holds is a trail: all records can be read, and the entries
+/// follow each other up to the head and make its root.
+///
+/// # Errors
+/// `Corrupt` if it does not, and the store's.
+pub(super) fn holds_together(store: &dyn Store) -> Result<(), StoreError> {
+    let apart =
+        || StoreError::Corrupt { what: "what can be read of its log is no whole trail".to_owned() };
+    let head = Head::load(store)?;
+    let mut found = Ok(Frontier::new());
+    store.scan(&[], None, &mut |key, value| {
+        if key.starts_with(keyspace::BLOCK)
+            && let Ok(frontier) = &mut found
+            && followed(frontier, keyspace::first_of(key), value).is_none()
+        {
+            found = Err(apart());
+        }
+        found.is_ok()
+    })?;
+    let found = found?;
+    if found.size() == head.frontier.size() && found.root() == head.frontier.root() {
+        return Ok(());
+    }
+    Err(apart())
+}
+
+/// Adds the leaves of a block, if it is one and begins where the last ended.
+fn followed(frontier: &mut Frontier, first: u64, bytes: &[u8]) -> Option<()> {
+    let block = Block::read(first, bytes).ok().filter(|_| first == frontier.size())?;
+    block.leaves().try_for_each(|leaf| frontier.append(leaf_hash(leaf))).ok()
+}
+
+/// The older state that is taken up.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// The checkpoint kept beside the store, if the store does not agree with it.
+    pub(super) kept: Option<SignedCheckpoint>,
+    /// How many bytes of its log are gone on without.
+    pub(super) lost: Option<u64>,
+}
+
+impl Taken {
+    /// Whether it is older at all.
+    pub(super) fn is_older(&self) -> bool {
+        self.kept.is_some() || self.lost.is_some()
+    }
+}
+
 impl Engine {
     /// Keeps a checkpoint beside the store. That it cannot be is told, and hinders nothing.
     pub(super) fn keep(&self, checkpoint: &SignedCheckpoint) {
@@ -72,7 +121,7 @@ impl Engine {
     /// Records that an older state of the store was taken up on purpose.
     pub(super) fn accept_restore(
         &self,
-        kept: &SignedCheckpoint,
+        taken: &Taken,
         reason: &str,
         by: Option<HumanId>,
     ) -> Result<(), EngineError> {
@@ -80,12 +129,18 @@ impl Engine {
         let by = self.who(by)?;
         let had = self.size()?;
         let number = |size: u64| Value::int(i64::try_from(size).unwrap_or(i64::MAX));
-        let claimed = kept.claimed();
         let (_, ticket) = self.recorder.sequence(|slot| {
-            let entry = draft(kind::RESTORE)?
-                .with("origin", Value::str(&claimed.origin))
-                .with("size", number(claimed.size))
-                .with("root", Value::bytes(&claimed.root))
+            let mut entry = draft(kind::RESTORE)?;
+            if let Some(claimed) = taken.kept.as_ref().map(SignedCheckpoint::claimed) {
+                entry = entry
+                    .with("origin", Value::str(&claimed.origin))
+                    .with("size", number(claimed.size))
+                    .with("root", Value::bytes(&claimed.root));
+            }
+            if let Some(lost) = taken.lost {
+                entry = entry.with("lost", number(lost));
+            }
+            let entry = entry
                 .with("had", number(had))
                 .with("by", Value::str(&by.to_string()))
                 .beside("reason", Value::str(reason), &Owner::human(by));
@@ -93,6 +148,9 @@ impl Engine {
             Ok::<(), EngineError>(())
         })?;
         self.recorder.wait(ticket.upto)?;
+        if taken.lost.is_some() {
+            settled(&self.path)?;
+        }
         self.checkpoint()?;
         Ok(())
     }
@@ -140,5 +198,45 @@ impl Engine {
         batch.put(key, more.text().as_bytes());
         self.recorder.commit(batch)?;
         Ok(more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use crate::engine::Options;
+    use crate::registry::Halted;
+    use crate::store::SledStore;
+
+    #[test]
+    fn a_trail_holds_together_or_a_part_of_it_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let engine = Engine::open(&path, Options::default()).unwrap();
+        engine.halt(Halted::Everything, "a test", None).unwrap();
+        engine.unhalt(&Halted::Everything, None, None).unwrap();
+        engine.close().unwrap();
+        let store = SledStore::open(&path, 0).unwrap();
+        holds_together(&store).unwrap();
+        let mut blocks = Vec::new();
+        store
+            .scan(keyspace::BLOCK, None, &mut |key, value| {
+                blocks.push((key.to_vec(), value.to_vec()));
+                true
+            })
+            .unwrap();
+        for (key, value) in &blocks {
+            let mut without = Batch::new();
+            without.delete(key.clone());
+            store.commit(without).unwrap();
+            assert!(matches!(holds_together(&store), Err(StoreError::Corrupt { .. })));
+            let mut with = Batch::new();
+            with.put(key.clone(), value.clone());
+            store.commit(with).unwrap();
+            holds_together(&store).unwrap();
+        }
+        assert!(!blocks.is_empty());
+        store.close().unwrap();
     }
 }

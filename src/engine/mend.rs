@@ -13,7 +13,7 @@ use super::{Engine, EngineError};
 use crate::canonical::Value;
 use crate::keys::Owner;
 use crate::registry::draft;
-use crate::store::{SledStore, StoreError};
+use crate::store::StoreError;
 use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::entry::kind;
 
@@ -40,14 +40,12 @@ impl Mending {
         mending
     }
 
-    /// Opens the store, without a snapshot that does not let it.
-    pub(super) fn open(&mut self, path: &Path, started: i64) -> Result<SledStore, StoreError> {
-        let (store, moved) = SledStore::open_to_repair(path, started)?;
+    /// Takes up which snapshots were moved aside, as they did not let the store open.
+    pub(super) fn opened(&mut self, moved: &[String]) {
         if !moved.is_empty() {
             let what = format!("as {}; the records were read without", moved.join(", "));
             self.done.push(("snapshot_aside", what));
         }
-        Ok(store)
     }
 
     /// Removes what is left over, and moves a checkpoint that cannot be read out of the way. The

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::anchor::{kept_file, put_back};
+use super::anchor::{Taken, holds_together, kept_file, put_back};
 use super::erase::Rewriter;
 use super::housekeeping;
 use super::keys::{AUTHORITY, CHECKPOINT, Keys, assertion, seal};
@@ -25,7 +25,7 @@ use crate::keys::{KeyError, KeyRing, MasterKey, RandomPool, SecretKey, write_pri
 use crate::principal::HumanId;
 use crate::recorder::{Head, Recorder};
 use crate::registry::{Put, Sealer, State, draft, roots};
-use crate::store::{RemoteStore, SledStore, Store, StoreError};
+use crate::store::{Remedy, RemoteStore, SledStore, Store, StoreError};
 use crate::trail::checkpoint::{CheckpointKey, origin_of, sign_authority_statement};
 use crate::trail::entry::kind;
 
@@ -62,8 +62,8 @@ pub struct Options {
     pub approval_ttl: i64,
     /// How long a call that asks waits for its answer, in microseconds; not at all if absent.
     pub approval_wait: Option<i64>,
-    /// Why, and by whom, an older state of the store than the checkpoint kept beside it is taken
-    /// up: recorded. `None` refuses such a store.
+    /// Why, and by whom, an older state of the store is taken up than the checkpoint kept beside it,
+    /// or than its log had been durable: recorded. `None` refuses such a store.
     pub accept_restore: Option<(String, Option<HumanId>)>,
     /// Whether what is left over, derived or in the way is put in order first: recorded.
     pub repair: bool,
@@ -126,11 +126,13 @@ impl Engine {
         look_ahead(&path, &options.master)?;
         let mut mending = options.repair.then(|| Mending::look(&path));
         let started = Clock::new(options.clock.clone(), 0).stamp();
-        let store: Arc<dyn Store> = match &mut mending {
-            Some(mending) => Arc::new(mending.open(&path, started)?),
-            None => Arc::new(SledStore::open(&path, started)?),
-        };
         let restore = options.accept_restore.clone();
+        let remedy = Remedy { repair: options.repair, accept_loss: restore.is_some() };
+        let (store, remedied) = SledStore::open_with(&path, started, remedy)?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        if let Some(mending) = &mut mending {
+            mending.opened(&remedied.moved);
+        }
         let opened = (|| {
             if let Some(mending) = &mut mending {
                 mending.tidy(&path)?;
@@ -149,10 +151,14 @@ impl Engine {
                 }
                 .into());
             }
+            if remedied.lost.is_some() {
+                holds_together(&*store)?;
+            }
             let engine = Self::on_store(&path, store.clone(), options)?;
             let _ = engine.kept.set(kept_file(&path));
-            if let (Some(kept), Some((reason, by))) = (put_back, restore) {
-                engine.accept_restore(&kept, &reason, by)?;
+            let taken = Taken { kept: put_back, lost: remedied.lost };
+            if let (true, Some((reason, by))) = (taken.is_older(), restore) {
+                engine.accept_restore(&taken, &reason, by)?;
             }
             if let Some(mending) = mending.take() {
                 engine.mended(mending)?;

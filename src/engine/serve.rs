@@ -308,6 +308,7 @@ impl From<&StoreError> for Refusal {
         let what = match error {
             StoreError::Unavailable { what }
             | StoreError::Corrupt { what }
+            | StoreError::CutShort { what }
             | StoreError::Refused { what } => what.clone(),
             other => other.to_string(),
         };

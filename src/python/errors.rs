@@ -111,6 +111,7 @@ pub(super) fn store(py: Python<'_>, error: &StoreError) -> PyErr {
         StoreError::Closed | StoreError::Forked => "EngineClosed",
         StoreError::Unavailable { .. } => "StoreUnavailable",
         StoreError::Corrupt { .. }
+        | StoreError::CutShort { .. }
         | StoreError::Refused { .. }
         | StoreError::PutBack { .. }
         | StoreError::TooNew { .. } => "StoreError",
@@ -120,6 +121,7 @@ pub(super) fn store(py: Python<'_>, error: &StoreError) -> PyErr {
     let (message, hint) = match error {
         StoreError::Unavailable { .. }
         | StoreError::Corrupt { .. }
+        | StoreError::CutShort { .. }
         | StoreError::PutBack { .. }
         | StoreError::Refused { .. } => split(&text),
         _ => (message, hint),

@@ -25,17 +25,20 @@ const SNAPSHOT: &str = "snap.";
 /// After how many bytes a write of a copy is full.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// The folder of the generation in force. What is left of others is removed: either it was never
-/// in force, or its successor is.
+/// The folder of the generation in force.
 pub(super) fn current(dir: &Dir) -> Result<Dir, StoreError> {
-    let number = number(dir)?;
-    let keep = number.map(|number| format!("{DATA}{number}"));
-    if let Some(keep) = &keep
-        && !dir.path().join(keep).join("db").is_file()
-    {
+    let Some(keep) = named(dir)? else { return Ok(dir.clone()) };
+    if !dir.path().join(&keep).join("db").is_file() {
         let what = format!("`{CURRENT}` names `{keep}`, which is not there");
         return Err(StoreError::Corrupt { what });
     }
+    dir.below(&keep)
+}
+
+/// Removes what is left of other generations than that in force: either they never were, or their
+/// successor is. To be called once that one is open: until then they may be all that can be read.
+pub(super) fn clear(dir: &Dir) -> Result<(), StoreError> {
+    let keep = named(dir)?;
     let mut removed = false;
     for name in dir.names()? {
         let text = name.to_string_lossy();
@@ -49,13 +52,12 @@ pub(super) fn current(dir: &Dir) -> Result<Dir, StoreError> {
             removed = true;
         }
     }
-    if removed {
-        dir.sync()?;
-    }
-    match keep {
-        Some(keep) => dir.below(&keep),
-        None => Ok(dir.clone()),
-    }
+    if removed { dir.sync() } else { Ok(()) }
+}
+
+/// The name of the folder of the generation in force; `None` for the first.
+fn named(dir: &Dir) -> Result<Option<String>, StoreError> {
+    Ok(number(dir)?.map(|number| format!("{DATA}{number}")))
 }
 
 /// The number of the generation in force; `None` for the first.

@@ -4,11 +4,9 @@
 //! is written: what was durable and cannot be read any more is refused, and what may be the end of
 //! a power cut and has whole messages behind it is put aside before it is cleared.
 //!
-//! The log of sled 0.34.7 (its `pagecache`): segments of one size, each with a header of 20 bytes
-//! (CRC, position, the position up to which it was stable) and messages (CRC, kind, length, segment
-//! number, page, body). A position counts the bytes of the whole log; a segment that is not needed
-//! any more is used again under a higher one. `snap.<position>` says which messages each page is
-//! made of up to there: older messages are not read at the opening.
+//! A position counts the bytes of the whole log; a segment that is not needed any more is used again
+//! under a higher one. `snap.<position>` says which messages each page is made of up to there: older
+//! messages are not read at the opening.
 //!
 //! How far the log is durable stands in a file of ours beside it, see [`Mark`].
 
@@ -21,26 +19,12 @@ use super::StoreError;
 use super::folder::{Dir, unavailable};
 use super::mark::{Mark, Stands};
 use super::opening::{DATA_FILE, SEGMENT, SNAPSHOT, UNFINISHED_SNAPSHOT};
+use super::segment::{
+    Found, HEADER, LENGTH, read_header, take_fixed, take_number, walk, whole_messages, written,
+};
 
-/// The length of a segment.
-const LENGTH: u64 = SEGMENT as u64;
-const HEADER: usize = 20;
-/// No message begins so near the end of a segment.
-const RED_ZONE: usize = 32;
-/// The most bytes that a message's own header takes.
-const MESSAGE_HEADER: usize = 32;
-/// Positions in segment headers are stored with all bits but the sign turned.
-const TURNED: u64 = 0x7FFF_FFFF_FFFF_FFFF;
-const ZEROS: [u8; 4096] = [0; 4096];
 /// What is put aside is kept under names that begin with this.
 pub(super) const ASIDE: &str = "torn-";
-
-/// The kinds of messages that matter here.
-const CAP: u8 = 2;
-const KINDS: std::ops::RangeInclusive<u8> = 1..=11;
-/// Those that make a page anew: whatever was said of it before is not needed any more.
-const WHOLE: std::ops::RangeInclusive<u8> = 4..=9;
-const LINK: [u8; 2] = [10, 11];
 
 /// Why a log is not opened.
 #[derive(Debug, PartialEq)]
@@ -69,14 +53,33 @@ pub(super) struct Torn {
     bytes: Vec<u8>,
 }
 
-/// Looks at the log of a folder, with its snapshot or without; answers what sled would clear.
-pub(super) fn look(dir: &Dir, with_snapshot: bool) -> Result<Vec<Torn>, Damage> {
+/// What was seen of a log that can be opened.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// What sled is going to clear.
+    pub(super) torn: Vec<Torn>,
+    /// Where the log ends before what had been durable, if it does.
+    pub(super) cut: Option<Cut>,
+}
+
+/// The end of a log that had been longer: of a file that was cut or damaged there, or of a plain copy
+/// that was made while it was written to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// How many bytes more had been durable.
+    pub(super) bytes: u64,
+    /// The same in words, with the place.
+    pub(super) what: String,
+}
+
+/// Looks at the log of a folder, with its snapshot or without.
+pub(super) fn look(dir: &Dir, with_snapshot: bool) -> Result<Seen, Damage> {
     let file = match File::open(dir.path().join(DATA_FILE)) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // A store that was used has one, as its snapshot or mark tells.
             return match (newest_snapshot(dir)?, Mark::read(dir).map_err(Damage::Log)?) {
-                (None, None) => Ok(Vec::new()),
+                (None, None) => Ok(Seen::default()),
                 _ => Err(damaged(dir, "it is gone, and what was kept beside it is not")),
             };
         }
@@ -123,19 +126,8 @@ struct Look<'a> {
     mark: Option<Mark>,
 }
 
-/// A segment as it was read: how far, and what its messages say of which page.
-struct Walked {
-    /// Where in the segment the first message stands that cannot be read; `None` if it was read to
-    /// its end.
-    tear: Option<usize>,
-    /// Page and position of each message that makes a page anew.
-    whole: Vec<(u64, u64)>,
-    /// The same of those that add to one.
-    links: Vec<(u64, u64)>,
-}
-
 /// A segment that is no end of the log and yet has one.
-struct Cut {
+struct Broken {
     position: u64,
     offset: u64,
     tear: usize,
@@ -145,7 +137,7 @@ struct Cut {
 }
 
 impl Look<'_> {
-    fn look(self) -> Result<Vec<Torn>, Damage> {
+    fn look(self) -> Result<Seen, Damage> {
         let from = self.snapshot.position / LENGTH * LENGTH;
         let Headers { segments, stable, unreadable } = self.headers(from)?;
         // The last segments follow each other without a gap; the end of the log is in them.
@@ -173,18 +165,17 @@ impl Look<'_> {
             next = position + LENGTH;
         }
         let durable = self.durable();
-        if end < durable {
+        let cut = (end < durable).then(|| {
             let at = match open {
                 Some((at, _)) => format!("at byte {at}"),
                 None => format!("where byte {end} of its log should follow"),
             };
-            return Err(damaged(
-                self.dir,
-                &format!("it cannot be read {at}, and had been written {} bytes on", durable - end),
-            ));
-        }
+            let bytes = durable - end;
+            let what = format!("it cannot be read {at}, and had been written {bytes} bytes on");
+            Cut { bytes, what: untouched(self.dir, &what) }
+        });
         torn.extend(open.and_then(|(_, behind)| behind));
-        let mut cuts = Vec::new();
+        let mut broken_off = Vec::new();
         for (&position, &offset) in segments.range(from..lowest) {
             let bytes = self.segment(offset)?;
             let walked = walk(&bytes, position);
@@ -192,23 +183,23 @@ impl Look<'_> {
             if let Some(tear) = walked.tear {
                 let mut said = walked.whole;
                 said.extend(walked.links);
-                cuts.push(Cut { position, offset, tear, said, bytes });
+                broken_off.push(Broken { position, offset, tear, said, bytes });
             }
         }
-        for mut cut in cuts {
-            let behind = whole_messages(&cut.bytes, cut.tear);
+        for mut broken in broken_off {
+            let behind = whole_messages(&broken.bytes, broken.tear);
             // A segment that was being used again when the machine stopped: nothing in it counted
             // any more.
-            let used_again = behind.iter().any(|found| found.segment * LENGTH > cut.position);
-            let own = behind.iter().filter(|found| found.segment * LENGTH == cut.position);
-            cut.said.extend(own.map(|found| (found.page, cut.position + found.at as u64)));
-            let counts = cut.said.iter().any(|(page, at)| counts(&pages, *page, *at));
+            let used_again = behind.iter().any(|found| found.segment * LENGTH > broken.position);
+            let own = behind.iter().filter(|found| found.segment * LENGTH == broken.position);
+            broken.said.extend(own.map(|found| (found.page, broken.position + found.at as u64)));
+            let counts = broken.said.iter().any(|(page, at)| counts(&pages, *page, *at));
             if counts || (!used_again && self.is_shut()) {
-                let at = cut.offset + cut.tear as u64;
+                let at = broken.offset + broken.tear as u64;
                 return Err(damaged(self.dir, &format!("it cannot be read at byte {at}")));
             }
             if !used_again {
-                torn.extend(piece(cut.position, cut.offset, cut.tear, &cut.bytes));
+                torn.extend(piece(broken.position, broken.offset, broken.tear, &broken.bytes));
             }
         }
         for offset in unreadable {
@@ -219,7 +210,8 @@ impl Look<'_> {
                 // Older than what is read, or used again since: nothing in it counts.
                 continue;
             }
-            if position < durable {
+            // What lies behind the end of a log that was cut short is put aside with the rest.
+            if position < end.min(durable) {
                 return Err(damaged(
                     self.dir,
                     &format!("the header at byte {offset} cannot be read, but what follows it can"),
@@ -227,7 +219,7 @@ impl Look<'_> {
             }
             torn.extend(piece(position, offset, 0, &bytes));
         }
-        Ok(torn)
+        Ok(Seen { torn, cut })
     }
 
     /// The position up to which the log had been durable, for certain.
@@ -364,10 +356,12 @@ fn newest_snapshot(dir: &Dir) -> Result<Option<String>, Damage> {
 }
 
 fn damaged(dir: &Dir, what: &str) -> Damage {
+    Damage::Log(StoreError::Corrupt { what: untouched(dir, what) })
+}
+
+fn untouched(dir: &Dir, what: &str) -> String {
     let file = dir.file_path(DATA_FILE);
-    Damage::Log(StoreError::Corrupt {
-        what: format!("`{file}` does not hold what was written to it: {what}; nothing was touched"),
-    })
+    format!("`{file}` does not hold what was written to it: {what}; nothing was touched")
 }
 
 fn read_failed(error: &std::io::Error) -> Damage {
@@ -396,130 +390,6 @@ fn newer(position: u64, offset: u64, tear: usize, bytes: &[u8]) -> Option<Torn> 
 fn piece(position: u64, offset: u64, tear: usize, bytes: &[u8]) -> Option<Torn> {
     let bytes = written(bytes).get(tear..).filter(|rest| !rest.is_empty())?.to_vec();
     Some(Torn { position: position + tear as u64, offset: offset + tear as u64, bytes })
-}
-
-/// A segment without the pages of zeros at its end: most of the last one was never written.
-fn written(bytes: &[u8]) -> &[u8] {
-    let zeros = |page: &&[u8]| ZEROS.get(..page.len()) == Some(*page);
-    let unwritten: usize = bytes.rchunks(ZEROS.len()).take_while(zeros).map(<[u8]>::len).sum();
-    bytes.get(..bytes.len() - unwritten).unwrap_or(bytes)
-}
-
-fn read_header(header: &[u8; HEADER]) -> Option<(u64, u64)> {
-    let (crc, rest) = header.split_first_chunk::<4>()?;
-    if u32::from_le_bytes(*crc) ^ u32::MAX != crc32fast::hash(rest) {
-        return None;
-    }
-    let (position, stable) = rest.split_first_chunk::<8>()?;
-    let (stable, _) = stable.split_first_chunk::<8>()?;
-    let turn = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes) ^ TURNED;
-    let position = turn(position);
-    // Nothing was stable yet: -1.
-    let stable = i64::from_le_bytes(turn(stable).to_le_bytes());
-    (position <= TURNED).then_some((position, u64::try_from(stable).unwrap_or(0)))
-}
-
-/// A message that was read.
-#[derive(Debug, Clone, Copy)]
-struct Found {
-    at: usize,
-    kind: u8,
-    segment: u64,
-    page: u64,
-    length: usize,
-}
-
-/// The message at a place of a segment, whichever segment it says that it is of.
-fn message(segment: &[u8], at: usize) -> Option<Found> {
-    let rest = segment.get(at..)?;
-    let mut header = rest.get(..MESSAGE_HEADER.min(rest.len()))?;
-    let room = header.len();
-    let (crc, after) = header.split_first_chunk::<4>()?;
-    let (kind, after) = after.split_first()?;
-    if !KINDS.contains(kind) {
-        return None;
-    }
-    header = after;
-    let length = usize::try_from(take_number(&mut header)?).ok()?;
-    let number = take_number(&mut header)?;
-    let page = take_number(&mut header)?;
-    let own = room - header.len();
-    let body = rest.get(own..own.checked_add(length)?)?;
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(body);
-    hasher.update(rest.get(4..own)?);
-    if hasher.finalize() ^ u32::MAX != u32::from_le_bytes(*crc) {
-        return None;
-    }
-    Some(Found { at, kind: *kind, segment: number, page, length: own + length })
-}
-
-/// Reads a segment from its first message on.
-fn walk(segment: &[u8], position: u64) -> Walked {
-    let mut walked = Walked { tear: None, whole: Vec::new(), links: Vec::new() };
-    let mut at = HEADER;
-    while at + RED_ZONE <= SEGMENT {
-        let found = message(segment, at).filter(|found| found.segment == position / LENGTH);
-        let Some(found) = found else {
-            walked.tear = Some(at);
-            return walked;
-        };
-        let said = (found.page, position + at as u64);
-        match found.kind {
-            CAP => return walked,
-            kind if WHOLE.contains(&kind) => walked.whole.push(said),
-            kind if LINK.contains(&kind) => walked.links.push(said),
-            _ => {}
-        }
-        at += found.length;
-    }
-    walked
-}
-
-/// The whole messages that say something of a page, anywhere from a place of a segment on.
-fn whole_messages(segment: &[u8], from: usize) -> Vec<Found> {
-    let mut found = Vec::new();
-    let mut at = from.max(HEADER);
-    let end = written(segment).len();
-    while at < end {
-        match message(segment, at) {
-            Some(one) => {
-                at += one.length;
-                if WHOLE.contains(&one.kind) || LINK.contains(&one.kind) {
-                    found.push(one);
-                }
-            }
-            None => at += 1,
-        }
-    }
-    found
-}
-
-/// A number of one to nine bytes, as sled writes them.
-fn take_number(bytes: &mut &[u8]) -> Option<u64> {
-    let (first, rest) = bytes.split_first()?;
-    let more = match first {
-        0..=240 => 0,
-        241..=248 => 1,
-        249 => 2,
-        longer => usize::from(*longer) - 247,
-    };
-    let (more, rest) = rest.split_at_checked(more)?;
-    *bytes = rest;
-    let number = match (first, more) {
-        (0..=240, _) => u64::from(*first),
-        (241..=248, [low]) => 240 + 256 * (u64::from(*first) - 241) + u64::from(*low),
-        (249, [high, low]) => 2288 + 256 * u64::from(*high) + u64::from(*low),
-        (_, more) => more.iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)),
-    };
-    Some(number)
-}
-
-/// A number of eight bytes.
-fn take_fixed(bytes: &mut &[u8]) -> Option<i64> {
-    let (number, rest) = bytes.split_first_chunk::<8>()?;
-    *bytes = rest;
-    Some(i64::from_le_bytes(*number))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod log;
 mod mark;
 mod opening;
 mod remote;
+mod segment;
 mod sled;
 pub(crate) mod socket;
 
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::opening::{Remedied, Remedy, settled};
 pub use self::remote::RemoteStore;
 pub use self::sled::SledStore;
 
@@ -308,6 +310,15 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// Its log ends before what had been durable: a plain copy of a store in use may be like this, or
+    /// a file that was cut or damaged near its end. Nothing was removed.
+    #[error(
+        "store damaged: {what}; keep a copy of the folder, then restore a backup, or go on with what is before that, recorded, by `answerable doctor --accept-restore` (a plain copy of a store in use may be like this: `answerable backup` makes sound ones)"
+    )]
+    CutShort {
+        /// What was found.
+        what: String,
+    },
     /// The store declines, and nothing was touched.
     #[error("refused by the store: {what}")]
     Refused {
@@ -353,6 +364,7 @@ impl StoreError {
             Self::Attached { .. } => "store_attached",
             Self::Unavailable { .. } => "store_unavailable",
             Self::Corrupt { .. } => "store_corrupt",
+            Self::CutShort { .. } => "store_cut_short",
             Self::Refused { .. } => "store_refused",
             Self::TooNew { .. } => "store_too_new",
             Self::PutBack { .. } => "store_put_back",

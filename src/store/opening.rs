@@ -2,7 +2,9 @@
 //! lacks of barriers is made up for, and how far it is durable is noted beside it.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -14,7 +16,7 @@ use ::sled::{Config, Db};
 use super::StoreError;
 use super::cache::{self, Cache};
 use super::folder::{self, Dir, unavailable};
-use super::log::{self, Damage};
+use super::log::{self, Cut, Damage, Seen};
 use super::mark::{self, Mark, Stands};
 
 /// 20 entries of the largest size are below a quarter of it.
@@ -36,6 +38,8 @@ const ATTEMPTS: u32 = 40;
 /// After how many bytes of log it is summed up when the store is closed.
 const MUCH: u64 = 32 * 1024 * 1024;
 const PAUSE: Duration = Duration::from_millis(25);
+/// Says, in the store's folder, how many bytes of log were given up and are not recorded yet.
+const LOSS: &str = "LOSS";
 /// How many pauses a write may take, 30 s together.
 const PATIENCE: u32 = 1200;
 
@@ -117,35 +121,98 @@ impl Opened {
     }
 }
 
-/// Opens sled in a folder of the store `store`, whose lock is ours, if its log is whole. Where that
-/// is to be repaired, a snapshot with which the records cannot be read is moved aside; answers the
-/// names of what was.
+/// What may be done to open a store whose files are not as they should be: nothing, unless told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Remedy {
+    /// A snapshot with which the records cannot be read is moved aside, and they are read without.
+    pub repair: bool,
+    /// A log that ends before what had been durable is gone on with from there. Whoever allows it
+    /// records it, and then calls [`settled`].
+    pub accept_loss: bool,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Remedied {
+    /// The names of the snapshots that were moved aside.
+    pub moved: Vec<String>,
+    /// How many bytes of the log had been durable and are gone on without, now or at an earlier
+    /// opening that did not come to record it.
+    pub lost: Option<u64>,
+}
+
+/// Forgets a loss that is recorded now.
+///
+/// # Errors
+/// `Unavailable` if its note cannot be removed: it is recorded again then.
+pub fn settled(store: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(store.join(LOSS)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(unavailable("remove the note of a loss", &error))
+        }
+        _ => folder::sync_folder(store).map_err(|error| unavailable("sync its folder", &error)),
+    }
+}
+
+/// Opens sled in a folder of the store `store`, whose lock is ours, if its log is whole or `remedy`
+/// allows to go on without what is not.
 pub(super) fn open_in(
     dir: &Dir,
     store: &Dir,
-    repair: bool,
-) -> Result<(Opened, Vec<String>), StoreError> {
+    remedy: Remedy,
+) -> Result<(Opened, Remedied), StoreError> {
     let mut moved = Vec::new();
-    let torn = match log::look(dir, true) {
-        Err(Damage::Snapshot(_)) if repair => {
-            let torn = log::look(dir, false)?;
+    let Seen { torn, cut } = match log::look(dir, true) {
+        Err(Damage::Snapshot(_)) if remedy.repair => {
+            let seen = log::look(dir, false)?;
             moved = snapshots_aside(dir)?;
-            torn
+            seen
         }
         looked => looked?,
     };
+    let lost = give_up(store, cut, remedy)?;
     log::put_aside(store, &torn)?;
     match start(dir) {
-        Err(StoreError::Corrupt { what }) if repair && moved.is_empty() => {
+        Err(StoreError::Corrupt { what }) if remedy.repair && moved.is_empty() => {
             log::look(dir, false)?;
             moved = snapshots_aside(dir)?;
             if moved.is_empty() {
                 return Err(StoreError::Corrupt { what });
             }
-            Ok((start(dir)?, moved))
+            Ok((start(dir)?, Remedied { moved, lost }))
         }
-        started => Ok((started?, moved)),
+        started => Ok((started?, Remedied { moved, lost })),
     }
+}
+
+/// What is gone on without, if that is allowed. It is noted before anything is changed, for the
+/// files tell nothing of it afterwards: until it is recorded, each opening has to allow it.
+fn give_up(store: &Dir, cut: Option<Cut>, remedy: Remedy) -> Result<Option<u64>, StoreError> {
+    let before = match fs::read_to_string(store.path().join(LOSS)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        read => Some(read.map_err(|error| unavailable("read the note of a loss", &error))?),
+    };
+    let (noted, new) = (before.as_deref().map(parse_loss), cut.as_ref().map(|cut| cut.bytes));
+    if noted.is_none() && new.is_none() {
+        return Ok(None);
+    }
+    if !remedy.accept_loss {
+        let what = cut.map_or_else(
+            || "the end of its log was given up, which is not recorded yet".to_owned(),
+            |cut| cut.what,
+        );
+        return Err(StoreError::CutShort { what });
+    }
+    let lost = noted.unwrap_or_default().saturating_add(new.unwrap_or_default());
+    if new.is_some() {
+        store.write_whole(LOSS, format!("{lost}\n").as_bytes(), true)?;
+    }
+    Ok(Some(lost))
+}
+
+/// A note that cannot be read is one of a loss nevertheless.
+fn parse_loss(text: &str) -> u64 {
+    text.trim_end().parse().unwrap_or_default()
 }
 
 /// Makes sled's files in an empty folder.

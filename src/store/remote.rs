@@ -280,6 +280,7 @@ fn settle((status, body): (u8, Vec<u8>)) -> Result<Vec<u8>, StoreError> {
     let refusal: Refusal = serde_json::from_slice(&body).map_err(|_| garbled())?;
     Err(match &*refusal.code {
         "store_corrupt" => StoreError::Corrupt { what: refusal.what },
+        "store_cut_short" => StoreError::CutShort { what: refusal.what },
         "store_refused" => StoreError::Refused { what: refusal.what },
         _ => StoreError::Unavailable { what: refusal.what },
     })

@@ -28,7 +28,7 @@ use parking_lot::{Mutex, RwLock};
 use super::folder::{self, Attempt, Folder, unavailable};
 use super::generation::{self, Fresh};
 use super::log;
-use super::opening::{Opened, calm, open_in};
+use super::opening::{Opened, Remedied, Remedy, calm, open_in};
 use super::{Batch, Operation, Rewrite, Store, StoreError, Visit};
 
 /// sled lets go of its lock some time after the handle is dropped.
@@ -73,31 +73,34 @@ impl SledStore {
     /// [`StoreError::Busy`] when another handle holds it, [`StoreError::Refused`] when the folder
     /// is not ours, [`StoreError::Corrupt`] when its content cannot be read.
     pub fn open(path: impl AsRef<Path>, started: i64) -> Result<Self, StoreError> {
-        Ok(Self::open_with(path.as_ref(), started, false)?.0)
+        Ok(Self::open_with(path.as_ref(), started, Remedy::default())?.0)
     }
 
-    /// As [`SledStore::open`], for a repair: where the records cannot be read with the snapshot that
-    /// sums them up, it is moved aside and they are read without. Answers the names of what was.
+    /// As [`SledStore::open`], with what may be done about files that are not as they should be.
+    /// Answers what was.
     ///
     /// # Errors
     /// As [`SledStore::open`].
-    pub fn open_to_repair(path: &Path, started: i64) -> Result<(Self, Vec<String>), StoreError> {
-        Self::open_with(path, started, true)
-    }
-
-    fn open_with(
+    pub fn open_with(
         path: &Path,
         started: i64,
-        repair: bool,
-    ) -> Result<(Self, Vec<String>), StoreError> {
+        remedy: Remedy,
+    ) -> Result<(Self, Remedied), StoreError> {
         let process = std::process::id();
         if *PROCESS.get_or_init(|| process) != process {
             return Err(StoreError::Forked);
         }
         let folder = lock(path, process, started)?;
-        let opened =
-            generation::current(folder.dir()).and_then(|dir| open_in(&dir, folder.dir(), repair));
-        let (sled, moved) = match opened {
+        let opened = generation::current(folder.dir())
+            .and_then(|dir| open_in(&dir, folder.dir(), remedy))
+            .and_then(|(sled, remedied)| match generation::clear(folder.dir()) {
+                Ok(()) => Ok((sled, remedied)),
+                Err(error) => {
+                    sled.discard();
+                    Err(error)
+                }
+            });
+        let (sled, remedied) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 folder.release();
@@ -114,7 +117,7 @@ impl SledStore {
             touched: Mutex::new(None),
             fresh: Mutex::new(None),
         };
-        Ok((store, moved))
+        Ok((store, remedied))
     }
 
     /// The folder.
@@ -341,7 +344,7 @@ impl Store for SledStore {
         // From here on the fresh files are the store; what is left of the old ones is removed now,
         // or at the next opening.
         std::mem::replace(&mut held.sled, sled).discard();
-        generation::current(held.folder.dir())?;
+        generation::clear(held.folder.dir())?;
         Ok(count)
     }
 

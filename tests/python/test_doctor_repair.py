@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,71 @@ def test_a_store_that_is_older_than_its_checkpoint_is_not_repaired(
     code, found = doctor(capsys, store, "--repair")
     assert code == 3
     assert any("was put back" in line["found"] for line in found), found
+
+
+def test_a_copy_that_was_cut_short_is_taken_up_if_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, aside = tmp_path / "governance", tmp_path / "aside"
+    a_store(store, 30)
+    checkpoint = ans.Checkpoint.parse((tmp_path / "governance.checkpoint").read_text())
+    with ans.open(store) as engine:
+        early, size = (store / "db").read_bytes(), len(engine.trail)
+        for number in range(20):
+            engine.humans.register(f"later{number}@example.com")
+        # What a plain copy may meet: the data of before, and the rest of now.
+        shutil.copytree(store, aside, ignore=shutil.ignore_patterns("holder.sock"))
+        (aside / "db").write_bytes(early)
+        kept = engine.trail.checkpoint()
+    shutil.copy(tmp_path / "governance.key", tmp_path / "aside.key")
+    before = {file: file.read_bytes() for file in aside.rglob("*") if file.name == "db"}
+    for more in ([], ["--repair"]):
+        code, found = doctor(capsys, aside, *more)
+        assert code == 3
+        (told,) = [line for line in found if line["check"] == "opens"]
+        assert "had been written" in told["found"], told
+        assert "--accept-restore" in told["hint"], told
+        assert "answerable backup" in told["hint"], told
+        assert {file: file.read_bytes() for file in before} == before
+    with pytest.raises(ans.StoreError) as refused:
+        ans.open(aside)
+    assert refused.value.code == "store_cut_short"
+    code, found = doctor(capsys, aside, "--accept-restore", "only a copy is left")
+    assert code == 0, found
+    (told,) = [line for line in found if line["check"] == "restore"]
+    assert told["state"] == "warn"
+    assert f"went on after {size} entries" in told["found"]
+    with ans.open(aside) as engine:
+        (entry,) = engine.trail.entries(kind="restore")
+        assert entry.leaf["had"] == size
+        assert entry.leaf["lost"] > 0
+        assert "only a copy is left" in entry.json()
+        assert "only a copy is left" not in str(entry.leaf)
+        assert not (aside / "LOSS").exists()
+        # It is said, and it shows to whoever kept a later checkpoint.
+        with pytest.raises(ans.TrailCorrupted):
+            engine.trail.verify(since=kept)
+        assert engine.trail.verify(since=checkpoint).since_agreed == 1
+    code, found = doctor(capsys, aside, "--accept-restore", "again")
+    assert code == 0
+    (told,) = [line for line in found if line["check"] == "restore"]
+    assert told["state"] == "ok"
+    with ans.open(aside) as engine:
+        assert len(engine.trail.entries(kind="restore")) == 1
+
+
+def test_a_loss_that_was_not_recorded_is_asked_for_again(tmp_path: Path) -> None:
+    store = tmp_path / "governance"
+    a_store(store, 3)
+    # As left by a process that ended between giving up the end of the log and recording it.
+    (store / "LOSS").write_text("4096\n")
+    with pytest.raises(ans.StoreError, match="not recorded yet") as refused:
+        ans.open(store)
+    assert refused.value.code == "store_cut_short"
+    with ans.open(store, accept_restore="the machine stopped") as engine:
+        (entry,) = engine.trail.entries(kind="restore")
+        assert entry.leaf["lost"] == 4096
+    ans.open(store).close()
 
 
 def test_compacting_keeps_every_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

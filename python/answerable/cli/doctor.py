@@ -33,7 +33,7 @@ class Finding(NamedTuple):
     Argument(
         "--accept-restore",
         metavar="REASON",
-        help="take up a store that was put back, as after a restore from a backup; recorded",
+        help="take up an older store, as after a restore, or one that was cut short; recorded",
     ),
     Argument(
         "--repair",
@@ -53,7 +53,7 @@ def doctor(run: Run) -> int:
     repair, reason = run.args.repair, run.args.accept_restore
     mended = list(_tighten(run.store)) if repair else []
     findings = list(_files(run.store))
-    code = 0
+    code, started = 0, datetime.now(UTC)
     if findings[0].state == "ok":
         try:
             if repair or reason is not None:
@@ -61,6 +61,8 @@ def doctor(run: Run) -> int:
             else:
                 engine = run.engine
             findings += mended
+            if reason is not None:
+                findings.append(_restored(engine, started))
             if repair:
                 findings += _repaired(engine)
             if run.args.compact:
@@ -121,6 +123,21 @@ def _repaired(engine: Engine) -> Iterator[Finding]:
     for told in entry.values["detail"]:
         yield Finding("repair", "ok", told)
     yield Finding("repair", "ok", f"recorded as {entry.id}")
+
+
+def _restored(engine: Engine, started: datetime) -> Finding:
+    """What the entry of the restore says, if the opening made one."""
+    made = engine.trail.entries(kind="restore", order="newest", since=started)
+    entry = next(iter(made), None)
+    if entry is None:
+        return Finding("restore", "ok", "nothing was older than it should be: nothing is recorded")
+    told = [f"went on after {entry.leaf['had']} entries"]
+    if "lost" in entry.leaf:
+        told.append(f"{entry.leaf['lost']} bytes of the log had been written behind them")
+    if "size" in entry.leaf:
+        told.append(f"the checkpoint kept beside it covers {entry.leaf['size']}")
+    hint = "what was revoked, ended, erased or used up since is as it was before: do it again"
+    return Finding("restore", "warn", f"{'; '.join(told)}; recorded as {entry.id}", hint)
 
 
 def _compacted(engine: Engine) -> Finding:
