@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use super::*;
 use crate::clock::Source;
 use crate::engine::{NewGrant, Options, TaskChoice};
-use crate::principal::Assurance;
+use crate::principal::{AgentId, Assurance, HumanId};
 use crate::registry::NewHuman;
+use crate::scope::Scope;
 use crate::trail::entry::kind;
 
 const START: i64 = 1_767_225_600 * 1_000_000; // 2026-01-01
@@ -34,12 +35,8 @@ fn no_schedule_is_shorter_than_the_law_allows_or_of_other_kinds() {
     }
 }
 
-#[test]
-fn values_are_dropped_once_their_time_is_over_and_recorded() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = Arc::new(AtomicI64::new(START));
-    let engine =
-        Engine::open(&dir.path().join("store"), options(&clock, &[("task", 200 * DAY)])).unwrap();
+/// A human, and an agent for some years.
+fn people(engine: &Engine) -> (HumanId, AgentId) {
     let new = NewHuman {
         account: "alice@example.com",
         issuer: "local",
@@ -48,24 +45,39 @@ fn values_are_dropped_once_their_time_is_over_and_recorded() {
         by: None,
     };
     let human = engine.register_human(&new).unwrap().id;
-    let scope = || serde_json::from_str(r#"[{"tool":"pay.*"}]"#).unwrap();
     let years = 3 * 365 * DAY;
     let agent = engine.issue_agent("planner", human, "tests", scope(), years, None, None);
-    let agent = agent.unwrap().id;
-    let grant = |sentence: &str| {
-        engine
-            .grant(NewGrant {
-                human,
-                agent,
-                task: TaskChoice::New(sentence.to_owned()),
-                scope: scope(),
-                limits: vec![],
-                ttl: DAY,
-                further_hops: 0,
-                by: None,
-            })
-            .unwrap();
-    };
+    (human, agent.unwrap().id)
+}
+
+fn scope() -> Scope {
+    serde_json::from_str(r#"[{"tool":"pay.*"}]"#).unwrap()
+}
+
+/// A grant for a task of its own.
+fn grant(engine: &Engine, (human, agent): (HumanId, AgentId), sentence: &str) {
+    engine
+        .grant(NewGrant {
+            human,
+            agent,
+            task: TaskChoice::New(sentence.to_owned()),
+            scope: scope(),
+            limits: vec![],
+            ttl: DAY,
+            further_hops: 0,
+            by: None,
+        })
+        .unwrap();
+}
+
+#[test]
+fn values_are_dropped_once_their_time_is_over_and_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicI64::new(START));
+    let engine =
+        Engine::open(&dir.path().join("store"), options(&clock, &[("task", 200 * DAY)])).unwrap();
+    let people = people(&engine);
+    let grant = |sentence: &str| grant(&engine, people, sentence);
     let sentences = || {
         let filter = Filter { kind: Some("task".to_owned()), ..Filter::default() };
         let entries = engine.entries(&filter).unwrap();
@@ -100,5 +112,33 @@ fn values_are_dropped_once_their_time_is_over_and_recorded() {
     assert_eq!(sentences(), [None, None, text("third"), text("fourth")]);
     assert_eq!(erasures(), 2);
     assert!(engine.verify(&[]).unwrap().is_ok());
+    engine.close().unwrap();
+}
+
+#[test]
+fn housekeeping_drops_what_is_due_without_being_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicI64::new(START));
+    let engine =
+        Engine::open(&dir.path().join("store"), options(&clock, &[(kind::TASK, LEAST_AGE)]))
+            .unwrap();
+    let people = people(&engine);
+    grant(&engine, people, "first");
+    clock.store(START + LEAST_AGE + 2 * DAY, Ordering::Release);
+    grant(&engine, people, "second");
+    let erasures = || {
+        let filter = Filter { kind: Some(kind::ERASURE.to_owned()), ..Filter::default() };
+        engine.entries(&filter).unwrap().len()
+    };
+    assert_eq!(erasures(), 0);
+    let stop = engine.housekeeping.lock().as_ref().unwrap().1.clone();
+    let mut woken = 0;
+    while erasures() == 0 {
+        // Woken without being stopped, the thread takes its turn at once.
+        stop.1.notify_all();
+        woken += 1;
+        assert!(woken < 12_000, "nothing was dropped");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     engine.close().unwrap();
 }

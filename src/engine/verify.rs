@@ -8,7 +8,7 @@ use super::{Engine, EngineError};
 use crate::canonical::Salt;
 use crate::keys::Owner;
 use crate::store::StoreError;
-use crate::trail::block::Block;
+use crate::trail::block::{Block, BlockError};
 use crate::trail::verify::{Disclosed, Report, Verifier, VerifyError};
 
 /// After how many entries whoever watches a verification is told.
@@ -108,8 +108,8 @@ impl Engine {
                 let wanted = vec![true; block.len()];
                 let values = block.values_of(&self.authority_id, &mut key_of, &wanted)?;
                 Ok((block.first(), values))
-            })?;
-            let (first, mut values) = opened;
+            });
+            let (first, mut values) = opened.map_err(|error| placed(error, block))?;
             // A block that was read again may reach further on both sides.
             let before = usize::try_from(block.first().saturating_sub(first)).unwrap_or(0);
             values.drain(..before.min(values.len()));
@@ -128,3 +128,15 @@ impl Engine {
         }
     }
 }
+
+/// Says of which entries the values are that do not open.
+fn placed(error: EngineError, block: &Block) -> EngineError {
+    let EngineError::Block(error) = error else { return error };
+    let last = block.end().saturating_sub(1);
+    let what = format!("the values beside the entries {} to {last}: {error}", block.first());
+    EngineError::Block(BlockError::Damaged(what))
+}
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

@@ -214,3 +214,43 @@ fn the_published_verifier_key_of_signed_note_parses() {
     let key = CheckpointVerifier::parse(text).unwrap();
     assert_eq!((key.name(), key.to_string().as_str()), ("PeterNeumann", text));
 }
+
+/// The checkpoint that C2SP's tlog-cosignature shows, with a cosignature; and one that was really
+/// signed: by Go's checksum database, whose key is public.
+#[test]
+fn published_checkpoints_are_read_as_they_mean() {
+    let example = concat!(
+        "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n",
+        "\u{2014} example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4U",
+        "RYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n",
+        "\u{2014} witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB",
+        "9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==\n",
+    );
+    let read = SignedCheckpoint::parse(example).unwrap();
+    assert_eq!(read.claimed().origin, "example.com/behind-the-sofa");
+    assert_eq!(read.claimed().size, 20_852_163);
+    let lines: Vec<_> = read.signatures().collect();
+    let [(_, own), (witness, blob)] = &lines[..] else { panic!() };
+    assert_eq!((own.len(), *witness, blob.len()), (4 + 64, "witness.example.com/w1", 4 + 8 + 64));
+    assert_eq!(blob[4..12], 1_679_315_147_u64.to_be_bytes());
+
+    let key = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8";
+    let key = CheckpointVerifier::parse(key).unwrap();
+    let real = concat!(
+        "go.sum database tree\n49189689\nftjbAOzaupaIvaPo/G+Dk63nxOZ2s1OPOKIaPtXs7S4=\n\n",
+        "\u{2014} sum.golang.org Az3grlKZssqRoMNPpZfKt0TphbbcF+pzXqElURJKRNFKfaUAgqeI5k2AORH0QAhg/e",
+        "bRwyIqD/OqP4oLtLnNumvOBAM=\n",
+    );
+    let read = SignedCheckpoint::parse(real).unwrap();
+    let lines: Vec<_> = read.signatures().collect();
+    let [(name, blob)] = &lines[..] else { panic!() };
+    assert_eq!((*name, &blob[..4]), ("sum.golang.org", &[0x03, 0x3d, 0xe0, 0xae][..]));
+    let public =
+        data_encoding::BASE64.decode(key.to_string().splitn(3, '+').nth(2).unwrap().as_bytes());
+    let public: [u8; 32] = public.map_or_else(|_| panic!(), |bytes| bytes[1..].try_into().unwrap());
+    let public = ed25519_dalek::VerifyingKey::from_bytes(&public).unwrap();
+    let signature = ed25519_dalek::Signature::from_slice(&blob[4..]).unwrap();
+    public.verify_strict(read.claimed().body().as_bytes(), &signature).unwrap();
+    // A log of ours signs under its own name alone.
+    assert!(read.verify(&key).is_err());
+}

@@ -60,3 +60,21 @@ fn wasteful_files_compact_themselves_and_thrifty_ones_do_not() {
     assert!(engine.verify(&[]).unwrap().is_ok());
     engine.close().unwrap();
 }
+
+#[test]
+fn the_thread_compacts_wasteful_files_without_being_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    Engine::open(&path, Options::default()).unwrap().close().unwrap();
+    // Opened once more, the data file has a whole segment.
+    let engine = Engine::open(&path, Options::default()).unwrap();
+    engine.library.least.store(1024 * 1024, Ordering::Release);
+    let mut turns = 0;
+    while !path.join("CURRENT").exists() {
+        turns += 1;
+        assert!(turns < 12_000, "nothing was compacted");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(engine.verify(&[]).unwrap().is_ok());
+    engine.close().unwrap();
+}
