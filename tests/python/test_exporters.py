@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,71 @@ def test_spans_and_logs_arrive_at_a_collector(
     assert denied["attributes"]["error.type"] == "caveat_failed"
     assert len({one["traceId"] for one in collector.spans}) == 1
     assert exporter.run() == 0
+
+
+def test_the_span_of_a_call_that_a_restart_fell_into_is_not_lost(
+    world: World, tmp_path: Path, collector: Collector
+) -> None:
+    """As `answerable trail send` does it from a timer: a sink of its own each time."""
+
+    def send() -> None:
+        sink = exporters.otlp(f"http://127.0.0.1:{collector.server_port}")
+        Exporter(world.engine, sink, state=tmp_path / "place", start=False).run()
+
+    with world.acting(ans.allow("t.**")):
+        with ans.guard.governed("t.long", {}) as call:
+            # What is read is durable: the decision is, before the body runs.
+            send()
+            before = len(collector.spans)
+            send()
+        send()
+    assert before == 3
+    assert [one["name"] for one in collector.spans[before:]] == ["execute_tool t.long"]
+    assert collector.spans[-1]["attributes"]["answerable.entry"] == call.entry
+    send()
+    assert len(collector.spans) == before + 1
+
+
+def test_calls_without_an_outcome_are_told_and_take_bounded_room(
+    world: World, tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporters, "BATCH", 2)
+    sink = exporters.otlp(f"http://127.0.0.1:{collector.server_port}")
+    exporter = Exporter(world.engine, sink, state=tmp_path / "place", start=False)
+    exporter.run()
+    before = len(collector.spans)
+    with world.acting(ans.allow("t.**")), ExitStack() as open_calls:
+        for _ in range(12):
+            open_calls.enter_context(ans.guard.governed("t.long", {}))
+        exporter.run()
+        assert len(sink.pending()) == 8
+        assert len(collector.spans) - before == 4, "the oldest are told without their outcome"
+    exporter.run()
+    assert sink.pending() == []
+    told = [one["attributes"]["answerable.entry"] for one in collector.spans[before:]]
+    assert len(told) == len(set(told)) == 12
+
+
+def test_a_slow_sink_delays_no_call_and_gets_bounded_pieces(world: World, tmp_path: Path) -> None:
+    going, taken = threading.Event(), list[int]()
+    sizes: list[int] = []
+
+    def slow(entries: Any) -> None:
+        assert going.wait(300)
+        sizes.append(len(entries))
+        taken.extend(entry.index for entry in entries)
+
+    with Exporter(world.engine, slow, state=tmp_path / "place") as exporter:
+        with world.acting(ans.allow("t.**")):
+            for _ in range(200):
+                run(world, 1)
+        # All calls have returned, and the sink has not taken the first piece yet.
+        assert exporter.position == 0
+        size = len(world.engine.trail)
+        going.set()
+        until(lambda: exporter.position == size)
+    assert taken == list(range(size))
+    assert max(sizes) == exporters.BATCH < size
 
 
 def test_a_dead_sink_blocks_nothing_and_loses_nothing(

@@ -118,6 +118,14 @@ class otlp:  # noqa: N801 - used as a noun.
         # The allowed calls whose outcome has not come: bounded, the oldest are told without it.
         self._open: dict[str, _core.Entry] = {}
 
+    def pending(self) -> list[int]:
+        """The indices of the calls whose span waits for their outcome: kept with the place."""
+        return [entry.index for entry in self._open.values()]
+
+    def resume(self, entries: Iterable[_core.Entry]) -> None:
+        """Takes up the calls that waited when the place was kept."""
+        self._open = {entry.id: entry for entry in entries}
+
     def send(self, entries: Sequence[_core.Entry], tenant: str) -> None:
         """Posts logs, then spans; anything but a 2xx answer raises, and all is sent again."""
         open_ = dict(self._open)
@@ -193,7 +201,9 @@ class Exporter:
         self._engine, self._state = engine, Path(state)
         self._sink = sink if hasattr(sink, "send") else _Called(sink)
         self._origin = engine.authority
-        self.position = self._kept()
+        self.position, pending = self._kept()
+        if pending and hasattr(self._sink, "resume"):
+            self._sink.resume([engine.trail.get(index) for index in pending])
         self.failure: Exception | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -220,21 +230,23 @@ class Exporter:
             sent, self.position = sent + len(entries), place
         return sent
 
-    def _kept(self) -> int:
+    def _kept(self) -> tuple[int, list[int]]:
         try:
             kept = json.loads(self._state.read_text("utf-8"))
         except FileNotFoundError:
-            return 0
+            return 0, []
         except ValueError as error:
             raise InvalidInput(
                 f"{self._state} keeps no place", hint="remove it to begin anew"
             ) from error
         if kept.get("authority") != self._origin:
             raise InvalidInput(f"{self._state} keeps a place in another trail")
-        return int(kept["position"])
+        return int(kept["position"]), [int(index) for index in kept.get("pending", [])]
 
     def _keep(self, place: int) -> None:
-        kept = {"authority": self._origin, "position": place}
+        kept: dict[str, Any] = {"authority": self._origin, "position": place}
+        if hasattr(self._sink, "pending"):
+            kept["pending"] = self._sink.pending()
         _replace(self._state, json.dumps(kept) + "\n")
 
     def _run(self) -> None:
