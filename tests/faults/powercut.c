@@ -7,7 +7,7 @@
  *   POWERCUT_FAIL_AT  the number, from 1, of the call below the folder that fails; counted for:
  *                     open that creates, write, truncate, rename, unlink, mkdir, fsync, fdatasync,
  *                     sync_file_range
- *   POWERCUT_FAIL     eio | enospc | short (half of a write, then ENOSPC for each later write)
+ *   POWERCUT_FAIL     eio | enospc | erofs | short (half of a write, then ENOSPC for each later write)
  *   POWERCUT_STICKY   set: every later counted call fails too
  *
  * A record: u8 kind, u64 inode, u64 number, u32 length of path, u32 length of data, path, data.
@@ -52,7 +52,7 @@ __attribute__((constructor)) static void start(void)
     if (at && kind) {
         fail_at = atol(at);
         fail_short = !strcmp(kind, "short");
-        fail_errno = !strcmp(kind, "eio") ? EIO : ENOSPC;
+        fail_errno = !strcmp(kind, "eio") ? EIO : !strcmp(kind, "erofs") ? EROFS : ENOSPC;
         sticky = getenv("POWERCUT_STICKY") != NULL;
     }
 }

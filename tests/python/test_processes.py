@@ -566,9 +566,18 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-@pytest.mark.parametrize("durability", ["before", "strict", "after", "relaxed"])
-def test_a_full_disk_stops_every_call(
-    store: Path, tmp_path: Path, shim: Path, durability: str
+@pytest.mark.parametrize(
+    ("durability", "failure"),
+    [
+        ("before", "enospc"),
+        ("strict", "enospc"),
+        ("after", "enospc"),
+        ("relaxed", "enospc"),
+        ("before", "erofs"),  # As a file system that the kernel turned read-only.
+    ],
+)
+def test_a_disk_that_takes_no_more_stops_every_call(
+    store: Path, tmp_path: Path, shim: Path, durability: str, failure: str
 ) -> None:
     said = run(
         f"""
@@ -608,7 +617,7 @@ def test_a_full_disk_stops_every_call(
         quiet=False,  # The embedded store says on stderr what it gave up on; it is caught.
         LD_PRELOAD=str(shim),
         POWERCUT_DIR=str(tmp_path),
-        POWERCUT_FAIL="enospc",
+        POWERCUT_FAIL=failure,
         POWERCUT_FAIL_AT="150",
         POWERCUT_STICKY="1",
     )
@@ -617,6 +626,33 @@ def test_a_full_disk_stops_every_call(
     assert ran > 0
     if durability in ("before", "strict"):
         assert len(found) >= ran
+
+
+def test_a_store_on_a_read_only_disk_says_so_and_is_as_it_was(
+    store: Path, made: str, tmp_path: Path, shim: Path
+) -> None:
+    def files() -> dict[Path, bytes]:
+        return {file: file.read_bytes() for file in store.rglob("*") if file.is_file()}
+
+    before = files()
+    said = run(
+        """
+        try:
+            ans.open(sys.argv[1])
+        except ans.StoreError as error:
+            say(error.code, "read-only" in str(error).lower())
+        """,
+        store,
+        LD_PRELOAD=str(shim),
+        POWERCUT_DIR=str(tmp_path),
+        POWERCUT_FAIL="erofs",
+        POWERCUT_FAIL_AT="1",
+        POWERCUT_STICKY="1",
+    )
+    assert said.split() == ["store_unavailable", "True"]
+    assert files() == before
+    with ans.open(store) as engine:
+        assert engine.authority == made
 
 
 # ---------------------------------------------------------------- rolled back
