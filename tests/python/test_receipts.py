@@ -16,10 +16,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import independent
 import independent_receipts
 import pytest
 
 import answerable as ans
+from answerable import _core
+from answerable.cli import main
+from answerable.net.witness import Witness
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "receipts"
 
@@ -138,8 +142,39 @@ def test_the_proof_is_a_tlog_proof(office: Office) -> None:
     first, index, *path = head.splitlines()
     assert first == "c2sp.org/tlog-proof@v1"
     assert index == f"index {office.engine.trail.get(office.paid).index}"
-    assert all(len(base64.b64decode(line, validate=True)) == 32 for line in path)
     assert note == json.loads(receipt.text)["checkpoint"]
+    # What whoever knows that form does with it, and the leaf: by the second verifier's functions.
+    (entry,) = (e for e in json.loads(receipt.text)["entries"] if e["leaf"]["id"] == office.paid)
+    leaf = independent.leaf_hash(
+        independent.encode(independent.parse_json(json.dumps(entry["leaf"])))
+    )
+    hashes = [base64.b64decode(line, validate=True) for line in path]
+    checkpoint = independent.Note(note)
+    assert checkpoint.by(independent.NoteKey(office.engine.trail.checkpoint_key()))
+    place, size, root = entry["index"], checkpoint.size, checkpoint.root
+    assert independent.included(place, size, leaf, hashes, root)
+    assert not independent.included(place + 1, size, leaf, hashes, root)
+    assert not independent.included(place, size, bytes(32), hashes, root)
+    assert not independent.included(place, size, leaf, hashes[1:], root)
+
+
+def test_the_proof_of_a_witnessed_checkpoint_has_its_cosignatures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    office = Office(tmp_path / "governance")
+    trail = office.engine.trail
+    witness = Witness.make(tmp_path / "witness", "witness.example/w1")
+    witness.trust(trail.checkpoint_key())
+    note = trail.checkpoint()
+    trail.add_cosignatures(note.size, witness.add_checkpoint(f"old 0\n\n{note.text}", at=1000))
+    proof = trail.receipt(office.paid).proof
+    assert _core.cosigned_at(proof.partition("\n\n")[2], witness.key) == 1000
+    office.engine.close()
+    file = tmp_path / "call.tlog-proof"
+    store = str(office.engine.path)
+    assert main(["--store", store, "trail", "receipt", office.paid, "--proof", str(file)]) == 0
+    assert file.read_text("utf-8") == proof
+    assert str(file) in capsys.readouterr().out
 
 
 class Page(HTMLParser):

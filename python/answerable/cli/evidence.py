@@ -59,6 +59,7 @@ def expire(run: Run) -> None:
     Argument("--task", metavar="ID", help="a whole task instead"),
     Argument("--out", metavar="FILE", help="write the JSON there"),
     Argument("--html", metavar="FILE", help="write a page to print there"),
+    Argument("--proof", metavar="FILE", help="write the place in the log there (C2SP tlog-proof)"),
 )
 def receipt(run: Run) -> None:
     """Make a receipt that convinces a third party, and tell what it proves."""
@@ -75,8 +76,10 @@ def receipt(run: Run) -> None:
         made.save(args.out)
     if args.html is not None:
         Path(args.html).write_text(told.html(), encoding="utf-8")
-    if args.out is not None or args.html is not None:
-        files = [file for file in (args.out, args.html) if file is not None]
+    if args.proof is not None:
+        Path(args.proof).write_text(made.proof, encoding="utf-8")
+    files = [file for file in (args.out, args.html, args.proof) if file is not None]
+    if files:
         record = {"about": told.about, "entries": len(made), "files": files}
         run.done(f"{len(made)} entries about {told.about} in {' and '.join(files)}", record)
     elif run.out.json:
