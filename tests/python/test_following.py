@@ -2,11 +2,15 @@
 
 Each export is edited, its hashes made anew; the tree then differs from its checkpoints, as it must,
 and beside that the verifier has to say what no longer follows.
+
+`tests/vectors/following` has the same forgeries of two trails that were made once, for verifiers of
+others: `python tests/python/test_following.py` makes them anew.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,12 +21,16 @@ import pytest
 import answerable as ans
 
 Lines = list[dict[str, Any]]
+VECTORS = Path(__file__).parents[1] / "vectors" / "following"
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Lines]:
     """An export with a delegated call that was made, then what ends things."""
-    folder = tmp_path_factory.mktemp("following")
+    return delegated(tmp_path_factory.mktemp("following"))
+
+
+def delegated(folder: Path) -> tuple[str, Lines]:
     with ans.open(folder / "governance") as engine:
         alice = engine.humans.register("alice@example.com")
         bob = engine.humans.register("bob@example.com")
@@ -47,16 +55,25 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Lines]:
     return authority, [json.loads(line) for line in text.splitlines()]
 
 
-def codes(authority: str, lines: Lines, folder: Path) -> list[str]:
-    """The faults of an edited export, its places and hashes made anew."""
+def settled(lines: Lines) -> str:
+    """An edited export, its places and hashes made anew."""
     entries = [line for line in lines if "leaf" in line]
     for index, entry in enumerate(entries):
         entry["index"] = index
         leaf = independent.parse_json(json.dumps(entry["leaf"]))
         entry["hash"] = independent.b64url_text(independent.leaf_hash(independent.encode(leaf)))
     lines[0]["size"] = len(entries)
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def codes(authority: str, lines: Lines, folder: Path) -> list[str]:
+    """The faults of an edited export."""
     path = folder / "edited.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    path.write_text(settled(lines), encoding="utf-8")
+    return judged(authority, path)
+
+
+def judged(authority: str, path: Path) -> list[str]:
     try:
         ans.verify(path, authority=authority)
     except ans.TrailCorrupted as corrupted:
@@ -141,6 +158,19 @@ def unsigned_revocation(lines: Lines) -> None:
     del find(lines, "revocation", target="grant")["leaf"]["statement"]
 
 
+def token_of_another(lines: Lines) -> None:
+    one, other = [line for line in lines if line.get("leaf", {}).get("kind") == "grant"][:2]
+    recommit(one, "token", other["values"]["token"]["value"])
+
+
+def token_edited(lines: Lines) -> None:
+    grant = find(lines, "grant")
+    token = grant["values"]["token"]["value"]
+    middle = len(token) // 2
+    changed = "B" if token[middle] == "A" else "A"
+    recommit(grant, "token", token[:middle] + changed + token[middle + 1 :])
+
+
 CASES: dict[str, tuple[Callable[[Lines], None], str]] = {
     "another human": (leaf("decision", human="hum_" + "a" * 26), "decision_chain"),
     "another task": (leaf("decision", task="tsk_" + "a" * 26), "decision_chain"),
@@ -159,6 +189,9 @@ CASES: dict[str, tuple[Callable[[Lines], None], str]] = {
     "beyond the scope": (beyond, "decision_beyond_scope"),
     "a revocation by another": (another_revocation, "revocation_invalid"),
     "a revocation nobody signed": (unsigned_revocation, "revocation_invalid"),
+    "a token of another grant": (token_of_another, "grant_invalid"),
+    "a token that was edited": (token_edited, "grant_invalid"),
+    "a grant of another agent": (leaf("grant", agent="agt_" + "a" * 26), "grant_mismatch"),
 }
 
 
@@ -186,6 +219,10 @@ def test_an_edit_that_changes_nothing_of_it_is_another_fault(
 def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Lines, Path]:
     """An export with two calls, each made by a human's yes."""
     folder = tmp_path_factory.mktemp("asked")
+    return *approved(folder), folder
+
+
+def approved(folder: Path) -> tuple[str, Lines]:
     policies = folder / "policies"
     policies.mkdir()
     asks = '@id("asks") @advice("ask") permit (principal, action, resource);'
@@ -207,7 +244,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Lines, Path]:
         authority = engine.authority
         engine.trail.receipt(call.entry).save(folder / "receipt.json")
     text = (folder / "trail.jsonl").read_text("utf-8")
-    return authority, [json.loads(line) for line in text.splitlines()], folder
+    return authority, [json.loads(line) for line in text.splitlines()]
 
 
 def test_a_call_by_a_humans_yes_follows_from_it(asked: tuple[str, Lines, Path]) -> None:
@@ -253,3 +290,76 @@ def test_a_call_without_its_yes_is_found_by_both_verifiers(
     assert told.count("decision_without_approval") == 1, told
     found = [fault["code"] for fault in again["faults"]]
     assert found.count("decision_without_approval") == 1, found
+
+
+# ---------------------------------------------------------------- vectors
+
+
+def load() -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = json.loads((VECTORS / "cases.json").read_text("utf-8"))
+    return cases
+
+
+def test_there_is_a_vector_for_each_forgery() -> None:
+    assert {case["name"] for case in load()} == {"delegated", "approved", *CASES, *WITHOUT}
+    files = {case["file"] for case in load()}
+    assert {path.name for path in VECTORS.iterdir()} == {"cases.json", *files}
+
+
+@pytest.mark.parametrize("name", ["delegated", "approved", *CASES, *WITHOUT])
+def test_the_vectors_are_judged_as_they_say(name: str) -> None:
+    (case,) = (case for case in load() if case["name"] == name)
+    path = VECTORS / case["file"]
+    try:
+        report = ans.verify(path, case["authority"])
+    except ans.TrailCorrupted as corrupted:
+        found = [(fault.code, fault.index) for fault in corrupted.faults]
+        assert (case["code"], case["index"]) in found, found
+    else:
+        assert case["code"] is None
+        assert report.decisions_followed == case["followed"] > 0
+    # The second verifier knows approvals, and nothing of grants.
+    second = independent.verify(path.read_bytes(), case["authority"], [])["faults"]
+    if case["code"] in (None, "decision_without_approval"):
+        codes = [fault["code"] for fault in second if "approval" in fault["code"]]
+        assert codes == ([] if case["code"] is None else [case["code"]]), second
+
+
+def write() -> None:
+    """Writes the vectors."""
+    VECTORS.mkdir(exist_ok=True)
+    for old in VECTORS.iterdir():
+        old.unlink()
+    cases: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+        trails = {"delegated": delegated(Path(one)), "approved": approved(Path(two))}
+    forgeries = {name: ("delegated", change, code) for name, (change, code) in CASES.items()}
+    for name, change in WITHOUT.items():
+        forgeries[name] = ("approved", change, "decision_without_approval")
+
+    def put(name: str, authority: str, lines: Lines) -> tuple[dict[str, Any], Path]:
+        file = VECTORS / f"{name.replace(' ', '_').replace(chr(39), '')}.jsonl"
+        file.write_text(settled(lines), encoding="utf-8")
+        case = {"name": name, "file": file.name, "authority": authority, "code": None}
+        cases.append(case)
+        return case, file
+
+    for name, (authority, lines) in trails.items():
+        case, file = put(name, authority, lines)
+        case["followed"] = ans.verify(file, authority).decisions_followed
+    for name, (trail, change, code) in forgeries.items():
+        authority, lines = trails[trail]
+        edited = json.loads(json.dumps(lines))
+        change(edited)
+        case, file = put(name, authority, edited)
+        try:
+            ans.verify(file, authority)
+        except ans.TrailCorrupted as corrupted:
+            (index,) = {fault.index for fault in corrupted.faults if fault.code == code}
+            case.update(code=code, index=index)
+    text = json.dumps(cases, indent=1, ensure_ascii=False) + "\n"
+    (VECTORS / "cases.json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
