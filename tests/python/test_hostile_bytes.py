@@ -56,13 +56,13 @@ def changed(seed: bytes, chance: random.Random) -> bytes:
     return bytes(out)
 
 
-def texts(seed: str, count: int, errors: str = "surrogateescape") -> Iterator[str]:
-    """Changed ones, as text; each differs from the real one."""
+def texts(seed: str, count: int, errors: str = "surrogateescape", other: str = "") -> Iterator[str]:
+    """Changed ones, as text; each differs from the real one, and from one other."""
     chance = random.Random(f"{len(seed)} {count}")
     made = 0
     while made < count:
         text = changed(seed.encode(), chance).decode("utf-8", errors)
-        if text != seed:
+        if text not in (seed, other):
             made += 1
             yield text
 
@@ -99,8 +99,13 @@ def child(world: World) -> ans.Grant:
 
 def test_a_token(world: World, child: ans.Grant) -> None:
     assert child.token.count("v4.public.") == 2, "of two hops"
+    # Without its last hop whole it is the grant above, which whoever delegated has anyway.
+    above = child.token[: child.token.rindex("v4.public.") - 1]
+    assert world.engine.accept(above).depth == 0
     refused = refused_or_same(
-        lambda token: world.engine.accept(token).id, child.token, texts(child.token, MANY)
+        lambda token: world.engine.accept(token).id,
+        child.token,
+        texts(child.token, MANY, other=above),
     )
     assert refused == MANY, "there is one spelling of a token"
 
