@@ -1822,7 +1822,10 @@ def forget_declared() -> None:
 
 @final
 class Receipt:
-    """What convinces a third party: one JSON text, and a C2SP tlog-proof of what it is about."""
+    """What convinces a third party: one JSON text, and a C2SP tlog-proof of what it is about.
+
+    `str()` is the text in ASCII, harmless in a terminal: the same JSON, which verifies alike.
+    """
 
     @property
     def text(self) -> str:

@@ -54,6 +54,9 @@ class Explanation(NamedTuple):
         lines = "\n".join(safe(line, 2_000) for line in self.for_operator.splitlines())
         return whole([f"<pre>{lines}</pre>"])
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
     @classmethod
     def of(cls, story: _core.Story, policies: _core.PolicyExplanation | None = None) -> Explanation:
         """Explains the decision that a story tells."""

@@ -109,6 +109,9 @@ class VerifiedReceipt:
         lines = "\n".join(safe(line, 2_000) for line in str(self).splitlines())
         return whole([f"<pre>{lines}</pre>"])
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
     def html(self) -> str:
         """A page to print: self-contained, without scripts and without any address to load from."""
         return _page(self)

@@ -1,5 +1,7 @@
 //! Receipts for Python: made from the trail, verified without it.
 
+use std::fmt::Write as _;
+
 use pyo3::prelude::*;
 
 use super::convert::{FilePath, Text};
@@ -41,8 +43,20 @@ impl Receipt {
         self.0.entries
     }
 
-    fn __str__(&self) -> &str {
-        &self.0.text
+    /// The JSON in ASCII: printed, nothing in it acts, and it verifies as the text does.
+    fn __str__(&self) -> String {
+        let mut made = String::with_capacity(self.0.text.len());
+        for c in self.0.text.chars() {
+            if c.is_ascii() && c != '\u{7f}' {
+                made.push(c);
+            } else {
+                // Outside of its strings, which hold what others wrote, JSON is ASCII.
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(made, "\\u{unit:04x}");
+                }
+            }
+        }
+        made
     }
 
     fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
