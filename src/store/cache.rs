@@ -23,8 +23,9 @@ const ACCESSES: usize = 65;
 const MOVED: u64 = 16 * 1024 * 1024;
 /// A page has 16 entries at most; whoever asks for one gets all of them into the cache.
 const PAGE: u64 = 16;
-/// Garbage is freed two epochs after it was dropped; a flush begins one, if no thread lags behind.
-const EPOCHS: usize = 3;
+/// Garbage is freed two epochs after it was dropped; a flush begins one, if no thread lags behind:
+/// so it is tried some times more.
+const EPOCHS: usize = 6;
 /// What the names of the trees begin with.
 const NAME: u8 = b'c';
 
@@ -78,8 +79,14 @@ impl Cache {
 }
 
 /// Frees what this thread's calls made sled drop, once no other thread can be looking at it.
-pub(super) fn free() {
+fn free() {
     for _ in 0..EPOCHS {
-        crossbeam_epoch::pin().flush();
+        pass_on();
+        std::thread::yield_now();
     }
+}
+
+/// Passes on what this thread's calls made sled drop: some thread frees it before long.
+pub(super) fn pass_on() {
+    crossbeam_epoch::pin().flush();
 }

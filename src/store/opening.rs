@@ -77,7 +77,7 @@ impl Opened {
         flush(&self.db)?;
         let end = self.end();
         self.data.sync_data().map_err(|error| unavailable("sync its data", &error))?;
-        cache::free();
+        cache::pass_on();
         Mark { end, stands: Stands::Open }.write(&self.tip)
     }
 
