@@ -312,6 +312,7 @@ impl Standing {
         ended.or_else(|| self.tool_halted(tool))
     }
 
+    #[inline] // Asked at the beginning and the end of every call.
     pub(super) fn is_good(&self, now: i64) -> bool {
         self.faults.is_empty() && now >= self.from.saturating_sub(SKEW) && now < self.until
     }

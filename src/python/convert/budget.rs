@@ -54,6 +54,7 @@ impl Budget {
         Ok(())
     }
 
+    #[inline] // Called for every value of every call.
     pub(super) fn spend(&mut self, bytes: usize) -> Result<(), String> {
         self.nodes = self.nodes.checked_sub(1).ok_or("it holds more than 100,000 values")?;
         self.bytes = self.bytes.checked_sub(bytes).ok_or("it holds more than 1 MiB")?;
