@@ -48,6 +48,8 @@ pub mod keyspace {
     pub const HEAD: &[u8] = b"m/head";
     /// Up to which entry blocks were merged.
     pub const MERGED: &[u8] = b"m/merged";
+    /// How many bytes the records had when they were last weighed (8 bytes, big-endian).
+    pub const WEIGHED: &[u8] = b"m/weighed";
     /// Blocks, by the index of their first leaf, big-endian.
     pub const BLOCK: &[u8] = b"b/";
     /// Counters of limits, by grant digest, capability and limit.

@@ -7,6 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{EngineError, Library};
+use crate::recorder::keyspace;
 use crate::store::{Batch, StoreError};
 
 /// Below how many bytes on disk nothing is compacted by itself.
@@ -52,7 +53,7 @@ impl Library {
         }
         let records = done?;
         let after = self.store.bytes_on_disk()?.unwrap_or_default();
-        self.weighed.store(live, Ordering::Release);
+        self.keep_weight(live)?;
         tracing::info!(before, after, records, "the store's files were compacted");
         Ok(Compacted { before, after, records, live })
     }
@@ -61,9 +62,8 @@ impl Library {
     pub(super) fn compact_waste(&self) -> Result<(), EngineError> {
         let Some(disk) = self.store.bytes_on_disk()? else { return Ok(()) };
         // All records are read to weigh them: not before it could be too much.
-        let (least, weighed) =
-            (self.least.load(Ordering::Acquire), self.weighed.load(Ordering::Acquire));
-        if !worth_weighing(disk, least, weighed) {
+        let least = self.least.load(Ordering::Acquire);
+        if disk < least || !worth_weighing(disk, least, self.last_weight()?) {
             return Ok(());
         }
         let (mut live, mut settled) = (0_u64, Ok(()));
@@ -73,8 +73,11 @@ impl Library {
             settled.is_ok() && !self.is_closing()
         })?;
         settled?;
-        self.weighed.store(live, Ordering::Release);
-        if self.is_closing() || !is_waste(disk, live) {
+        if self.is_closing() {
+            return Ok(());
+        }
+        self.keep_weight(live)?;
+        if !is_waste(disk, live) {
             return Ok(());
         }
         match self.store.room()? {
@@ -84,6 +87,27 @@ impl Library {
             }
             _ => self.compact().map(drop),
         }
+    }
+
+    /// What the records weighed last: also before this process, so that opening a store does not
+    /// read all of it.
+    fn last_weight(&self) -> Result<u64, EngineError> {
+        let known = self.weighed.load(Ordering::Acquire);
+        if known > 0 {
+            return Ok(known);
+        }
+        let kept = self.store.get(keyspace::WEIGHED)?;
+        // One that cannot be read is none: they are weighed then.
+        let kept = kept.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
+        self.weighed.store(kept, Ordering::Release);
+        Ok(kept)
+    }
+
+    fn keep_weight(&self, live: u64) -> Result<(), EngineError> {
+        self.weighed.store(live, Ordering::Release);
+        let mut batch = Batch::new();
+        batch.put(keyspace::WEIGHED, live.to_be_bytes());
+        Ok(self.recorder.commit(batch)?)
     }
 }
 

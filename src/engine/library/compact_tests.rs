@@ -78,3 +78,17 @@ fn the_thread_compacts_wasteful_files_without_being_asked() {
     assert!(engine.verify(&[]).unwrap().is_ok());
     engine.close().unwrap();
 }
+
+#[test]
+fn what_the_records_weighed_is_known_when_the_store_is_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let engine = Engine::open(&path, Options::default()).unwrap();
+    assert_eq!(engine.library.last_weight().unwrap(), 0, "nobody weighed them");
+    let compacted = engine.library.compact().unwrap();
+    assert!(compacted.live > 0);
+    engine.close().unwrap();
+    let engine = Engine::open(&path, Options::default()).unwrap();
+    assert_eq!(engine.library.last_weight().unwrap(), compacted.live);
+    engine.close().unwrap();
+}
