@@ -6,7 +6,7 @@ is taken too; a human's account and an agent's name where they are unique. Every
 `answerable.errors`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from os import PathLike
 from pathlib import Path
@@ -2239,6 +2239,9 @@ class Entries:
 
     def __arrow_c_schema__(self) -> object:
         """The Arrow PyCapsule interface: the schema of the stream."""
+
+    def _pieces(self) -> Iterator[Any]:
+        """The batches of the stream one by one, each an Arrow stream to be taken once."""
 
     def _repr_html_(self) -> str: ...
     def _repr_mimebundle_(

@@ -42,7 +42,12 @@ def to_pandas(entries: Entries, *, lists: bool = False) -> pandas.DataFrame:
 
 def to_polars(entries: Entries) -> polars.DataFrame:
     """A `polars.DataFrame`, with `pip install answerable[polars]`."""
-    frame: polars.DataFrame = _module("polars", "polars").DataFrame(entries)
+    frames = _module("polars", "polars")
+    # Of a whole stream polars takes all batches before it makes columns of its own of them: twice
+    # the memory of the frame. An answer of `analysis` is small, and a stream only.
+    pieces = entries._pieces() if hasattr(entries, "_pieces") else ()
+    parts = [frames.DataFrame(piece) for piece in pieces] or [frames.DataFrame(entries)]
+    frame: polars.DataFrame = frames.concat(parts, rechunk=False)
     return frame
 
 

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PySlice};
 
-use super::arrow::{self, Batches, Source};
+use super::arrow::{self, Batches, Pieces, Source};
 use super::convert::Text;
 use super::entry::{Entry, Row, rows};
 use super::{convert, enter, errors, notebook};
@@ -274,6 +274,12 @@ impl Entries {
     #[allow(clippy::unused_self)] // A method by the interface.
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         arrow::schema_capsule(py)
+    }
+
+    /// The batches of that stream one by one, each a stream of its own.
+    fn _pieces(&self, py: Python<'_>) -> PyResult<Pieces> {
+        enter(py, || self.core.size())?;
+        Ok(Pieces::new(Batches::entries(self.core.clone(), self.source())))
     }
 
     /// A `pyarrow.Table`.

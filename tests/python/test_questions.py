@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 import answerable as ans
-from answerable.errors import InvalidInput, NotFound
+from answerable.errors import EngineClosed, InvalidInput, NotFound
 from answerable.simulation import START, simulate
 
 pl = pytest.importorskip("polars")
@@ -420,6 +420,26 @@ def test_pandas_and_polars_take_them(engine: Any, tmp_path: Path) -> None:
     file = tmp_path / "trail.parquet"
     pyarrow.parquet.write_table(view.to_arrow(), file)
     assert pl.read_parquet(file).height == len(view)
+
+
+def test_polars_takes_them_piece_by_piece(tmp_path: Path) -> None:
+    with ans.open(tmp_path / "store", durability="relaxed") as engine:
+        for number in range(600):
+            engine.humans.register(f"human-{number}@example.com")
+        for view in (engine.trail.entries(), engine.trail.entries(order="newest")):
+            frame = view.to_polars()
+            assert frame["id"].to_list() == [entry.id for entry in view]
+            assert frame["id"].n_chunks() > 1
+            assert frame.equals(pl.DataFrame(view))
+        none = engine.trail.entries(tool="no.such").to_polars()
+        assert none.height == 0
+        assert none.schema == frame.schema
+        pieces = engine.trail.entries()._pieces()
+        first = next(pieces)
+        assert pl.DataFrame(first).height == 512
+        assert pl.DataFrame(first).height == 0, "it is taken once"
+    with pytest.raises(EngineClosed):
+        next(pieces)
 
 
 def test_a_frame_is_asked_for_without_its_library(

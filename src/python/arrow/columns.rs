@@ -11,9 +11,10 @@ use arrow_array::{
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
+use super::unfit;
 use super::words::{NONE, Words};
 use crate::canonical::{Digest, Raw};
-use crate::engine::{Engine as Core, Leaf, Rows};
+use crate::engine::{Engine as Core, EngineError, Leaf, Rows};
 use crate::trail::entry::kind;
 
 /// Columns of words that repeat.
@@ -269,12 +270,10 @@ impl Columns {
     }
 
     /// Looks up the agents of a chain.
-    fn resolve(&mut self, digests: &[Digest], grants: &mut Words) -> Result<Chain, ArrowError> {
+    fn resolve(&mut self, digests: &[Digest], grants: &mut Words) -> Result<Chain, EngineError> {
         let (mut via, mut hops) = (String::new(), Vec::with_capacity(digests.len()));
         for digest in digests {
-            let holder = self.core.holder_of(digest);
-            let holder = holder.map_err(|error| ArrowError::ExternalError(error.into()))?;
-            let Some(holder) = holder else { continue };
+            let Some(holder) = self.core.holder_of(digest)? else { continue };
             let agent = self.words.get_mut(word::AGENT);
             let agent = agent.map_or(0, |column| column.words.number(&holder.agent));
             let name = self.name(word::AGENT, word::AGENT_NAME, agent);
@@ -294,12 +293,22 @@ impl Columns {
         mut self,
         order: Option<&[u64]>,
         schema: &SchemaRef,
-    ) -> Result<RecordBatch, ArrowError> {
+    ) -> Result<RecordBatch, EngineError> {
         let mut grants = Words::default();
         let mut chains = Vec::with_capacity(self.chains.len());
         for digests in std::mem::take(&mut self.chains) {
             chains.push(self.resolve(&digests, &mut grants)?);
         }
+        self.columns(order, schema, &chains, &grants).map_err(unfit)
+    }
+
+    fn columns(
+        mut self,
+        order: Option<&[u64]>,
+        schema: &SchemaRef,
+        chains: &[Chain],
+        grants: &Words,
+    ) -> Result<RecordBatch, ArrowError> {
         let chain_of = |row: usize| chains.get(self.chain.get(row).copied().flatten()?);
         let rows = self.rows(order);
         let rows = || rows.iter().copied();

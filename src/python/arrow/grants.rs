@@ -13,7 +13,9 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::de::IgnoredAny;
 
 use super::columns::word_type;
+use super::unfit;
 use super::words::Words;
+use super::workers::Made;
 use crate::canonical::Value;
 use crate::engine::Engine as Core;
 use crate::trail::entry::Entry;
@@ -41,13 +43,8 @@ pub(super) fn schema() -> SchemaRef {
 }
 
 /// The grants at some places, which must be those of grants, ascending.
-pub(super) fn batch_of(
-    core: &Arc<Core>,
-    places: &[u64],
-    schema: &SchemaRef,
-) -> Result<RecordBatch, String> {
-    let entries = core.entries_at(places).map_err(|error| error.to_string())?;
-    columns(&entries, schema).map_err(|error| error.to_string())
+pub(super) fn batch_of(core: &Arc<Core>, places: &[u64], schema: &SchemaRef) -> Made {
+    columns(&core.entries_at(places)?, schema).map_err(unfit)
 }
 
 fn columns(entries: &[Entry], schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {

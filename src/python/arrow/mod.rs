@@ -10,15 +10,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
-use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
 use arrow_schema::ffi::FFI_ArrowSchema;
 use arrow_schema::{ArrowError, SchemaRef};
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use self::columns::{Columns, schema};
-use self::workers::Workers;
+use self::workers::{Made, Workers};
+use super::enter;
 use crate::engine::{Engine as Core, EngineError, Hits, Library, Order, Query, Walk};
+use crate::store::StoreError;
 
 /// How many rows stand in the first batch: whoever looks at the head has it at once. Each next one
 /// has twice as many.
@@ -69,7 +72,7 @@ impl Source {
 }
 
 /// What makes the batch of some places.
-type MakeBatch = fn(&Arc<Core>, &[u64], &SchemaRef) -> Result<RecordBatch, String>;
+type MakeBatch = fn(&Arc<Core>, &[u64], &SchemaRef) -> Made;
 
 /// A stream of batches. Batches are made side by side, a few ahead of the one that is taken, so
 /// that memory holds those few and what the taker keeps.
@@ -111,12 +114,11 @@ impl Batches {
         Self { core, source, rows: FIRST.min(most), most, ended: false, workers, schema }
     }
 
-    fn next_batch(&mut self) -> Result<Option<RecordBatch>, String> {
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>, EngineError> {
         // A forked child has none of the threads that it would wait for.
-        self.core.check().map_err(|error| error.to_string())?;
+        self.core.check()?;
         while !self.ended && self.workers.has_room() {
-            let places = self.source.next_places(&self.core.library, self.rows);
-            let places = places.map_err(|error| error.to_string())?;
+            let places = self.source.next_places(&self.core.library, self.rows)?;
             self.ended = places.len() < self.rows;
             self.rows = (2 * self.rows).min(self.most);
             if !places.is_empty() {
@@ -131,7 +133,8 @@ impl Iterator for Batches {
     type Item = Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_batch().map_err(|why| ArrowError::ExternalError(why.into())).transpose()
+        let next = self.next_batch();
+        next.map_err(|error| ArrowError::ExternalError(error.to_string().into())).transpose()
     }
 }
 
@@ -142,7 +145,7 @@ impl RecordBatchReader for Batches {
 }
 
 /// The rows at some places, in their order.
-fn batch_of(core: &Arc<Core>, places: &[u64], schema: &SchemaRef) -> Result<RecordBatch, String> {
+fn batch_of(core: &Arc<Core>, places: &[u64], schema: &SchemaRef) -> Made {
     let mut sorted = places.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
@@ -152,9 +155,15 @@ fn batch_of(core: &Arc<Core>, places: &[u64], schema: &SchemaRef) -> Result<Reco
     };
     let dense = sorted.len() > span / 16;
     let mut columns = Columns::new(core.clone(), sorted.len());
-    core.read_rows(&sorted, dense, &mut columns).map_err(|error| error.to_string())?;
+    core.read_rows(&sorted, dense, &mut columns)?;
     let order = (places != sorted).then_some(places);
-    columns.finish(order, schema).map_err(|error| error.to_string())
+    columns.finish(order, schema)
+}
+
+/// Columns that do not fit together.
+#[allow(clippy::needless_pass_by_value)] // As `map_err` gives it.
+fn unfit(error: ArrowError) -> EngineError {
+    StoreError::Unavailable { what: format!("entries do not fit into columns: {error}") }.into()
 }
 
 /// The capsule of a stream, as the Arrow PyCapsule interface has it.
@@ -168,6 +177,51 @@ pub(super) fn schema_capsule(py: Python<'_>) -> PyResult<Bound<'_, PyCapsule>> {
     let schema = FFI_ArrowSchema::try_from(&*schema());
     let schema = schema.map_err(|e| pyo3::exceptions::PyRuntimeError::new_err(e.to_string()))?;
     PyCapsule::new_with_value(py, schema, c"arrow_schema")
+}
+
+/// The batches of a stream one by one, for whoever makes something else of each: all of them need
+/// not be in memory at once then.
+#[pyclass(frozen, module = "answerable")]
+pub(super) struct Pieces(Mutex<Batches>);
+
+impl Pieces {
+    pub(super) fn new(batches: Batches) -> Self {
+        Self(Mutex::new(batches))
+    }
+}
+
+#[pymethods]
+impl Pieces {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Piece>> {
+        let batch = enter(py, || self.0.lock().next_batch())?;
+        Ok(batch.map(|batch| Piece(Mutex::new(Some(batch)))))
+    }
+}
+
+/// One batch, to be taken once.
+#[pyclass(frozen, module = "answerable")]
+pub(super) struct Piece(Mutex<Option<RecordBatch>>);
+
+#[pymethods]
+impl Piece {
+    /// The Arrow PyCapsule interface: a stream of the batch; of none once it was taken.
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        // The interface leaves it to the producer whether to follow a wish for other types.
+        let _ = requested_schema;
+        let batch = self.0.lock().take();
+        let one = RecordBatchIterator::new(batch.map(Ok), schema());
+        let stream = FFI_ArrowArrayStream::new(Box::new(one));
+        PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
+    }
 }
 
 /// Grants, for whoever takes an Arrow stream of them.

@@ -8,12 +8,14 @@ use std::thread::JoinHandle;
 use arrow_array::RecordBatch;
 use parking_lot::Mutex;
 
-use crate::engine::Engine as Core;
+use crate::engine::{Engine as Core, EngineError};
+use crate::store::StoreError;
 
 /// The most threads that one stream has.
 const THREADS: usize = 4;
 
-type Made = Result<RecordBatch, String>;
+/// A batch, or why there is none.
+pub(super) type Made = Result<RecordBatch, EngineError>;
 type Make = dyn Fn(&[u64]) -> Made + Send + Sync;
 type Job = (Vec<u64>, Sender<Made>);
 
@@ -66,12 +68,13 @@ impl Workers {
     }
 
     /// The next batch; `None` if none was asked for.
-    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, String> {
+    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, EngineError> {
         match self.waiting.pop_front() {
             None => Ok(None),
             Some(Waiting::Here(places)) => (self.make)(&places).map(Some),
             Some(Waiting::Sent(made)) => {
-                let lost = |_| "a thread that read entries was lost".to_owned();
+                let what = || "a thread that read entries was lost".to_owned();
+                let lost = |_| EngineError::Store(StoreError::Unavailable { what: what() });
                 made.recv().map_err(lost)?.map(Some)
             }
         }
