@@ -239,11 +239,10 @@ impl Resources {
                 let at = |offset: u32| again.first() + u64::from(offset);
                 offsets.iter().any(|offset| places.binary_search(&at(*offset)).is_ok())
             };
-            again.each_light(library.authority_id(), &mut key_of, &asked, &mut |offset, light| {
+            again.each_shown(library.authority_id(), &mut key_of, &asked, &mut |offset, text| {
                 let place = u64::from(offset).checked_sub(shift);
                 let place = place.and_then(|place| usize::try_from(place).ok());
-                let slot = place.and_then(|place| self.spans.get_mut(place));
-                if let (Some(slot), Some(text)) = (slot, light.resource.as_deref()) {
+                if let Some(slot) = place.and_then(|place| self.spans.get_mut(place)) {
                     let start = self.texts.len();
                     self.texts.push_str(text);
                     *slot = Some((start, self.texts.len()));

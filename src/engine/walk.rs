@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Engine, EngineError, Filter, Library, Order, Query};
 use crate::canonical::map_view;
 use crate::keys::Owner;
-use crate::trail::block::{Block, BlockError, Light};
+use crate::trail::block::{Block, BlockError};
 use crate::trail::entry::{Entry, kind};
 
 /// How many entries are looked at together where values have to be opened to tell.
@@ -131,33 +131,33 @@ fn outcome_for(leaf: &[u8]) -> Result<Option<&str>, EngineError> {
 }
 
 impl Library {
-    /// Calls `each` with each entry of a block that has values which open, and those that lists
-    /// show; at least with those that `asked` asks for.
+    /// Calls `each` with the entries of a block that have a resource which opens, and that; at least
+    /// with those that `asked` asks for.
     ///
     /// # Errors
     /// As [`Block::entries`].
-    pub(super) fn each_value(
+    pub(super) fn each_shown(
         &self,
         block: &Block,
         asked: &dyn Fn(u64) -> bool,
-        each: &mut dyn FnMut(u64, &Light<'_>),
+        each: &mut dyn FnMut(u64, &str),
     ) -> Result<(), EngineError> {
         let here = block.first()..block.end();
         let opened = self.opened(block, &mut |block| {
-            let mut found: Vec<(u64, Light<'static>)> = Vec::new();
+            let mut found: Vec<(u64, Box<str>)> = Vec::new();
             let mut key_of = |owner: &Owner| self.key_of(owner);
             let first = block.first();
             let some = |places: &[u32]| places.iter().any(|at| asked(first + u64::from(*at)));
-            block.each_light(self.authority_id(), &mut key_of, &some, &mut |offset, values| {
+            block.each_shown(self.authority_id(), &mut key_of, &some, &mut |offset, text| {
                 let index = block.first() + u64::from(offset);
                 if here.contains(&index) {
-                    found.push((index, values.own()));
+                    found.push((index, text.into()));
                 }
             })?;
             Ok(found)
         })?;
-        for (index, values) in &opened {
-            each(*index, values);
+        for (index, resource) in &opened {
+            each(*index, resource);
         }
         Ok(())
     }
@@ -178,10 +178,8 @@ impl Library {
             let (these, after) = rest.split_at(here);
             rest = after;
             let asked = |index: u64| these.binary_search(&index).is_ok();
-            self.each_value(&block, &asked, &mut |index, values| {
-                if let Some(resource) = &values.resource
-                    && asked(index)
-                {
+            self.each_shown(&block, &asked, &mut |index, resource| {
+                if asked(index) {
                     each(index, resource);
                 }
             })?;

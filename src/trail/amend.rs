@@ -1,8 +1,9 @@
 //! Values taken out of a block: its leaves, and what they commit to, stay byte for byte.
 
-use super::block::{BlockError, SealedItem, assertion};
+use super::block::{BlockError, MERGED_FORMAT};
+use super::sealed::{Part, Place};
 use crate::canonical::{Map, Value, decode};
-use crate::keys::{KeyError, Owner, SealKey};
+use crate::keys::{Owner, SealKey};
 
 /// An owner's data key, and the one that their values are to lie under from now on.
 pub type Rekey<'a> = dyn FnMut(&Owner) -> Option<(SealKey, SealKey)> + 'a;
@@ -12,7 +13,7 @@ pub type Rekey<'a> = dyn FnMut(&Owner) -> Option<(SealKey, SealKey)> + 'a;
 /// # Errors
 /// `Damaged` for bytes that are no block.
 pub fn owners(bytes: &[u8]) -> Result<Vec<Owner>, BlockError> {
-    let (_, sealed) = parts(bytes)?;
+    let (_, sealed, _) = parts(bytes)?;
     Ok(sealed.iter().map(|(owner, _)| Owner::from_text(owner)).collect())
 }
 
@@ -27,12 +28,11 @@ pub fn offsets(
     owner: &Owner,
     key: &SealKey,
 ) -> Result<Vec<u32>, BlockError> {
-    let (_, sealed) = parts(bytes)?;
-    let Some(body) = sealed.get(owner.text()).and_then(Value::as_bytes) else {
-        return Ok(Vec::new());
-    };
-    let text = key.open(body, &assertion(authority_id, first, owner))?;
-    Ok(items(&text)?.iter().map(|item| item.0).collect())
+    let (_, sealed, shown) = parts(bytes)?;
+    match part_of(&sealed, shown.as_ref(), owner.text()) {
+        Some(part) => part.offsets(Place { authority_id, first, owner }, key),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The block without the values of owners that are `gone` and of entries at offsets that are
@@ -48,45 +48,73 @@ pub fn amend(
     dropped: &dyn Fn(u32) -> bool,
     rekey: &mut Rekey<'_>,
 ) -> Result<Vec<u8>, BlockError> {
-    let (mut block, sealed) = parts(bytes)?;
-    let mut kept = Map::new();
+    let (mut block, sealed, shown) = parts(bytes)?;
+    let apart = shown.is_some();
+    let (mut kept, mut kept_shown) = (Map::new(), Map::new());
     for (name, body) in sealed.iter() {
         let owner = Owner::from_text(name);
         if gone(&owner) {
             continue;
         }
-        let Some((old, new)) = rekey(&owner) else {
-            kept.insert(name, body.clone());
-            continue;
-        };
-        let assertion = assertion(authority_id, first, &owner);
-        let Ok(text) = old.open(body.as_bytes().unwrap_or_default(), &assertion) else {
+        let Some(part) = part_of(&sealed, shown.as_ref(), name) else {
             // Damaged: it was closed before and stays so.
             kept.insert(name, body.clone());
             continue;
         };
-        let mut items = items(&text)?;
-        items.retain(|item| !dropped(item.0));
-        if items.is_empty() {
-            continue;
+        let place = Place { authority_id, first, owner: &owner };
+        let part = match rekey(&owner) {
+            None => part,
+            Some((old, new)) => match part.items(place, &old) {
+                Err(_) => part, // Damaged as well.
+                Ok(mut items) => {
+                    items.retain(|item| !dropped(item.0));
+                    if items.is_empty() {
+                        continue;
+                    }
+                    match apart {
+                        true => Part::apart(place, items, &new)?,
+                        false => Part::together(place, &items, &new)?,
+                    }
+                }
+            },
+        };
+        kept.insert(name, Value::bytes(&part.body));
+        if let Some(texts) = part.shown {
+            kept_shown.insert(name, Value::bytes(&texts));
         }
-        let text = serde_json::to_string(&items).map_err(|_| KeyError::Sealed)?;
-        kept.insert(name, Value::bytes(&new.seal(&text, &assertion)?));
     }
     block.insert("sealed", Value::Map(kept));
+    if apart {
+        block.insert("shown", Value::Map(kept_shown));
+    }
     Ok(Value::Map(block).encode())
 }
 
-fn parts(bytes: &[u8]) -> Result<(Map, Map), BlockError> {
-    let damaged = |what: &str| BlockError::Damaged(what.to_owned());
+/// What a block says beside what is sealed, what is sealed, and what of that lists show, where it
+/// lies apart.
+fn parts(bytes: &[u8]) -> Result<(Map, Map, Option<Map>), BlockError> {
     let value = decode(bytes).map_err(|error| BlockError::Damaged(error.to_string()))?;
     let Value::Map(mut block) = value else { return Err(damaged("it is no map")) };
-    match block.remove("sealed") {
-        Some(Value::Map(sealed)) => Ok((block, sealed)),
-        _ => Err(damaged("it has no sealed part")),
+    let Some(Value::Map(sealed)) = block.remove("sealed") else {
+        return Err(damaged("it has no sealed part"));
+    };
+    let apart = block.get("v").and_then(Value::as_i64) == Some(MERGED_FORMAT);
+    match (apart, block.remove("shown")) {
+        (false, _) => Ok((block, sealed, None)),
+        (true, Some(Value::Map(shown))) => Ok((block, sealed, Some(shown))),
+        (true, _) => Err(damaged("what it shows is no map")),
     }
 }
 
-fn items(text: &str) -> Result<Vec<SealedItem>, BlockError> {
-    serde_json::from_str(text).map_err(|error| BlockError::Damaged(error.to_string()))
+fn part_of(sealed: &Map, shown: Option<&Map>, owner: &str) -> Option<Part> {
+    let body = sealed.get(owner)?.as_bytes()?.into();
+    let shown = match shown.and_then(|shown| shown.get(owner)) {
+        Some(shown) => Some(shown.as_bytes()?.into()),
+        None => None,
+    };
+    Some(Part { body, shown })
+}
+
+fn damaged(what: &str) -> BlockError {
+    BlockError::Damaged(what.to_owned())
 }

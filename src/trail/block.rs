@@ -3,21 +3,19 @@
 //!
 //! `docs/formats.md`, section "Blocks", is normative.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64URL_NOPAD;
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
-
 use super::entry::{Draft, Entry, Opened};
+use super::sealed::{Item, Part, Place};
 use crate::canonical::{Map, Raw, Salt, Value, field_salt, map_view, put_varint, take_varint};
 use crate::keys::{KeyError, Owner, SealKey};
 
 /// The format of blocks as entries are recorded: leaves in a list.
 pub const BLOCK_FORMAT: i64 = 1;
-/// The format of merged blocks: leaves compressed together.
-pub const MERGED_FORMAT: i64 = 2;
+/// The format of blocks that were merged before: leaves compressed together.
+pub const PACKED_FORMAT: i64 = 2;
+/// The format of merged blocks: also, what lists show is sealed apart.
+pub const MERGED_FORMAT: i64 = 3;
 /// The most bytes that a merged block's leaves may take together.
 pub const MAX_LEAVES_BYTES: usize = 1024 * 1024;
 /// How large a block's leaves and values may get before the next one starts, in bytes.
@@ -37,39 +35,6 @@ pub enum BlockError {
     /// A key could not be used.
     #[error(transparent)]
     Key(#[from] KeyError),
-}
-
-/// Values of one entry under one owner: its offset in the block, the owner's salt, the values.
-#[derive(Serialize, Deserialize)]
-pub(super) struct SealedItem(pub(super) u32, String, Map2);
-
-/// A map in its JSON rendering.
-#[derive(Serialize, Deserialize)]
-#[serde(transparent)]
-struct Map2(Value);
-
-/// The values of an entry that lists show.
-#[derive(Debug, Default, Deserialize)]
-pub struct Light<'a> {
-    /// The resource.
-    #[serde(borrow, default)]
-    pub resource: Option<Cow<'a, str>>,
-}
-
-impl Light<'_> {
-    /// The same values, kept.
-    #[must_use]
-    pub fn own(&self) -> Light<'static> {
-        Light { resource: self.resource.as_ref().map(|text| Cow::Owned(text.clone().into_owned())) }
-    }
-}
-
-/// As [`SealedItem`], the salt not looked at.
-#[derive(Deserialize)]
-struct LightItem<'a>(u32, IgnoredAny, #[serde(borrow)] Light<'a>);
-
-pub(super) fn assertion(authority_id: &str, first: u64, owner: &Owner) -> String {
-    format!("answerable/v1/block/{authority_id}/{first}/{}", owner.text())
 }
 
 /// Packs drafts and their leaves, the first at index `first`.
@@ -92,16 +57,12 @@ pub fn pack(
     }
     let mut sealed = Map::new();
     for (owner, items) in by_owner {
-        let items: Vec<SealedItem> = items
-            .into_iter()
-            .map(|(offset, (draft, map))| {
-                let salt = BASE64URL_NOPAD.encode(&draft.owner_salt(owner));
-                SealedItem(offset, salt, Map2(Value::Map(map)))
-            })
+        let items = items.into_iter();
+        let items: Vec<Item> = items
+            .map(|(offset, (draft, map))| Item::new(offset, &draft.owner_salt(owner), map))
             .collect();
-        let text = serde_json::to_string(&items).map_err(|_| KeyError::Sealed)?;
-        let body = key_of(owner)?.seal(&text, &assertion(authority_id, first, owner))?;
-        sealed.insert(owner.text(), Value::bytes(&body));
+        let part = Part::together(Place { authority_id, first, owner }, &items, &key_of(owner)?)?;
+        sealed.insert(owner.text(), Value::bytes(&part.body));
     }
     let leaves = entries.iter().map(|(_, leaf)| Value::bytes(leaf)).collect();
     let mut block = Map::new();
@@ -118,9 +79,18 @@ pub struct Block {
     /// All leaves, one after the other, and where each ends.
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    sealed: Vec<(Owner, Box<[u8]>)>,
-    /// For each owner, the offsets of the entries with values; absent where that is not stated.
-    places: Vec<Option<Box<[u32]>>>,
+    sealed: Vec<Sealed>,
+    /// Whether what lists show is sealed apart.
+    apart: bool,
+}
+
+/// What is sealed for one owner.
+#[derive(Debug, Clone)]
+struct Sealed {
+    owner: Owner,
+    part: Part,
+    /// The offsets of the entries with values; absent where that is not stated.
+    places: Option<Box<[u32]>>,
 }
 
 impl Block {
@@ -133,28 +103,36 @@ impl Block {
         let map = map_view(bytes).map_err(|error| BlockError::Damaged(error.to_string()))?;
         let get = |key: &str| map.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
         let leaves = get("leaves").ok_or_else(|| damaged("it has no leaves"))?;
-        let (bytes, ends) = match get("v").and_then(Raw::integer) {
+        let version = get("v").and_then(Raw::integer);
+        let (bytes, ends) = match version {
             Some(BLOCK_FORMAT) => listed(leaves)?,
-            Some(MERGED_FORMAT) => unpacked(leaves, get("ends"))?,
+            Some(PACKED_FORMAT | MERGED_FORMAT) => unpacked(leaves, get("ends"))?,
             Some(newer) if newer > MERGED_FORMAT => return Err(BlockError::Newer(newer)),
             _ => return Err(damaged("it states no format")),
         };
-        let sealed = get("sealed").ok_or_else(|| damaged("it has no sealed part"))?;
-        let sealed = map_view(sealed.encoded());
-        let sealed = sealed.map_err(|error| BlockError::Damaged(error.to_string()))?;
-        let sealed = sealed.into_iter().map(|(owner, body)| {
-            let body = body.bytes().ok_or_else(|| damaged("a sealed part is not bytes"))?;
-            Ok((Owner::from_text(owner), body.into()))
-        });
-        let sealed = sealed.collect::<Result<Vec<(Owner, Box<[u8]>)>, BlockError>>()?;
-        let stated = get("places").map(|raw| map_view(raw.encoded())).transpose();
-        let stated = stated.map_err(|error| BlockError::Damaged(error.to_string()))?;
-        let places = sealed.iter().map(|(owner, _)| {
-            let (_, raw) = stated.as_ref()?.iter().find(|(name, _)| *name == owner.text())?;
-            offsets_of(raw.bytes()?)
-        });
-        let places = places.collect();
-        Ok(Self { first, bytes, ends, sealed, places })
+        let apart = version == Some(MERGED_FORMAT);
+        let bodies = view(get("sealed").ok_or_else(|| damaged("it has no sealed part"))?)?;
+        let stated = get("places").map(view).transpose()?.unwrap_or_default();
+        let shown = match apart {
+            true => view(get("shown").ok_or_else(|| damaged("it shows nothing"))?)?,
+            false => Vec::new(),
+        };
+        let not_bytes = || damaged("a sealed part is not bytes");
+        let mut sealed = Vec::with_capacity(bodies.len());
+        for (owner, body) in &bodies {
+            let body = body.bytes().ok_or_else(not_bytes)?.into();
+            let shown = match of_owner(&shown, owner) {
+                Some(shown) => Some(shown.ok_or_else(not_bytes)?.into()),
+                None => None,
+            };
+            let places = of_owner(&stated, owner).flatten().and_then(offsets_of);
+            sealed.push(Sealed {
+                owner: Owner::from_text(owner),
+                part: Part { body, shown },
+                places,
+            });
+        }
+        Ok(Self { first, bytes, ends, sealed, apart })
     }
 
     /// The bytes of the block in the merged format.
@@ -166,9 +144,12 @@ impl Block {
             put_varint(&mut ends, (end - before) as u64);
             before = *end;
         }
-        let (mut sealed, mut stated) = (Map::new(), Map::new());
-        for ((owner, body), places) in self.sealed.iter().zip(&self.places) {
-            sealed.insert(owner.text(), Value::bytes(body));
+        let (mut sealed, mut shown, mut stated) = (Map::new(), Map::new(), Map::new());
+        for Sealed { owner, part, places } in &self.sealed {
+            sealed.insert(owner.text(), Value::bytes(&part.body));
+            if let Some(texts) = &part.shown {
+                shown.insert(owner.text(), Value::bytes(texts));
+            }
             if let Some(places) = places {
                 let (mut bytes, mut before) = (Vec::with_capacity(places.len() + 4), 0);
                 for place in places {
@@ -184,6 +165,7 @@ impl Block {
         block.insert("ends", Value::bytes(&ends));
         block.insert("leaves", Value::bytes(&lz4_flex::block::compress(&self.bytes)));
         block.insert("sealed", Value::Map(sealed));
+        block.insert("shown", Value::Map(shown));
         Value::Map(block).encode()
     }
 
@@ -223,25 +205,6 @@ impl Block {
         let at = usize::try_from(index.checked_sub(self.first)?).ok()?;
         let start = if at == 0 { 0 } else { *self.ends.get(at - 1)? };
         self.bytes.get(start..*self.ends.get(at)?)
-    }
-
-    /// The owners of its values, with what is sealed for each.
-    pub fn sealed(&self) -> impl Iterator<Item = (&Owner, &[u8])> {
-        self.sealed.iter().map(|(owner, body)| (owner, &**body))
-    }
-
-    /// What is sealed for an owner, opened: JSON, as `docs/formats.md` has it.
-    ///
-    /// # Errors
-    /// `Key` if it does not open.
-    pub fn open(
-        &self,
-        authority_id: &str,
-        owner: &Owner,
-        body: &[u8],
-        key: &SealKey,
-    ) -> Result<zeroize::Zeroizing<String>, BlockError> {
-        Ok(key.open(body, &assertion(authority_id, self.first, owner))?)
     }
 
     /// Opens what `key_of` has keys for: a missing key leaves its values closed.
@@ -303,32 +266,23 @@ impl Block {
         Ok(opened)
     }
 
-    /// Opens what `key_of` has keys for, but reads only what lists show of it: calls `each` with the
-    /// offset of an entry and those values. What is stated to be of entries at offsets that `asked`
-    /// does not ask for stays closed.
+    /// Opens what `key_of` has keys for, but reads only what lists show of it, the resource: calls
+    /// `each` with the offset of an entry that has one and its text. What is stated to be of entries
+    /// at offsets that `asked` does not ask for stays closed.
     ///
     /// # Errors
     /// As [`Block::entries`].
-    pub fn each_light(
+    pub fn each_shown(
         &self,
         authority_id: &str,
         key_of: KeyOf<'_>,
         asked: &dyn Fn(&[u32]) -> bool,
-        each: &mut dyn FnMut(u32, &Light<'_>),
+        each: &mut dyn FnMut(u32, &str),
     ) -> Result<(), BlockError> {
-        for ((owner, body), places) in self.sealed.iter().zip(&self.places) {
-            if places.as_ref().is_some_and(|places| !asked(places)) {
-                continue;
-            }
-            let Some(key) = key_of(owner)? else { continue };
-            let text = self.open(authority_id, owner, body, &key)?;
-            let items: Vec<LightItem<'_>> =
-                serde_json::from_str(&text).map_err(|e| BlockError::Damaged(e.to_string()))?;
-            for LightItem(offset, _, values) in &items {
-                each(*offset, values);
-            }
-        }
-        Ok(())
+        self.each_part(key_of, asked, &mut |owner, part, key| {
+            let place = Place { authority_id, first: self.first, owner };
+            part.each_shown(place, key, self.apart, each)
+        })
     }
 
     fn each_opened(
@@ -338,18 +292,28 @@ impl Block {
         asked: &dyn Fn(&[u32]) -> bool,
         each: &mut dyn FnMut(u32, &Salt, Map) -> Result<(), BlockError>,
     ) -> Result<(), BlockError> {
-        for ((owner, body), places) in self.sealed.iter().zip(&self.places) {
+        self.each_part(key_of, asked, &mut |owner, part, key| {
+            for item in part.items(Place { authority_id, first: self.first, owner }, key)? {
+                let offset = item.0;
+                let (salt, values) = item.open()?;
+                each(offset, &salt, values)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn each_part(
+        &self,
+        key_of: KeyOf<'_>,
+        asked: &dyn Fn(&[u32]) -> bool,
+        each: &mut dyn FnMut(&Owner, &Part, &SealKey) -> Result<(), BlockError>,
+    ) -> Result<(), BlockError> {
+        for Sealed { owner, part, places } in &self.sealed {
             if places.as_ref().is_some_and(|places| !asked(places)) {
                 continue;
             }
-            let Some(key) = key_of(owner)? else { continue };
-            let text = self.open(authority_id, owner, body, &key)?;
-            for SealedItem(offset, salt, Map2(values)) in items_of(&text)? {
-                let salt = salt_of(&salt)?;
-                let Value::Map(values) = values else {
-                    return Err(BlockError::Damaged("an entry's values are no map".to_owned()));
-                };
-                each(offset, &salt, values)?;
+            if let Some(key) = key_of(owner)? {
+                each(owner, part, &key)?;
             }
         }
         Ok(())
@@ -369,20 +333,20 @@ pub type KeyOf<'a> = &'a mut dyn FnMut(&Owner) -> Result<Option<SealKey>, KeyErr
 pub fn merge(authority_id: &str, blocks: &[Block], key_of: KeyOf<'_>) -> Result<Block, BlockError> {
     let damaged = |what: &str| BlockError::Damaged(what.to_owned());
     let first = blocks.first().ok_or_else(|| damaged("there is none to merge"))?.first;
-    let (bytes, ends, sealed, places) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut merged = Block { first, bytes, ends, sealed, places };
-    let mut by_owner: BTreeMap<Owner, (SealKey, Vec<SealedItem>)> = BTreeMap::new();
+    let (bytes, ends, sealed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut merged = Block { first, bytes, ends, sealed, apart: true };
+    let mut by_owner: BTreeMap<Owner, (SealKey, Vec<Item>)> = BTreeMap::new();
     for block in blocks {
         if block.first != merged.end() {
             return Err(damaged("a block does not follow the one before"));
         }
         let shift = u32::try_from(merged.len()).map_err(|_| damaged("it has too many leaves"))?;
-        for (owner, body) in &block.sealed {
+        for Sealed { owner, part, .. } in &block.sealed {
             let Some(key) = key_of(owner)? else { continue };
-            let text = block.open(authority_id, owner, body, &key)?;
+            let items = part.items(Place { authority_id, first: block.first, owner }, &key)?;
             let (_, all) = by_owner.entry(owner.clone()).or_insert_with(|| (key, Vec::new()));
-            for SealedItem(offset, salt, values) in items_of(&text)? {
-                all.push(SealedItem(shift.saturating_add(offset), salt, values));
+            for Item(offset, salt, values) in items {
+                all.push(Item(shift.saturating_add(offset), salt, values));
             }
         }
         for leaf in block.leaves() {
@@ -391,21 +355,21 @@ pub fn merge(authority_id: &str, blocks: &[Block], key_of: KeyOf<'_>) -> Result<
         }
     }
     for (owner, (key, items)) in by_owner {
-        let text = serde_json::to_string(&items).map_err(|_| KeyError::Sealed)?;
-        let body = key.seal(&text, &assertion(authority_id, first, &owner))?;
-        merged.sealed.push((owner, body.into()));
-        merged.places.push(Some(items.iter().map(|item| item.0).collect()));
+        let places = Some(items.iter().map(|item| item.0).collect());
+        let part = Part::apart(Place { authority_id, first, owner: &owner }, items, &key)?;
+        merged.sealed.push(Sealed { owner, part, places });
     }
     Ok(merged)
 }
 
-fn items_of(text: &str) -> Result<Vec<SealedItem>, BlockError> {
-    serde_json::from_str(text).map_err(|error| BlockError::Damaged(error.to_string()))
+fn view(raw: Raw<'_>) -> Result<Vec<(&str, Raw<'_>)>, BlockError> {
+    map_view(raw.encoded()).map_err(|error| BlockError::Damaged(error.to_string()))
 }
 
-fn salt_of(text: &str) -> Result<Salt, BlockError> {
-    let salt = BASE64URL_NOPAD.decode(text.as_bytes()).unwrap_or_default();
-    salt.try_into().map_err(|_| BlockError::Damaged("a salt has 16 bytes".to_owned()))
+/// The bytes of an owner, if there is such a key; `Some(None)` if it holds something else.
+#[allow(clippy::option_option)]
+fn of_owner<'a>(all: &[(&str, Raw<'a>)], owner: &str) -> Option<Option<&'a [u8]>> {
+    all.iter().find(|(name, _)| *name == owner).map(|(_, raw)| raw.bytes())
 }
 
 fn offsets_of(mut bytes: &[u8]) -> Option<Box<[u32]>> {

@@ -10,6 +10,7 @@ pub mod entry;
 pub mod index;
 pub mod merkle;
 pub mod proof;
+mod sealed;
 pub mod tiles;
 pub mod verify;
 pub mod witness;

@@ -409,10 +409,8 @@ impl Library {
     ) -> Result<Vec<Indexed>, EngineError> {
         let mut all = Vec::with_capacity(block.len());
         let mut resources: HashMap<u64, Vec<Term>> = HashMap::new();
-        self.each_value(block, &|index| index >= from, &mut |index, values| {
-            if let Some(resource) = &values.resource {
-                resources.insert(index, terms.of_resource(resource));
-            }
+        self.each_shown(block, &|index| index >= from, &mut |index, resource| {
+            resources.insert(index, terms.of_resource(resource));
         })?;
         for (leaf, index) in block.leaves().zip(block.first()..) {
             let keys = map_view(leaf).map_err(|error| BlockError::Damaged(error.to_string()))?;
