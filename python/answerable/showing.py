@@ -395,16 +395,27 @@ def _receipt(receipt: Any) -> list[str]:
 
 
 def _review(review: Any) -> list[str]:
-    findings = [
-        {name: getattr(one, name) for name in ("severity", "code", "why", "suggestion")}
-        for one in review.findings[:ROWS]
+    # By their code, or many of one kind would hide the others.
+    grouped: dict[tuple[str, str], list[Any]] = {}
+    for one in review.findings:
+        grouped.setdefault((one.severity, one.code), []).append(one)
+    rows = [
+        {
+            "severity": severity,
+            "code": code,
+            "findings": len(some),
+            "why": some[0].why if len(some) == 1 else f"{some[0].why}; and {len(some) - 1:,} more",
+            "suggestion": some[0].suggestion,
+        }
+        for (severity, code), some in grouped.items()
     ]
-    left = len(review) - len(findings)
-    head = f"review of {len(review.agents)} agents at {text_of(review.at)} UTC"
+    head = f"review of {len(review.agents):,} agents at {text_of(review.at)} UTC"
     return [
-        f"<p>{safe(head)}: <b>{len(review)} findings</b></p>",
-        table(findings, ["severity", "code", "why", "suggestion"]) if findings else "",
-        f'<p class="soft">and {left} more</p>' if left else "",
+        f"<p>{safe(head)}: <b>{len(review):,} findings</b></p>",
+        table(rows, ["severity", "code", "findings", "why", "suggestion"]) if rows else "",
+        f'<p class="soft">the first of each code; all are in {safe("review.findings")}</p>'
+        if len(rows) < len(review)
+        else "",
     ]
 
 

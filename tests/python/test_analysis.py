@@ -274,6 +274,19 @@ def test_who_did(company: Company, record: Record) -> None:
         assert f"{len(did):,} calls" in answer.sentence
 
 
+def test_a_tool_that_nobody_ever_called_is_no_acquittal(company: Company, record: Record) -> None:
+    for source in (record, company.engine):
+        for tool in ("bank.tranfer", "banks.**"):
+            answer = analysis.who_did(source, tool)
+            assert (answer.sentence, len(answer)) == ("Nobody.", 0)
+            assert answer.notes == (
+                f"no call in all of this trail was of a tool that `{tool}` means",
+            )
+        # It was called, though on nothing of that name, or by nobody in that time.
+        assert analysis.who_did(source, "bank.transfer", "account/none").notes == ()
+        assert analysis.who_did(source, "bank.*", "account/none").notes == ()
+
+
 def test_who_made_one_call(company: Company, record: Record) -> None:
     entry = next(e for e in company.calls if len(e.via) == 2 and e.effect == "allow")
     told = analysis.who_did(record, entry=entry.id)
@@ -477,20 +490,24 @@ def test_the_suggested_policies_allow_all_that_was_done(company: Company, tmp_pa
     assert ("allow", "deny") in {(one.before, one.after) for one in changes}
 
 
-def test_first_times(company: Company, record: Record) -> None:
-    since = company.end() - timedelta(days=3)
+@pytest.mark.parametrize(("effect", "days", "least"), [(None, 3, 20), ("allow", 5, 3)])
+def test_first_times(
+    company: Company, record: Record, effect: str | None, days: int, least: int
+) -> None:
+    since = company.end() - timedelta(days=days)
     expected = set()
-    for agent, some in counted(company.calls, lambda e: e.agent).items():
+    calls = [entry for entry in company.calls if effect in (None, entry.effect)]
+    for agent, some in counted(calls, lambda e: e.agent).items():
         for what, of in (("tool", lambda e: e.tool), ("area", area)):
             seen: dict[Any, ans.Entry] = {}
             for place, entry in enumerate(some):
                 value = of(entry)
                 if agent and value is not None and value not in seen:
                     seen[value] = entry
-                    if entry.at >= since and place >= 20:
+                    if entry.at >= since and place >= least:
                         expected.add((agent, what, value, entry.id, place))
     assert expected
-    answer = analysis.first_times(record, since=since, least=20)
+    answer = analysis.first_times(record, since=since, least=least, effect=effect)
     ids = {agent.name: agent.id for agent in company.engine.agents.list()}
     found = {
         (ids[row["agent"]], row["what"], row["new"], row["entry"], row["before"]) for row in answer

@@ -114,6 +114,36 @@ def test_the_words_are_there(hostile: tuple[ans.Engine, dict[str, Any]]) -> None
     assert "suspended" in made["agent"]._repr_html_()
 
 
+def test_many_findings_of_one_kind_do_not_hide_another(tmp_path: Path) -> None:
+    with ans.open(tmp_path / "store") as engine:
+        human = engine.humans.register("a@example.com")
+        for number in range(30):
+            engine.agents.issue(
+                f"bot-{number}", owner=human, purpose="x", ceiling=[ans.allow("a.b")], ttl="8h"
+            )
+        engine.humans.offboard(human, reason="left")
+        other = engine.humans.register("b@example.com")
+        agent = engine.agents.issue(
+            "lone", owner=other, purpose="x", ceiling=[ans.allow("a.b")], ttl="8h"
+        )
+        below = engine.agents.issue(
+            "below", owner=other, purpose="x", ceiling=[ans.allow("a.b")], ttl="8h"
+        )
+        grant = engine.grant(
+            other, agent, task="x", ttl="1h", scope=[ans.allow("a.b")], max_depth=1
+        )
+        with engine.acting(grant), engine.delegating(below, scope=[ans.allow("a.b")]):
+            pass
+        review = engine.review()
+        codes = {finding.code for finding in review.findings}
+        assert len(codes) > 1
+        shown = review._repr_html_()
+        for code in codes:
+            assert shown.count(f"<td>{code}</td>") == 1
+        assert f"<b>{len(review)} findings</b>" in shown
+        assert "; and 29 more" in shown
+
+
 def test_a_long_trail_is_cut(tmp_path: Path) -> None:
     with ans.open(tmp_path / "store") as engine:
         for number in range(30):

@@ -36,6 +36,14 @@ CUT = """JSON.stringify([...document.querySelectorAll('.jp-OutputArea-output *')
     && getComputedStyle(e).overflowX !== 'visible')
   .map(e => e.outerHTML.replace(/<style>.*?<\\/style>/, '').slice(0, 120)).slice(0, 20))"""
 
+SHAPE = """(() => { const one = document.querySelectorAll('.jp-OutputArea-output .pick .on')[2];
+  if (!one) return null; const r = one.getBoundingClientRect();
+  return JSON.stringify([r.x + r.width / 2, r.y + r.height / 2]) })()"""
+TOLD = """[...document.querySelectorAll('.told')]
+  .filter(e => getComputedStyle(e).display !== 'none').map(e => e.textContent).join(' | ')"""
+TABLES = "document.querySelectorAll('.jp-OutputArea-output details').length"
+OPENED = "document.querySelector('.jp-OutputArea-output details').open"
+
 
 class Page:
     """A page of the browser, over its DevTools protocol."""
@@ -100,6 +108,27 @@ async def notebook(page: Page, address: str, out: Path, name: str) -> None:
     for number, top in enumerate(range(0, whole, PAGE)):
         await page.shoot(out / f"{name}-{number:02}.png", top, min(PAGE, whole - top))
     sys.stdout.write(f"{name}: {whole} px; not seen whole: {await page.value(CUT)}\n")
+    await click(page, out, name)
+
+
+async def click(page: Page, out: Path, name: str) -> None:
+    """Clicks a shape of the first picture and opens its numbers, as a reader would."""
+    place = await page.value(SHAPE)
+    if place is None:
+        sys.stdout.write(f"{name}: no picture is drawn; tables: {await page.value(TABLES)}\n")
+        return
+    x, y = json.loads(place)
+    for kind in ("mousePressed", "mouseReleased"):
+        given = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
+        await page.ask("Input.dispatchMouseEvent", **given)
+    sys.stdout.write(f"{name}: clicked, and told: {await page.value(TOLD)}\n")
+    # By the keyboard: the summary takes the focus, and Enter opens it.
+    await page.value("document.querySelector('.jp-OutputArea-output details summary').focus()")
+    for kind in ("keyDown", "keyUp"):
+        given = {"type": kind, "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
+        await page.ask("Input.dispatchKeyEvent", **given, text="\r")
+    sys.stdout.write(f"{name}: opened by a key: {await page.value(OPENED)}\n")
+    await page.shoot(out / f"{name}-clicked.png", max(int(y) - 500, 0), 1000)
 
 
 async def pictures(port: int, work: Callable[[Page], Awaitable[None]]) -> None:

@@ -24,7 +24,9 @@ A = {"minute": "a", "hour": "an", "day": "a"}
 PER = {"minute": 60, "hour": 3_600, "day": 86_400}
 
 
-def first_times(source: Any, *, since: Any = "7d", least: int = 50) -> Answer:
+def first_times(
+    source: Any, *, since: Any = "7d", least: int = 50, effect: str | None = None
+) -> Answer:
     """What agents did for the first time: a tool, or an area of resources, never touched before.
 
     An area is the first segment of a resource, or the host of a URL. By the rule of three, what
@@ -35,9 +37,12 @@ def first_times(source: Any, *, since: Any = "7d", least: int = 50) -> Answer:
         source: An engine, a record, an exported file or a folder.
         since: From when on something counts as new.
         least: How many calls an agent must have made before.
+        effect: `"allow"` looks at what was allowed alone: what an agent was refused it never did.
     """
     record = record_of(source)
     calls = record.calls
+    if effect is not None:
+        calls = calls.where(pc.equal(calls["effect"], effect))
     start = np.datetime64(record.moment(since).replace(tzinfo=None), "us")
     areas = _areas(calls)
     rows: list[dict[str, Any]] = []

@@ -246,7 +246,8 @@ def refusals_over_time(source: Any, *, per: str = "day", **asked: Any) -> Pictur
         x = left + (row["slot"] - first) / step * thick
         tall = high * row["count_all"] / peak
         y = top + high - high * below / peak - tall
-        told.append({per: row["slot"], "reason": row["reason"], "refused": row["count_all"]})
+        slot = row["slot"] if per == "hour" else row["slot"].date()
+        told.append({per: slot, "reason": row["reason"], "refused": row["count_all"]})
         hover = f"{row['slot']:%Y-%m-%d %H:%M} UTC · {row['reason']}: {row['count_all']:,}"
         shapes.append(
             rect(

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from answerable.analysis.answer import Answer
+from answerable.analysis.patterns import covers_tool
 from answerable.analysis.record import Calls, Record, record_of
 from answerable.errors import InvalidInput
 from answerable.showing import text_of
@@ -57,8 +58,12 @@ def who_did(
         calls = record.select(tool=tool, resource=resource, effect=effect, since=since, until=until)
         asked = f"who called {tool or 'anything'}" + (f" on {resource}" if resource else "")
     rows = grouped(calls, ["human_name", "human", "via", "tool"])
+    notes = []
     if not rows:
         sentence = "Nobody."
+        if tool is not None and not any(covers_tool(tool, one) for one in record.tools()):
+            # A name that is spelt wrongly must not read as an acquittal.
+            notes.append(f"no call in all of this trail was of a tool that `{tool}` means")
     elif entry is not None:
         one = calls.table.to_pylist()[0]
         on = f" on {one['resource']}" if one["resource"] else ""
@@ -77,7 +82,7 @@ def who_did(
         )
     schema = {"human_name": TEXT, "via": TEXT, "tool": TEXT, "calls": COUNT, "refused": COUNT}
     schema |= {"resources": COUNT, "tasks": COUNT, "first": TIME, "last": TIME, "human": TEXT}
-    return Answer(asked, sentence, rows, schema, hidden=["human"])
+    return Answer(asked, sentence, rows, schema, notes=notes, hidden=["human"])
 
 
 def in_name_of(source: Any, human: Any, *, since: Any = None, until: Any = None) -> Answer:

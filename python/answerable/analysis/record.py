@@ -180,6 +180,14 @@ class Record:
             return found
         return {task: self.book.sentence(task) for task in set(tasks)}
 
+    def tools(self) -> list[str]:
+        """The tools that were called, or tried, by name."""
+        if self._calls is None and self.engine is not None:
+            return [
+                one for one in self.engine.trail.entries(kind="decision").count_by("tool") if one
+            ]
+        return [one for one in pc.unique(self.calls["tool"]).to_pylist() if one]
+
     @property
     def end(self) -> datetime:
         """When the newest call was decided; the beginning of time without any."""
@@ -239,8 +247,7 @@ class Record:
             case "task":
                 return pc.equal(calls["task"], str(getattr(value, "id", value)))
             case "tool":
-                tools = [one for one in pc.unique(calls["tool"]).to_pylist() if one]
-                meant = [one for one in tools if covers_tool(value, one)]
+                meant = [one for one in self.tools() if covers_tool(value, one)]
                 return pc.is_in(calls["tool"].cast(pa.string()), pa.array(meant, pa.string()))
             case "resource" if value == "**":
                 return pc.is_valid(calls["resource"])
