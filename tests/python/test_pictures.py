@@ -402,3 +402,33 @@ def test_the_command_makes_the_same(
     assert main([*given, "--force", *store]) == 2
     assert main([*given, "--force", "--entry", "7", *store]) == 2
     assert main(["trail", "report", str(out), "--authority", "x", "--task", task, *store]) == 2
+
+
+def test_the_command_reports_from_the_store_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once the application has ended: with receipts, as `analysis.case` has them."""
+    with ans.open(tmp_path / "store") as engine:
+        human = engine.humans.register("a@example.com")
+        agent = engine.agents.issue(
+            "bot", owner=human, purpose="x", ceiling=[ans.allow("pay.*")], ttl="8h"
+        )
+
+        @ans.tool("pay.transfer", resource="account/{account}", engine=engine)
+        def transfer(account: str) -> str:
+            return "paid"
+
+        grant = engine.grant(human, agent, task="Pay", ttl="1h", scope=[ans.allow("pay.*")])
+        with engine.acting(grant):
+            transfer("a")
+        authority, task = engine.authority, grant.task
+        entry = engine.trail.entries(kind="decision")[0].id
+    store, page = ["--store", str(tmp_path / "store")], tmp_path / "report.html"
+    assert main(["trail", "report", str(page), "--task", task, *store]) == 0
+    (receipt,) = receipts_in(page.read_text("utf-8"))
+    assert ans.verify_receipt(receipt, authority=authority).calls[0]["entry"] == entry
+    folder = tmp_path / "report"
+    assert main(["trail", "report", str(folder), "--entry", entry, "--json", *store]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["calls"], told["receipts"]) == (1, 1)
+    ans.verify_receipt(folder / "receipts" / f"{entry}.json", authority=authority)
