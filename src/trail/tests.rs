@@ -15,6 +15,10 @@ fn hex(text: &str) -> Vec<u8> {
     HEXLOWER_PERMISSIVE.decode(text.as_bytes()).unwrap()
 }
 
+/// Every proof is made and verified up to this size.
+const ALL: u64 = 256;
+
+/// Up to this size every change of every proof is tried too.
 fn most() -> u64 {
     if std::env::var("ANSWERABLE_CASES").is_ok_and(|cases| cases == "full") { 256 } else { 64 }
 }
@@ -81,14 +85,17 @@ fn a_frontier_has_one_stored_form() {
 
 #[test]
 fn every_inclusion_proof_verifies_and_no_other_place_does() {
-    let leaves = leaves(most());
+    let leaves = leaves(ALL);
     let all = leaves.as_slice();
-    for size in 1..=most() {
+    for size in 1..=ALL {
         let root = root(all, size).unwrap();
         for index in 0..size {
             let leaf = leaves[index as usize];
             let path = inclusion(all, index, size).unwrap();
             verify_inclusion(&leaf, index, size, &path, &root).unwrap();
+            if size > most() {
+                continue;
+            }
             for (other, size) in
                 [(index + 1, size), (index ^ 1, size), (index, 0), (size, size), (u64::MAX, size)]
             {
@@ -107,15 +114,15 @@ fn every_inclusion_proof_verifies_and_no_other_place_does() {
         }
         assert!(inclusion(all, size, size).is_err());
     }
-    assert!(inclusion(all, 0, most() + 1).is_err());
+    assert!(inclusion(all, 0, ALL + 1).is_err());
 }
 
 #[test]
 fn every_consistency_proof_verifies_and_no_other_sizes_do() {
-    let leaves = leaves(most());
+    let leaves = leaves(ALL);
     let all = leaves.as_slice();
-    let roots: Vec<Digest> = (0..=most()).map(|size| root(all, size).unwrap()).collect();
-    for new in 1..=most() {
+    let roots: Vec<Digest> = (0..=ALL).map(|size| root(all, size).unwrap()).collect();
+    for new in 1..=ALL {
         assert!(consistency(all, 0, new).is_err());
         let new_root = &roots[new as usize];
         assert!(verify_consistency(0, &empty_root(), new, new_root, &[]).is_err());
@@ -123,6 +130,9 @@ fn every_consistency_proof_verifies_and_no_other_sizes_do() {
             let old_root = &roots[old as usize];
             let path = consistency(all, old, new).unwrap();
             verify_consistency(old, old_root, new, new_root, &path).unwrap();
+            if new > most() {
+                continue;
+            }
             let longer = [&path[..], &[[0; 32]]].concat();
             assert!(verify_consistency(old, old_root, new, new_root, &longer).is_err());
             assert!(verify_consistency(new, old_root, old, new_root, &path).is_err() || old == new);
