@@ -37,7 +37,23 @@ def to_pandas(entries: Entries, *, lists: bool = False) -> pandas.DataFrame:
         return frames.ArrowDtype(type_) if arrow.types.is_nested(type_) and not lists else None
 
     # Each column is let go of as soon as pandas has it.
-    return arrow.table(entries).to_pandas(split_blocks=True, self_destruct=True, types_mapper=kept)
+    table = _table(entries, arrow)
+    return table.to_pandas(split_blocks=True, self_destruct=True, types_mapper=kept)
+
+
+def _table(entries: Entries, arrow: Any) -> Any:
+    """The entries as a table that can let go of its columns one by one.
+
+    What comes as one batch is held as long as any column of it is.
+    """
+    columns: dict[str, list[Any]] = {}
+    for piece in entries._pieces() if hasattr(entries, "_pieces") else ():
+        for part in piece.columns():
+            one = arrow.table(part)
+            columns.setdefault(one.column_names[0], []).extend(one.column(0).chunks)
+    if not columns:
+        return arrow.table(entries)
+    return arrow.table({name: arrow.chunked_array(chunks) for name, chunks in columns.items()})
 
 
 def to_polars(entries: Entries) -> polars.DataFrame:

@@ -422,7 +422,7 @@ def test_pandas_and_polars_take_them(engine: Any, tmp_path: Path) -> None:
     assert pl.read_parquet(file).height == len(view)
 
 
-def test_polars_takes_them_piece_by_piece(tmp_path: Path) -> None:
+def test_frames_take_them_piece_by_piece(tmp_path: Path) -> None:
     with ans.open(tmp_path / "store", durability="relaxed") as engine:
         for number in range(600):
             engine.humans.register(f"human-{number}@example.com")
@@ -431,13 +431,22 @@ def test_polars_takes_them_piece_by_piece(tmp_path: Path) -> None:
             assert frame["id"].to_list() == [entry.id for entry in view]
             assert frame["id"].n_chunks() > 1
             assert frame.equals(pl.DataFrame(view))
+            other = view.to_pandas()
+            assert other["id"].to_list() == frame["id"].to_list()
+            assert list(other.columns) == frame.columns
+            assert other["kind"].astype(str).to_list() == frame["kind"].cast(pl.String).to_list()
+            assert [len(hops) for hops in other["chain"]] == frame["chain"].list.len().to_list()
         none = engine.trail.entries(tool="no.such").to_polars()
         assert none.height == 0
         assert none.schema == frame.schema
+        assert len(engine.trail.entries(tool="no.such").to_pandas()) == 0
         pieces = engine.trail.entries()._pieces()
         first = next(pieces)
         assert pl.DataFrame(first).height == 512
         assert pl.DataFrame(first).height == 0, "it is taken once"
+        assert first.columns() == []
+        parts = next(pieces).columns()
+        assert [pyarrow.table(part).column_names[0] for part in parts] == frame.columns
     with pytest.raises(EngineClosed):
         next(pieces)
 

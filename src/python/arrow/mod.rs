@@ -198,16 +198,36 @@ impl Pieces {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Piece>> {
         let batch = enter(py, || self.0.lock().next_batch())?;
-        Ok(batch.map(|batch| Piece(Mutex::new(Some(batch)))))
+        Ok(batch.map(Piece::new))
     }
 }
 
 /// One batch, to be taken once.
 #[pyclass(frozen, module = "answerable")]
-pub(super) struct Piece(Mutex<Option<RecordBatch>>);
+pub(super) struct Piece {
+    schema: SchemaRef,
+    batch: Mutex<Option<RecordBatch>>,
+}
+
+impl Piece {
+    fn new(batch: RecordBatch) -> Self {
+        Self { schema: batch.schema(), batch: Mutex::new(Some(batch)) }
+    }
+}
 
 #[pymethods]
 impl Piece {
+    /// Its columns, each as a piece of its own: what takes a batch whole keeps all of it as long as
+    /// any of its columns. None once it was taken.
+    fn columns(&self, py: Python<'_>) -> PyResult<Vec<Self>> {
+        let batch = self.batch.lock().take();
+        let places = 0..batch.as_ref().map_or(0, RecordBatch::num_columns);
+        let column = |at| batch.as_ref().map(|batch| batch.project(&[at]));
+        let columns = places.filter_map(column).collect::<Result<Vec<_>, _>>();
+        let columns = columns.map_err(|error| super::errors::engine(py, &unfit(error)))?;
+        Ok(columns.into_iter().map(Self::new).collect())
+    }
+
     /// The Arrow PyCapsule interface: a stream of the batch; of none once it was taken.
     #[pyo3(signature = (requested_schema=None))]
     fn __arrow_c_stream__<'py>(
@@ -217,8 +237,8 @@ impl Piece {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         // The interface leaves it to the producer whether to follow a wish for other types.
         let _ = requested_schema;
-        let batch = self.0.lock().take();
-        let one = RecordBatchIterator::new(batch.map(Ok), schema());
+        let batch = self.batch.lock().take();
+        let one = RecordBatchIterator::new(batch.map(Ok), self.schema.clone());
         let stream = FFI_ArrowArrayStream::new(Box::new(one));
         PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
     }
