@@ -5,7 +5,7 @@
 //! files only when the files are. The first generation lies in the store's folder itself, a later
 //! one in `data-<n>` inside it; `CURRENT` names the one in force and is replaced as a whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -121,6 +121,8 @@ pub(super) struct Fresh {
     /// The lock of a folder of its own.
     own: Option<Folder>,
     batch: Batch,
+    /// How many records there are: to ask sled is to read them all.
+    records: u64,
 }
 
 impl std::fmt::Debug for Fresh {
@@ -141,7 +143,7 @@ impl Fresh {
         let inner = dir.below(&name)?;
         dir.sync()?;
         let sled = make_in(&inner)?;
-        Ok(Self { name, sled, dir: inner, own: None, batch: Batch::new() })
+        Ok(Self { name, sled, dir: inner, own: None, batch: Batch::new(), records: 0 })
     }
 
     /// An empty store in a folder that is not there yet.
@@ -156,7 +158,7 @@ impl Fresh {
         let dir = folder.dir().clone();
         let sled = make_in(&dir)?;
         let name = path.display().to_string();
-        Ok(Self { name, sled, dir, own: Some(folder), batch: Batch::new() })
+        Ok(Self { name, sled, dir, own: Some(folder), batch: Batch::new(), records: 0 })
     }
 
     /// Makes room for a record: its key, with nothing under it. Called in the order of the keys, one by
@@ -166,7 +168,7 @@ impl Fresh {
         calm(|| self.sled.db().insert(key, &[])).map(drop)
     }
 
-    /// Takes up a record, or removes it.
+    /// Takes up a record that was not there, or removes its key.
     pub(super) fn copy(
         &mut self,
         key: &[u8],
@@ -174,7 +176,10 @@ impl Fresh {
         change: &mut Rewrite<'_>,
     ) -> Result<(), StoreError> {
         match value.map(|value| change(key, value)).transpose()?.flatten() {
-            Some(value) => self.batch.put(key, value),
+            Some(value) => {
+                self.records = self.records.saturating_add(1);
+                self.batch.put(key, value)
+            }
             None => self.batch.delete(key),
         };
         if self.batch.len() >= MAX_BATCH / 10 || self.batch.bytes() >= MAX_BYTES {
@@ -221,9 +226,15 @@ impl Fresh {
         let done = (|| {
             for key in touched {
                 let value = calm(|| old.get(&key))?;
+                self.forget(&key)?;
                 self.copy(&key, value.as_deref(), change)?;
             }
             self.apply()?;
+            let ends: BTreeMap<&[u8], bool> = last.keys().zip(last.puts()).collect();
+            for (key, put) in ends {
+                self.forget(key)?;
+                self.records = self.records.saturating_add(u64::from(put));
+            }
             self.batch = last;
             self.flush()
         })();
@@ -236,9 +247,16 @@ impl Fresh {
         }
     }
 
-    /// How many records were copied.
-    pub(super) fn count(&mut self) -> u64 {
-        calm(|| Ok(self.sled.db().len() as u64)).unwrap_or_default()
+    /// Counts a record no more that is about to be written anew.
+    fn forget(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        let there = calm(|| self.sled.db().contains_key(key))?;
+        self.records = self.records.saturating_sub(u64::from(there));
+        Ok(())
+    }
+
+    /// How many records there are.
+    pub(super) fn count(&self) -> u64 {
+        self.records
     }
 
     /// Whether it is a store of its own.

@@ -206,6 +206,11 @@ impl Batch {
         })
     }
 
+    /// Whether each operation puts a value, in order.
+    fn puts(&self) -> impl Iterator<Item = bool> {
+        self.operations.iter().map(|operation| matches!(operation, Operation::Put(..)))
+    }
+
     /// How many operations it holds.
     #[must_use]
     pub fn len(&self) -> usize {

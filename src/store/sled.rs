@@ -190,6 +190,10 @@ impl SledStore {
                     }
                 })?;
                 open.sled.cache().read(page.iter().map(|(_, value)| value.len()));
+                if page.len() == PAGE {
+                    // Whoever reads on and on is not waited for.
+                    open.sled.settle()?;
+                }
                 Ok(page)
             })?;
             for (key, value) in &page {
@@ -288,7 +292,7 @@ impl Store for SledStore {
             let mut copied = Ok(());
             let scanned = self.scan(&[], None, &mut |key, value| {
                 waiting.push_back((key.to_vec(), value.to_vec()));
-                if let Err(error) = self.settle().and_then(|()| fresh.settle()) {
+                if let Err(error) = fresh.settle() {
                     copied = Err(error);
                     return false;
                 }
@@ -330,7 +334,7 @@ impl Store for SledStore {
             self.fresh.lock().take().ok_or_else(|| StoreError::Refused {
                 what: "no rewrite was prepared".to_owned(),
             })?;
-        let mut fresh = fresh.catch_up(held.sled.db(), touched, change, last)?;
+        let fresh = fresh.catch_up(held.sled.db(), touched, change, last)?;
         let count = fresh.count();
         if fresh.is_apart() {
             fresh.close()?;

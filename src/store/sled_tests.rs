@@ -117,3 +117,39 @@ fn a_damaged_store_is_reported_and_left_alone() {
     // And it is still there to be copied: nobody holds it.
     assert!(!path.join("holder.json").exists());
 }
+
+#[test]
+fn a_rewrite_answers_how_many_records_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SledStore::open(dir.path().join("store"), 0).unwrap();
+    let write = |puts: &[u32], deletes: &[u32]| {
+        let mut batch = Batch::new();
+        for number in puts {
+            batch.put(format!("k/{number:04}"), "value");
+        }
+        for number in deletes {
+            batch.delete(format!("k/{number:04}"));
+        }
+        batch
+    };
+    let all: Vec<u32> = (0..500).collect();
+    store.commit(write(&all, &[])).unwrap();
+    // Every tenth is dropped on the way.
+    let mut change = |key: &[u8], value: &[u8]| Ok((!key.ends_with(b"0")).then(|| value.to_vec()));
+    store.prepare_rewrite(None, &mut change).unwrap();
+    // Meanwhile some are written again, some are new, some go, some that never were go as well.
+    store.commit(write(&[1, 2, 10, 600, 601, 610], &[3, 20, 999])).unwrap();
+    store.commit(write(&[3], &[4])).unwrap();
+    let mut last = write(&[700, 5, 20], &[6, 600, 998]);
+    last.put("k/0998", "after all").put("k/0007", "once").delete("k/0007");
+    let answered = store.finish_rewrite(&mut change, last).unwrap();
+    let mut there = 0;
+    store
+        .scan(&[], None, &mut |_, _| {
+            there += 1;
+            true
+        })
+        .unwrap();
+    assert_eq!(answered, there);
+    assert_eq!(there, 450 + 2 + 1 + 1 + 1 - 1 - 1 - 1 - 1);
+}

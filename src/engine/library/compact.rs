@@ -66,13 +66,11 @@ impl Library {
         if disk < least || !worth_weighing(disk, least, self.last_weight()?) {
             return Ok(());
         }
-        let (mut live, mut settled) = (0_u64, Ok(()));
+        let mut live = 0_u64;
         self.store.scan(&[], None, &mut |key, value| {
             live = live.saturating_add(key.len() as u64).saturating_add(value.len() as u64);
-            settled = self.store.settle();
-            settled.is_ok() && !self.is_closing()
+            !self.is_closing()
         })?;
-        settled?;
         if self.is_closing() {
             return Ok(());
         }
