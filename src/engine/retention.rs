@@ -2,7 +2,8 @@
 //! course of housekeeping, as `expire` drops them: recorded, and for good.
 //!
 //! Ages count from the newest durable entry, by whole days (UTC): a trail in which nothing happens
-//! loses nothing, and the store is rewritten once a day at most.
+//! loses nothing, and the store is rewritten once a day at most. Nothing is dropped while the clock
+//! is behind that entry: then one of the two is wrong.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use super::query::Order;
 use super::read::Filter;
 use super::walk::Walk;
 use super::{Engine, EngineError, shown};
+use crate::clock::Reading;
 use crate::principal::EntryId;
 use crate::recorder::Head;
 
@@ -46,6 +48,14 @@ impl Engine {
         self.check()?;
         let schedule = self.retention.lock();
         if schedule.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Reading::Behind { now, mark } = self.clock.read() {
+            tracing::warn!(
+                now,
+                mark,
+                "the clock is behind the newest entry: no values are dropped"
+            );
             return Ok(Vec::new());
         }
         let newest = Head::load(&*self.store)?.at;

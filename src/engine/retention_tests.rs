@@ -116,6 +116,24 @@ fn values_are_dropped_once_their_time_is_over_and_recorded() {
 }
 
 #[test]
+fn nothing_is_dropped_by_an_entry_that_is_ahead_of_the_clock() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicI64::new(START));
+    let engine =
+        Engine::open(&dir.path().join("store"), options(&clock, &[(kind::TASK, LEAST_AGE)]))
+            .unwrap();
+    let people = people(&engine);
+    grant(&engine, people, "first");
+    clock.store(START + LEAST_AGE + 2 * DAY, Ordering::Release);
+    grant(&engine, people, "second");
+    clock.store(START + DAY, Ordering::Release);
+    assert_eq!(engine.retain().unwrap(), []);
+    clock.store(START + LEAST_AGE + 2 * DAY, Ordering::Release);
+    assert_eq!(engine.retain().unwrap().len(), 1);
+    engine.close().unwrap();
+}
+
+#[test]
 fn housekeeping_drops_what_is_due_without_being_asked() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(AtomicI64::new(START));
