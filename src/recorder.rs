@@ -4,10 +4,15 @@
 //! the place implies. Entries queue up and are written together: whoever waits for durability
 //! first writes for all that queued meanwhile, and a thread writes for those who do not wait.
 
+mod head;
+mod masked;
 mod meter;
 mod size;
+mod waiting;
 mod write;
 
+pub use head::{Head, keyspace};
+pub use masked::Described;
 pub use meter::{MeterId, Need};
 pub(crate) use size::{size_of, size_of_text};
 
@@ -19,12 +24,12 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::canonical::{Digest, Map, Value, decode};
+use crate::canonical::Digest;
 use crate::clock::{Clock, Stopwatch};
 use crate::keys::KeyRing;
 use crate::registry::Put;
 use crate::store::{Batch, RemoteStore, Store, StoreError};
-use crate::trail::entry::{Draft, Part, kind};
+use crate::trail::entry::{Draft, kind};
 use crate::trail::merkle::Frontier;
 use crate::vault::Redactor;
 use meter::Meter;
@@ -41,33 +46,6 @@ const SLOW_MILLIS: i64 = 1000;
 const LOOK: Duration = Duration::from_millis(50);
 /// How many meters are kept in memory.
 const MAX_METERS: usize = 64 * 1024;
-
-/// Keys of the store that the recorder reads and writes.
-pub mod keyspace {
-    /// The head: size, frontier, newest time.
-    pub const HEAD: &[u8] = b"m/head";
-    /// Up to which entry blocks were merged.
-    pub const MERGED: &[u8] = b"m/merged";
-    /// How many bytes the records had when they were last weighed (8 bytes, big-endian).
-    pub const WEIGHED: &[u8] = b"m/weighed";
-    /// Blocks, by the index of their first leaf, big-endian.
-    pub const BLOCK: &[u8] = b"b/";
-    /// Counters of limits, by grant digest, capability and limit.
-    pub const COUNTER: &[u8] = b"l/";
-
-    /// The key of the block that starts at an index.
-    #[must_use]
-    pub fn block(first: u64) -> Vec<u8> {
-        [BLOCK, &first.to_be_bytes()].concat()
-    }
-
-    /// The index of a block's first leaf, by its key.
-    #[must_use]
-    pub fn first_of(key: &[u8]) -> u64 {
-        let bytes = key.get(BLOCK.len()..).and_then(|rest| rest.try_into().ok());
-        bytes.map_or(0, u64::from_be_bytes)
-    }
-}
 
 /// Called once, when an entry is durable or cannot become so.
 pub type Waiter = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -94,45 +72,6 @@ struct Held {
     meter: Meter,
     /// All entries below this index must be durable for what was reserved to be.
     upto: u64,
-}
-
-/// The head of the trail, as the store has it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Head {
-    /// How many entries there are.
-    pub frontier: Frontier,
-    /// The newest entry's time.
-    pub at: i64,
-}
-
-impl Head {
-    /// Reads the head; an empty trail if there is none.
-    ///
-    /// # Errors
-    /// What the store answered, or `Corrupt`.
-    pub fn load(store: &dyn Store) -> Result<Self, StoreError> {
-        let Some(bytes) = store.get(keyspace::HEAD)? else {
-            return Ok(Self { frontier: Frontier::new(), at: 0 });
-        };
-        let corrupt = || StoreError::Corrupt { what: "the head of the trail".to_owned() };
-        let map = decode(&bytes).map_err(|_| corrupt())?;
-        let map = map.as_map().ok_or_else(corrupt)?;
-        let frontier = map.get("frontier").and_then(Value::as_bytes).ok_or_else(corrupt)?;
-        let at = match map.get("at") {
-            Some(Value::Datetime(at)) => *at,
-            _ => return Err(corrupt()),
-        };
-        let frontier = Frontier::from_bytes(frontier).map_err(|_| corrupt())?;
-        Ok(Self { frontier, at })
-    }
-
-    fn encode(frontier: &Frontier, at: i64) -> Vec<u8> {
-        let mut map = Map::new();
-        map.insert("v", Value::int(1));
-        map.insert("frontier", Value::bytes(&frontier.to_bytes()));
-        map.insert("at", Value::Datetime(at));
-        Value::Map(map).encode()
-    }
 }
 
 /// Sequences entries and makes them durable.
@@ -167,27 +106,6 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         *self.0.writing.lock() = false;
         self.0.written.notify_all();
-    }
-}
-
-/// An entry of a call, without secrets, and how much room it takes in a block.
-#[derive(Debug)]
-pub struct Described {
-    draft: Draft,
-    bytes: usize,
-}
-
-impl Described {
-    /// Measures an entry that holds no secret; of one that is too large, only what lies beside it
-    /// under the name `kept` stays.
-    #[must_use]
-    pub fn new(mut draft: Draft, kept: &str) -> Self {
-        let mut bytes = size_of_draft(&draft);
-        if bytes > MAX_ENTRY_BYTES {
-            draft.beside.retain(|beside| beside.field == kept);
-            bytes = size_of_draft(&draft);
-        }
-        Self { draft, bytes }
     }
 }
 
@@ -248,42 +166,6 @@ impl Recorder {
             elsewhere,
             redactor: OnceLock::new(),
         }
-    }
-
-    /// Has what lies beside entries masked from here on.
-    pub fn mask_by(&self, redactor: Arc<Redactor>) {
-        // Set once, where the engine is made.
-        let _ = self.redactor.set(redactor);
-    }
-
-    /// An entry without secrets in the texts of its leaf and beside it.
-    ///
-    /// What tells of calls was masked where it was described, outside of the sequencing lock. What
-    /// has to stay to the byte is let alone: a signed token, and scopes, which are refused with a
-    /// secret in them.
-    fn masked(&self, mut draft: Draft) -> Draft {
-        const EXACT: [&str; 4] = ["token", "ceiling", "scope", "limits"];
-        let Some(redactor) = self.redactor.get().filter(|redactor| !redactor.is_empty()) else {
-            return draft;
-        };
-        if matches!(&*draft.kind, kind::DECISION | kind::OUTCOME | kind::LEASE) {
-            return draft;
-        }
-        for (_, part) in &mut draft.fields {
-            if let Part::Value(value @ Value::Str(_)) = part
-                && let Some(clean) = redactor.veil(value)
-            {
-                *value = clean;
-            }
-        }
-        for beside in &mut draft.beside {
-            if !EXACT.contains(&&*beside.field)
-                && let Some(clean) = redactor.veil(&beside.value)
-            {
-                beside.value = clean;
-            }
-        }
-        draft
     }
 
     /// Starts the thread that writes for those who do not wait, `every` so often: zero for at
@@ -436,81 +318,6 @@ impl Recorder {
         ran
     }
 
-    /// Whether all entries below `upto` are durable.
-    #[must_use]
-    pub fn is_durable(&self, upto: u64) -> bool {
-        self.durable.load(Ordering::Acquire) >= upto
-    }
-
-    /// How many entries are durable. Where another process holds the store, as many as it says.
-    #[must_use]
-    pub fn durable(&self) -> u64 {
-        let known = self.durable.load(Ordering::Acquire);
-        if self.elsewhere.is_none() {
-            return known;
-        }
-        // What cannot be asked now is not more than it was.
-        Head::load(&*self.store).map_or(known, |head| head.frontier.size().max(known))
-    }
-
-    /// Waits until more than `count` entries are durable, but no longer than `patience`; answers
-    /// how many are. Nothing is written for it.
-    #[must_use]
-    pub fn wait_beyond(&self, count: u64, patience: Duration) -> u64 {
-        let mut writing = self.writing.lock();
-        let durable = self.durable();
-        if durable > count || self.check_health().is_err() {
-            return durable;
-        }
-        // Nobody tells of what another process writes.
-        let patience = if self.elsewhere.is_some() { patience.min(LOOK) } else { patience };
-        self.written.wait_for(&mut writing, patience);
-        drop(writing);
-        self.durable()
-    }
-
-    /// Calls `waiter` when all entries below `upto` are durable, or cannot become so.
-    pub fn notify(&self, upto: u64, waiter: Waiter) {
-        let mut sequencer = self.sequencer.lock();
-        if self.durable.load(Ordering::Acquire) >= upto {
-            drop(sequencer);
-            waiter(Ok(()));
-            return;
-        }
-        if let Err(error) = self.check_health() {
-            drop(sequencer);
-            waiter(Err(error));
-            return;
-        }
-        sequencer.waiters.push((upto, waiter));
-        drop(sequencer);
-        self.wake.notify_one();
-    }
-
-    /// How many entries are durable, and how many were sequenced.
-    #[must_use]
-    pub fn progress(&self) -> (u64, u64) {
-        let next = self.sequencer.lock().next;
-        (self.durable.load(Ordering::Acquire), next)
-    }
-
-    /// Waits until more than `size` entries are durable, or the time is over; answers how many
-    /// are. It makes nobody write sooner.
-    #[must_use]
-    pub fn await_beyond(&self, size: u64, most: Duration) -> u64 {
-        let mut writing = self.writing.lock();
-        let still = |_: &mut bool| self.durable.load(Ordering::Acquire) <= size;
-        self.written.wait_while_for(&mut writing, still, most);
-        self.durable.load(Ordering::Acquire)
-    }
-
-    /// How many entries were appended here that tell of something else than calls: while it stays,
-    /// so does all that is known of humans, agents, grants and approvals.
-    #[must_use]
-    pub fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Acquire)
-    }
-
     /// Refuses if a write failed: nothing is allowed until the store is opened again.
     ///
     /// # Errors
@@ -589,23 +396,6 @@ impl Recorder {
         *self.failure.lock() = Some(error.to_string());
         self.healthy.store(false, Ordering::Release);
         tracing::error!(error = %error, "the trail cannot be written; nothing more is allowed");
-    }
-
-    fn tell_waiters(&self) {
-        let durable = self.durable.load(Ordering::Acquire);
-        let health = self.check_health();
-        let mut sequencer = self.sequencer.lock();
-        if sequencer.waiters.is_empty() {
-            return;
-        }
-        let waiting = std::mem::take(&mut sequencer.waiters);
-        let (ready, waiting): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(upto, _)| *upto <= durable || health.is_err());
-        sequencer.waiters = waiting;
-        drop(sequencer);
-        for (upto, waiter) in ready {
-            waiter(if upto <= durable { Ok(()) } else { health.clone() });
-        }
     }
 }
 

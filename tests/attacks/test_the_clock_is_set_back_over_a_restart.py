@@ -2,7 +2,7 @@
 
 Class: time rollback
 Refusal: AccessDenied clock_behind
-Check: src/recorder.rs:load: the newest entry's time is the mark
+Check: src/recorder/head.rs:load: the newest entry's time is the mark
 """
 
 from __future__ import annotations
