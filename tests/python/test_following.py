@@ -171,7 +171,56 @@ def token_edited(lines: Lines) -> None:
     recommit(grant, "token", token[:middle] + changed + token[middle + 1 :])
 
 
+def again(lines: Lines, line: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A second entry of its kind, directly before the call."""
+    second: dict[str, Any] = json.loads(json.dumps(line))
+    second["leaf"].update(changes, id="ent_" + "a" * 26)
+    lines.insert(0, second)
+    before_the_call(lines, second)
+    return second
+
+
+def told_twice(lines: Lines) -> None:
+    """Before the true one, one that says it came from nothing, its token withheld."""
+    child = [line for line in lines if line.get("leaf", {}).get("kind") == "grant"][1]
+    second = again(lines, child)
+    del second["leaf"]["parent"], second["values"]
+    second["leaf"]["at"] = child["leaf"]["at"]
+    lines.remove(second)
+    lines.insert(lines.index(child), second)
+    find(lines, "decision")["leaf"]["chain"].pop(0)
+
+
+def issued_twice(lines: Lines) -> None:
+    before_the_call(lines, find(lines, "identity", action="suspended"))
+    agent = find(lines, "decision")["leaf"]["agent"]
+    again(lines, find(lines, "identity", action="issued", agent=agent))
+
+
+def resumed_after_all(lines: Lines) -> None:
+    ended = find(lines, "identity", action="suspended")
+    ended["leaf"]["action"] = "retired"
+    before_the_call(lines, ended)
+    again(lines, ended, action="resumed")
+
+
+def no_task(lines: Lines) -> None:
+    del find(lines, "decision")["leaf"]["task"]
+
+
+def another_tool(lines: Lines) -> None:
+    call = find(lines, "decision")
+    call["leaf"]["tool"] = "mail.send"
+    del call["values"]["arguments"]
+
+
 CASES: dict[str, tuple[Callable[[Lines], None], str]] = {
+    "a grant that is told twice": (told_twice, "grant_mismatch"),
+    "an agent issued twice": (issued_twice, "decision_without_authority"),
+    "resumed after it was retired": (resumed_after_all, "decision_without_authority"),
+    "no task": (no_task, "decision_chain"),
+    "another tool": (another_tool, "decision_beyond_scope"),
+    "no tool": (leaf("decision", tool="pay.transfer "), "decision_beyond_scope"),
     "another human": (leaf("decision", human="hum_" + "a" * 26), "decision_chain"),
     "another task": (leaf("decision", task="tsk_" + "a" * 26), "decision_chain"),
     "another agent": (other_agent, "decision_chain"),

@@ -12,11 +12,11 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::approved::Approvals;
+use super::beyond::beyond;
 use super::{Code, Disclosed, Place, Verifier, bytes};
-use crate::canonical::{Map, decode};
 use crate::grant::Payload;
 use crate::keys;
-use crate::request::{Request, Resource, ToolName};
+use crate::request::ToolName;
 use crate::scope::{Scope, ToolPattern};
 
 /// How far ahead a hop may be dated, in microseconds.
@@ -25,7 +25,8 @@ const SKEW: i64 = 30_000_000;
 type Digest = [u8; 32];
 
 /// What the entries so far say of a grant.
-struct Cited {
+#[derive(Clone)]
+pub(super) struct Cited {
     parent: Option<Digest>,
     human: String,
     agent: String,
@@ -35,13 +36,38 @@ struct Cited {
     /// The place of its entry, where the engine made it: only that shows when.
     made: Option<u64>,
     /// What was signed, where the token was shown and verified.
-    payload: Option<Arc<Payload>>,
+    pub(super) payload: Option<Arc<Payload>>,
+}
+
+impl Cited {
+    /// What a grant's leaf says.
+    fn stated(leaf: &Leaf<'_>) -> Self {
+        Self {
+            parent: leaf.digest("parent"),
+            human: leaf.owned("human"),
+            agent: leaf.owned("agent"),
+            task: leaf.owned("task"),
+            from: leaf.time("from").unwrap_or(i64::MAX),
+            until: leaf.time("until").unwrap_or(i64::MIN),
+            made: leaf.raw("offline").is_none().then_some(leaf.place),
+            payload: None,
+        }
+    }
+
+    /// Whether another leaf of the same grant says the same of it.
+    fn says_as(&self, other: &Self) -> bool {
+        let said = |one: &Self| (one.parent, one.from, one.until);
+        let same = self.human == other.human && self.agent == other.agent;
+        same && self.task == other.task && said(self) == said(other)
+    }
 }
 
 /// What the entries so far say of an agent.
 struct Life {
     owner: String,
     active: bool,
+    /// It never comes back.
+    retired: bool,
     until: i64,
     key: String,
     /// The place of the entry with which the engine made the key, if it did.
@@ -131,17 +157,13 @@ impl Verifier {
             "identity" => self.facts.identity(leaf),
             "grant" => {
                 if let Some(digest) = leaf.digest("digest") {
+                    let stated = Cited::stated(leaf);
                     // The first grant of a digest keeps it, as at the engine.
-                    self.facts.grants.entry(digest).or_insert_with(|| Cited {
-                        parent: leaf.digest("parent"),
-                        human: leaf.owned("human"),
-                        agent: leaf.owned("agent"),
-                        task: leaf.owned("task"),
-                        from: leaf.time("from").unwrap_or(i64::MAX),
-                        until: leaf.time("until").unwrap_or(i64::MIN),
-                        made: leaf.raw("offline").is_none().then_some(leaf.place),
-                        payload: None,
-                    });
+                    let first = self.facts.grants.entry(digest).or_insert_with(|| stated.clone());
+                    if !first.says_as(&stated) {
+                        let what = "the leaf says something else than an earlier one of this grant";
+                        self.fault(Code::GrantMismatch, place.clone(), what);
+                    }
                 }
             }
             "task" if leaf.text("action") == Some("ended") => {
@@ -273,10 +295,11 @@ impl Facts {
             return;
         }
         let Some(agent) = leaf.text("agent") else { return };
-        if action == "issued" {
+        if action == "issued" && !self.agents.contains_key(agent) {
             let life = Life {
                 owner: leaf.owned("human"),
                 active: true,
+                retired: false,
                 until: leaf.time("until").unwrap_or(i64::MIN),
                 key: leaf.owned("key"),
                 made: leaf.managed(),
@@ -287,8 +310,9 @@ impl Facts {
         }
         let Some(life) = self.agents.get_mut(agent) else { return };
         match action {
-            "suspended" | "retired" => life.active = false,
-            "resumed" => life.active = true,
+            "suspended" => life.active = false,
+            "retired" => (life.active, life.retired) = (false, true),
+            "resumed" => life.active = !life.retired,
             "transferred" => life.owner = leaf.owned("human"),
             "renewed" => life.until = leaf.time("until").unwrap_or(i64::MIN),
             "rotated" => {
@@ -324,7 +348,7 @@ impl Facts {
         if leaf.text("agent") != Some(&last.agent) {
             return Err("its chain ends at another agent".to_owned());
         }
-        if leaf.text("task").is_some_and(|task| task != last.task) {
+        if leaf.text("task") != Some(&last.task) {
             return Err("its chain was granted for another task".to_owned());
         }
         Ok(hops)
@@ -421,35 +445,4 @@ impl Facts {
     fn is_halted(&self, target: &str, name: &str) -> bool {
         self.halted.contains(&(target.to_owned(), name.to_owned()))
     }
-}
-
-/// The hop whose scope does not cover what was recorded, where all of it was. Which arguments filled
-/// the template or stood at their default is not recorded: the call is judged as if all did.
-fn beyond(leaf: &Leaf<'_>, values: &[Disclosed<'_>], hops: &[&Cited]) -> Option<String> {
-    let shown = |field: &str| values.iter().find(|value| value.field == field);
-    let tool = ToolName::parse(leaf.text("tool")?).ok()?;
-    let mut arguments = Map::new();
-    // The bytes were compared with the leaf; what they mean is for the scope to say.
-    let recorded = decode(shown("arguments")?.value).ok()?;
-    for (name, item) in recorded.as_map()?.iter() {
-        match item.as_list()? {
-            [kept, value] if kept.as_str() == Some("keep") => arguments.insert(name, value.clone()),
-            _ => return None,
-        };
-    }
-    let committed = leaf.raw("commitments").and_then(|held| bytes::map(held).ok())?;
-    let resource = match shown("resource") {
-        Some(value) => Some(Resource::parse(decode(value.value).ok()?.as_str()?).ok()?),
-        None if committed.iter().any(|(field, _)| *field == "resource") => return None,
-        None => None,
-    };
-    let names: Vec<Box<str>> = arguments.iter().map(|(name, _)| name.into()).collect();
-    let mut request = Request::new(tool, arguments);
-    request.resource = resource;
-    request.template.clone_from(&names);
-    request.defaulted = names;
-    hops.iter().enumerate().find_map(|(hop, cited)| {
-        let refusal = cited.payload.as_ref()?.scope.covers(&request).err()?;
-        Some(format!("hop {hop}: its scope does not cover the call: {refusal}"))
-    })
 }

@@ -59,6 +59,7 @@ impl Verifier {
         };
         let same = grant.digest == stated
             && text("grant") == Some(payload.id.to_string())
+            && digest("parent") == payload.parent
             && text("human") == Some(payload.human.to_string())
             && text("agent") == Some(payload.holder.agent.to_string())
             && text("task") == Some(payload.task.id.to_string())

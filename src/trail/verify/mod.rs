@@ -8,6 +8,7 @@
 
 mod approved;
 mod archive;
+mod beyond;
 mod bytes;
 mod cited;
 mod export;
