@@ -286,10 +286,12 @@ impl Say<'_> {
         marks.flat_map(|mark| mark.masks.iter().map(|name| &**name))
     }
 
-    /// The ids of the policies that decided: the forbids that hold, else the permits that do.
+    /// The ids of the policies that decided: the forbids that hold, else the permits that do; none
+    /// where one that could not be evaluated denies.
     #[must_use]
     pub fn deciding(&self) -> Vec<Arc<str>> {
         match self.verdict.effect() {
+            Effect::Permit if self.failed_asks().next().is_some() => Vec::new(),
             Effect::Permit => self.ids(self.verdict.permits.iter()),
             Effect::Forbid => self.ids(self.verdict.forbids.iter()),
         }
@@ -308,6 +310,13 @@ impl Say<'_> {
 
     fn errors(&self, effect: Effect) -> impl Iterator<Item = &PolicyError> {
         self.verdict.errors.iter().filter(move |error| error.effect == effect)
+    }
+
+    /// The policies that would have a human asked and could not be evaluated. Another permit may
+    /// allow the call, but whether a human has to be asked about it cannot be told: so it is denied.
+    fn failed_asks(&self) -> impl Iterator<Item = &PolicyError> {
+        let asks = |policy| self.governing.rules.mark(policy).is_some_and(|mark| mark.asks);
+        self.errors(Effect::Permit).filter(move |error| asks(error.policy))
     }
 
     /// Why a human must be asked, if nothing else speaks against the call.
@@ -329,6 +338,8 @@ impl Say<'_> {
         let mut reasons = Vec::new();
         let set = &self.governing.rules.set;
         if self.verdict.effect() == Effect::Permit {
+            reasons.extend(self.failed_asks().map(|error| self.error_reason(error)));
+            reasons.truncate(MAX_NAMED);
             return reasons;
         }
         let changes = self.changes(masked);
@@ -379,7 +390,9 @@ impl Say<'_> {
     fn error_reason(&self, error: &PolicyError) -> Reason {
         let policy = self.governing.rules.set.policy(error.policy);
         let id = policy.map_or("unknown", |policy| &policy.id);
+        let asks = self.governing.rules.mark(error.policy).is_some_and(|mark| mark.asks);
         let so = match error.effect {
+            Effect::Permit if asks => "so whether a human has to be asked cannot be told",
             Effect::Permit => "so it permits nothing",
             Effect::Forbid => "and a forbid that cannot be evaluated forbids",
         };

@@ -61,7 +61,8 @@ impl Engine {
         let size = self.checkpoint()?.claimed().size;
         let since: Vec<&str> = since.iter().map(String::as_str).collect();
         let witnesses: Vec<&str> = witnesses.iter().map(String::as_str).collect();
-        let mut verifier = Verifier::new(&self.authority(), &since).witnessed_by(&witnesses);
+        let mut verifier =
+            Verifier::new(&self.authority(), &since).witnessed_by(&witnesses).complete();
         std::thread::scope(|scope| {
             let (send, receive) = sync_channel::<Result<Read, EngineError>>(AHEAD);
             std::thread::Builder::new()

@@ -45,13 +45,23 @@ pub(super) enum Attempt {
 impl Folder {
     /// Makes or checks the folder and takes its lock, touching nothing that is not a store.
     pub(super) fn take(path: &Path, started: i64) -> Result<Attempt, StoreError> {
+        let taken = Self::take_to_copy(path, started)?;
+        if let Attempt::Taken(folder) = &taken {
+            folder.name_format()?;
+        }
+        Ok(taken)
+    }
+
+    /// As [`Folder::take`], but a new folder is no store before [`Folder::name_format`]: what a copy
+    /// that was never finished leaves is refused.
+    pub(super) fn take_to_copy(path: &Path, started: i64) -> Result<Attempt, StoreError> {
         let look = || fs::symlink_metadata(path);
         if look().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             create_durably(path)?;
         }
         let data = look().map_err(|error| unavailable("look at its folder", &error))?;
         check(path, &data, Kind::Folder)?;
-        let formatted = has_format(path)?;
+        has_format(path)?;
         let lock = open_own(&path.join(LOCK_FILE), OpenOptions::new().write(true).create(true))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -59,16 +69,21 @@ impl Folder {
             Err(error) => return Err(unavailable("lock its folder", &error.into())),
         }
         let folder = Self { dir: Dir { path: path.to_owned() }, lock };
-        if !formatted {
-            let text = format!("{FORMAT_WORDS}{FORMAT}\n");
-            folder.dir.write_whole(FORMAT_FILE, text.as_bytes(), true)?;
-        }
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let holder = Holder { pid: std::process::id(), host, started };
         let text = serde_json::to_vec(&holder)
             .map_err(|error| StoreError::Unavailable { what: error.to_string() })?;
         folder.dir.write_whole(HOLDER_FILE, &text, false)?;
         Ok(Attempt::Taken(folder))
+    }
+
+    /// Says which format the store has, if nothing does.
+    pub(super) fn name_format(&self) -> Result<(), StoreError> {
+        if fs::symlink_metadata(self.dir.path.join(FORMAT_FILE)).is_ok() {
+            return Ok(());
+        }
+        let text = format!("{FORMAT_WORDS}{FORMAT}\n");
+        self.dir.write_whole(FORMAT_FILE, text.as_bytes(), true)
     }
 
     /// The folder's files.
@@ -208,9 +223,9 @@ fn has_format(path: &Path) -> Result<bool, StoreError> {
             }),
         };
     }
-    let foreign = names(path)?
-        .into_iter()
-        .find(|name| name != LOCK_FILE && !name.to_string_lossy().starts_with(UNFINISHED));
+    let foreign = names(path)?.into_iter().find(|name| {
+        name != LOCK_FILE && name != HOLDER_FILE && !name.to_string_lossy().starts_with(UNFINISHED)
+    });
     match foreign {
         None => Ok(false),
         Some(name) => Err(StoreError::Refused {

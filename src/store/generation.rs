@@ -152,7 +152,7 @@ impl Fresh {
             let what = format!("`{}` is there already: name a new folder", path.display());
             return Err(StoreError::Refused { what });
         }
-        let Attempt::Taken(folder) = Folder::take(path, 0)? else {
+        let Attempt::Taken(folder) = Folder::take_to_copy(path, 0)? else {
             return Err(StoreError::Busy { holder: None, path: path.to_owned() });
         };
         let dir = folder.dir().clone();
@@ -282,8 +282,10 @@ impl Fresh {
 
     /// Ends a store of its own.
     pub(super) fn close(self) -> Result<(), StoreError> {
-        let done = self.sled.shut();
+        let mut done = self.sled.shut();
         if let Some(own) = self.own {
+            // Only now is it a store.
+            done = done.and_then(|()| own.name_format());
             own.release();
         }
         done

@@ -26,4 +26,4 @@ def test_an_orphaned_agent_is_resumed(world: World) -> None:
     world.engine.humans.offboard(world.bob, reason="left")
     with pytest.raises(ans.IllegalTransition, match="has left"):
         world.engine.agents.resume(world.mallory)
-    world.denies(grant, "agent_suspended")
+    world.denies(grant, "owner_offboarded")

@@ -274,6 +274,25 @@ def test_who_did(company: Company, record: Record) -> None:
         assert f"{len(did):,} calls" in answer.sentence
 
 
+def test_what_was_erased_is_no_acquittal(tmp_path: Path) -> None:
+    with ans.open(tmp_path / "store") as engine:
+        human = engine.humans.register("ada@example.com", name="Ada")
+        scope = [ans.allow("pay.t", resource="account/*", where={"to": ans.any_()})]
+        agent = engine.agents.issue("payer", owner=human, purpose="p", ceiling=scope, ttl="8h")
+        grant = engine.grant(human, agent, task="Pay", scope=scope, ttl="1h")
+        with (
+            engine.acting(grant),
+            ans.guard.governed("pay.t", {"to": "x7"}, resource="account/x7") as call,
+        ):
+            pass
+        assert analysis.who_did(engine, "pay.t", "account/x8").sentence == "Nobody."
+        assert "1 call" in analysis.who_did(engine, "pay.t", "account/x7").sentence
+        engine.trail.erase(entry=call.entry, reason="asked for")
+        answer = analysis.who_did(engine, "pay.t", "account/x7")
+        assert answer.sentence == "Nobody that can be told."
+        assert "erased or withheld" in answer.notes[0]
+
+
 def test_a_tool_that_nobody_ever_called_is_no_acquittal(company: Company, record: Record) -> None:
     for source in (record, company.engine):
         for tool in ("bank.tranfer", "banks.**"):

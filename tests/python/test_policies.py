@@ -196,6 +196,18 @@ def test_a_permit_that_errs_permits_nothing(world: World) -> None:
     assert set(denied.decision.policy_errors) == {"small", "ask-above-100"}
 
 
+def test_an_ask_that_errs_denies_whatever_else_permits(world: World) -> None:
+    asks = PAY.split('@id("never')[0]
+    world.load(asks + '@id("all") permit (principal, action, resource);')
+    with world.engine.acting(world.grant):
+        world.transfer("a", 12.5)
+    denied = world.denied("a", 12.34567)
+    assert denied.code == "policy_error"
+    assert denied.decision.policies == []
+    assert "ask-above-100" in denied.decision.policy_errors
+    assert "whether a human has to be asked" in str(denied)
+
+
 def test_an_ask_is_answered_by_a_human_and_used_once(world: World) -> None:
     world.load(PAY)
     with pytest.raises(ans.ApprovalRequired) as caught:

@@ -58,9 +58,16 @@ def who_did(
         calls = record.select(tool=tool, resource=resource, effect=effect, since=since, until=until)
         asked = f"who called {tool or 'anything'}" + (f" on {resource}" if resource else "")
     rows = grouped(calls, ["human_name", "human", "via", "tool"])
-    notes = []
+    notes, unknown = [], 0
+    if entry is None and resource is not None:
+        others = record.select(tool=tool, effect=effect, since=since, until=until)
+        unknown = others["resource"].null_count
+    if unknown:
+        # What was erased must not read as an acquittal.
+        some = "1 call shows" if unknown == 1 else f"{unknown:,} calls show"
+        notes.append(f"{some} no resource besides: there was none, or it was erased or withheld")
     if not rows:
-        sentence = "Nobody."
+        sentence = "Nobody that can be told." if unknown else "Nobody."
         if tool is not None and not any(covers_tool(tool, one) for one in record.tools()):
             # A name that is spelt wrongly must not read as an acquittal.
             notes.append(f"no call in all of this trail was of a tool that `{tool}` means")

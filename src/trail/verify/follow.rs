@@ -79,6 +79,8 @@ struct Life {
 #[derive(Default)]
 pub(super) struct Facts {
     grants: HashMap<Digest, Cited>,
+    /// The grants by their ids.
+    ids: HashMap<[u8; 16], Digest>,
     /// The scopes of verified grants, by the digest of what they say.
     scopes: HashMap<Digest, Scope>,
     agents: HashMap<String, Life>,
@@ -160,7 +162,14 @@ impl Verifier {
                     let stated = Cited::stated(leaf);
                     // The first grant of a digest keeps it, as at the engine.
                     let first = self.facts.grants.entry(digest).or_insert_with(|| stated.clone());
-                    if !first.says_as(&stated) {
+                    let same = first.says_as(&stated);
+                    let id = leaf.text("grant").and_then(|id| super::id_with("gnt_", id));
+                    let held = id.map(|id| *self.facts.ids.entry(id).or_insert(digest));
+                    if held.is_some_and(|held| held != digest) {
+                        let what = "an earlier grant has this id";
+                        self.fault(Code::GrantMismatch, place.clone(), what);
+                    }
+                    if !same {
                         let what = "the leaf says something else than an earlier one of this grant";
                         self.fault(Code::GrantMismatch, place.clone(), what);
                     }
@@ -197,6 +206,11 @@ impl Verifier {
             payload.scope = same.or_insert_with(|| payload.scope.clone()).clone();
         }
         cited.payload = Some(Arc::new(payload));
+    }
+
+    /// Whether an entry so far is of this grant.
+    pub(super) fn knows_grant(&self, digest: &Digest) -> bool {
+        self.facts.grants.contains_key(digest)
     }
 
     /// What a grant's token says, where it was shown and verified.

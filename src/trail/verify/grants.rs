@@ -21,6 +21,11 @@ impl Verifier {
             self.fault(Code::BadLeaf, place.clone(), "`digest` is not 32 bytes");
             return;
         };
+        if digest("parent").is_some_and(|above| !self.knows_grant(&above)) {
+            let what = "the grant above it does not stand before it";
+            self.fault(Code::GrantInvalid, place.clone(), what);
+            return;
+        }
         let shown = values.iter().find(|value| value.field == "token");
         let Some(token) = shown.and_then(|value| bytes::text(value.value)) else {
             self.report.grants_unverified += 1;

@@ -13,6 +13,7 @@ mod bytes;
 mod cited;
 mod export;
 mod follow;
+mod gone;
 mod grants;
 mod ids;
 mod json;
@@ -103,6 +104,8 @@ pub struct Verifier {
     compared: Vec<Compared>,
     last_checkpoint: Option<u64>,
     line: Option<u64>,
+    /// What is missing, where all values are to be there that were not erased.
+    gone: Option<gone::Gone>,
 }
 
 impl Verifier {
@@ -128,7 +131,15 @@ impl Verifier {
             compared: Vec::new(),
             last_checkpoint: None,
             line: None,
+            gone: None,
         }
+    }
+
+    /// Asks that all values are there that no entry says were erased: a live trail's.
+    #[must_use]
+    pub fn complete(mut self) -> Self {
+        self.gone = Some(gone::Gone::default());
+        self
     }
 
     /// Asks that each of these witnesses, by their C2SP verifier keys, cosigned a checkpoint that
@@ -189,6 +200,9 @@ impl Verifier {
             None => self.fault(Code::BadLeaf, place.clone(), "`at` is not a datetime"),
         }
         self.commitments(&place, get("commitments"), values);
+        if let Some(gone) = &mut self.gone {
+            gone.take(kind.unwrap_or_default(), index, self.last_at, &fields, values);
+        }
         let mut seen = Seen::Other;
         match kind {
             Some("key") => self.key_leaf(&place, before, get("statement")),
@@ -407,6 +421,12 @@ impl Verifier {
                 }
                 Err(what) => self.fault(Code::SinceUnverified, Place::default(), what),
             }
+        }
+        for index in self.gone.take().map(gone::Gone::unaccounted).unwrap_or_default() {
+            let place = Place { index: Some(index), ..Place::default() };
+            let what =
+                "values that the leaf commits to are not in the store, and no erasure says why";
+            self.fault(Code::ValueMissing, place, what);
         }
         self.compare();
         self.report.decisions_without_outcome = self.ids.waiting();

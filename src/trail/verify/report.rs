@@ -56,6 +56,8 @@ codes! {
     TimeBackwards = "time_backwards",
     /// A value is not the one committed to.
     ValueMismatch = "value_mismatch",
+    /// A live trail lacks a value that no erasure accounts for.
+    ValueMissing = "value_missing",
     /// A value for a field that the leaf does not commit to.
     ValueUncommitted = "value_without_commitment",
     /// The authority's statement is missing, or does not verify.
