@@ -163,6 +163,7 @@ impl Engine {
             if let Some(mending) = mending.take() {
                 engine.mended(mending)?;
             }
+            store.clear_older()?;
             Ok(engine)
         })();
         if opened.is_err()

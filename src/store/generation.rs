@@ -27,7 +27,21 @@ const MAX_BYTES: usize = 1024 * 1024;
 
 /// The folder of the generation in force.
 pub(super) fn current(dir: &Dir) -> Result<Dir, StoreError> {
-    let Some(keep) = named(dir)? else { return Ok(dir.clone()) };
+    let Some(keep) = named(dir)? else {
+        // Half a copy may lie beside the first generation, never alone.
+        let others =
+            dir.names()?.into_iter().filter(|name| number_in(&name.to_string_lossy()).is_some());
+        let other = others.filter(|name| dir.path().join(name).join("db").is_file()).max();
+        return match other {
+            Some(other) if !dir.path().join("db").exists() => Err(StoreError::Corrupt {
+                what: format!(
+                    "`{CURRENT}` is not there, which names the files in force, of which some are in `{}`; nothing was touched",
+                    other.to_string_lossy()
+                ),
+            }),
+            _ => Ok(dir.clone()),
+        };
+    };
     if !dir.path().join(&keep).join("db").is_file() {
         let what = format!("`{CURRENT}` names `{keep}`, which is not there");
         return Err(StoreError::Corrupt { what });
@@ -35,17 +49,19 @@ pub(super) fn current(dir: &Dir) -> Result<Dir, StoreError> {
     dir.below(&keep)
 }
 
-/// Removes what is left of other generations than that in force: either they never were, or their
-/// successor is. To be called once that one is open: until then they may be all that can be read.
-pub(super) fn clear(dir: &Dir) -> Result<(), StoreError> {
-    let keep = named(dir)?;
+/// Removes what is left of generations before that in force, or with `all` of those after it too,
+/// which never were. To be called once that in force is open and known to be the one: until then
+/// they may be all that can be read.
+pub(super) fn clear(dir: &Dir, all: bool) -> Result<(), StoreError> {
+    let keep = number(dir)?;
     let mut removed = false;
     for name in dir.names()? {
         let text = name.to_string_lossy();
         let first = FIRST.contains(&&*text) || text.starts_with(SNAPSHOT);
-        let old = match &keep {
-            Some(keep) => first || (text.starts_with(DATA) && *text != **keep),
-            None => text.starts_with(DATA),
+        let old = match (keep, number_in(&text)) {
+            (Some(_), None) => first || (all && text.starts_with(DATA)),
+            (Some(keep), Some(other)) => other < keep || (all && other > keep),
+            (None, _) => all && text.starts_with(DATA),
         };
         if old {
             remove(&dir.path().join(&name)).map_err(|e| unavailable("remove old files", &e))?;
@@ -67,10 +83,15 @@ fn number(dir: &Dir) -> Result<Option<u64>, StoreError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unavailable("read `CURRENT`", &error)),
     };
-    let number = text.trim_end().strip_prefix(DATA).and_then(|rest| rest.parse().ok());
-    number.map(Some).ok_or_else(|| StoreError::Corrupt {
+    number_in(text.trim_end()).map(Some).ok_or_else(|| StoreError::Corrupt {
         what: format!("`{CURRENT}` does not name a folder of the store"),
     })
+}
+
+/// The number in the name of a later generation's folder.
+fn number_in(name: &str) -> Option<u64> {
+    let number = name.strip_prefix(DATA)?.parse().ok()?;
+    (format!("{DATA}{number}") == name).then_some(number)
 }
 
 /// How many bytes the files of the generation in force take.

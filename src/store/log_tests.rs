@@ -301,7 +301,25 @@ fn older_files_are_removed_only_once_those_in_force_are_open() {
     fs::remove_file(target.join("CURRENT")).unwrap();
     let again = SledStore::open(&target, 0).unwrap();
     assert!((0..10).all(|number| holds(&again, number, 300)));
-    assert!(!target.join("data-1").exists());
+    again.clear_older().unwrap();
+    assert!(target.join("data-1").exists(), "what may be newer is never removed at an opening");
+    again.close().unwrap();
+    // Of files without what names them, nothing is removed, nor anything begun.
+    fs::remove_file(store.join("CURRENT")).unwrap();
+    let before = fs::read(store.join("data-1").join(DATA_FILE)).unwrap();
+    assert!(refused(&store));
+    assert_eq!(fs::read(store.join("data-1").join(DATA_FILE)).unwrap(), before);
+    assert!(!store.join(DATA_FILE).exists());
+    fs::write(store.join("CURRENT"), "data-+1\n").unwrap();
+    assert!(SledStore::open(&store, 0).is_err());
+    // Named again, they are the store; what is left of before goes when it is told to.
+    fs::write(store.join("CURRENT"), "data-1\n").unwrap();
+    fs::write(store.join(DATA_FILE), "").unwrap();
+    let again = SledStore::open(&store, 0).unwrap();
+    assert!(store.join(DATA_FILE).exists());
+    again.clear_older().unwrap();
+    assert!(!store.join(DATA_FILE).exists());
+    assert!((0..10).all(|number| holds(&again, number, 300)));
     again.close().unwrap();
 }
 

@@ -112,6 +112,15 @@ pub trait Store: Send + Sync {
         Ok(None)
     }
 
+    /// Removes older files that others took the place of: to be called once what was opened is known
+    /// to be the store that is meant.
+    ///
+    /// # Errors
+    /// The store's.
+    fn clear_older(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Lets go of what it keeps in memory beyond what it should: called now and then where much is
     /// read or written, never by whoever is waited for.
     ///

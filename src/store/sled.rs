@@ -91,15 +91,8 @@ impl SledStore {
             return Err(StoreError::Forked);
         }
         let folder = lock(path, process, started)?;
-        let opened = generation::current(folder.dir())
-            .and_then(|dir| open_in(&dir, folder.dir(), remedy))
-            .and_then(|(sled, remedied)| match generation::clear(folder.dir()) {
-                Ok(()) => Ok((sled, remedied)),
-                Err(error) => {
-                    sled.discard();
-                    Err(error)
-                }
-            });
+        let opened =
+            generation::current(folder.dir()).and_then(|dir| open_in(&dir, folder.dir(), remedy));
         let (sled, remedied) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -348,12 +341,16 @@ impl Store for SledStore {
         // From here on the fresh files are the store; what is left of the old ones is removed now,
         // or at the next opening.
         std::mem::replace(&mut held.sled, sled).discard();
-        generation::clear(held.folder.dir())?;
+        generation::clear(held.folder.dir(), true)?;
         Ok(count)
     }
 
     fn bytes_on_disk(&self) -> Result<Option<u64>, StoreError> {
         self.with(|open| generation::bytes(open.folder.dir()).map(Some))
+    }
+
+    fn clear_older(&self) -> Result<(), StoreError> {
+        self.with(|open| generation::clear(open.folder.dir(), false))
     }
 
     fn settle(&self) -> Result<(), StoreError> {
