@@ -2738,8 +2738,20 @@ class Report:
         """How many allowed calls have no outcome."""
 
     @property
+    def grants_verified(self) -> int:
+        """How many grants were verified: signature, narrowing, and what their entry says."""
+
+    @property
+    def grants_unverified(self) -> int:
+        """How many could not be, as their token or one above it is not shown."""
+
+    @property
     def decisions_followed(self) -> int:
         """How many allowed calls follow from what they cite."""
+
+    @property
+    def not_followed(self) -> int:
+        """How many allowed calls and revocations name nothing that could be compared."""
 
     @property
     def witnessed(self) -> int:

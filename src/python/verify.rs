@@ -112,8 +112,11 @@ pub(super) struct Report {
     unanchored: u64,
     disclosed: u64,
     withheld: u64,
+    grants_verified: u64,
+    grants_unverified: u64,
     decisions_without_outcome: u64,
     decisions_followed: u64,
+    not_followed: u64,
     witnessed: u64,
 }
 
@@ -131,6 +134,8 @@ impl Report {
             }
         };
         note(self.withheld, "values withheld or erased");
+        note(self.grants_unverified, "grants not verified, as their tokens are not shown");
+        note(self.not_followed, "allowed calls or revocations that name nothing to compare");
         note(self.unanchored, "entries after the newest checkpoint");
         note(self.decisions_without_outcome, "allowed calls without an outcome");
         note(self.unknown_kinds.len() as u64, "kinds of entries unknown to this version");
@@ -185,8 +190,11 @@ pub(super) fn judge(
         unanchored: report.unanchored,
         disclosed: report.disclosed,
         withheld: report.withheld,
+        grants_verified: report.grants_verified,
+        grants_unverified: report.grants_unverified,
         decisions_without_outcome: report.decisions_without_outcome,
         decisions_followed: report.decisions_followed,
+        not_followed: report.not_followed,
         witnessed: report.witnessed,
     })
 }

@@ -165,11 +165,16 @@ impl Look<'_> {
             next = position + LENGTH;
         }
         let durable = self.durable();
+        let at = match open {
+            Some((at, _)) => format!("at byte {at}"),
+            None => format!("where byte {end} of its log should follow"),
+        };
+        if self.snapshot.active && end < self.snapshot.position {
+            // Pages are made of what was there: it cannot be gone on without.
+            let what = format!("it cannot be read {at}, which its snapshot sums up");
+            return Err(damaged(self.dir, &what));
+        }
         let cut = (end < durable).then(|| {
-            let at = match open {
-                Some((at, _)) => format!("at byte {at}"),
-                None => format!("where byte {end} of its log should follow"),
-            };
             let bytes = durable - end;
             let what = format!("it cannot be read {at}, and had been written {bytes} bytes on");
             Cut { bytes, what: untouched(self.dir, &what) }

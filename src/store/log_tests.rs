@@ -373,3 +373,22 @@ fn numbers_are_read_as_sled_writes_them() {
         assert_eq!(take_number(&mut &bytes[..bytes.len() - 1]), None);
     }
 }
+
+#[test]
+fn what_a_snapshot_sums_up_is_not_gone_on_without() {
+    let place = place();
+    let store = place.path().join("store");
+    let opened = SledStore::open(&store, 0).unwrap();
+    (0..10).for_each(|number| put(&opened, number, 300));
+    opened.close().unwrap();
+    // What was written is summed up at the next opening.
+    SledStore::open(&store, 0).unwrap().close().unwrap();
+    flip(&store.join(DATA_FILE), HEADER + 9);
+    let before = content(&store);
+    for accept_loss in [false, true] {
+        let remedy = Remedy { accept_loss, ..Remedy::default() };
+        let error = SledStore::open_with(&store, 0, remedy).map(drop).unwrap_err();
+        assert_eq!(error.code(), "store_corrupt");
+        assert!(content(&store) == before);
+    }
+}

@@ -274,6 +274,35 @@ def test_who_did(company: Company, record: Record) -> None:
         assert f"{len(did):,} calls" in answer.sentence
 
 
+def test_a_pattern_that_means_nothing_is_refused_by_every_source(
+    company: Company, record: Record
+) -> None:
+    for source in (record, company.engine):
+        for tool, resource in (("**.t", None), ("pay.t", "https://example.com/a"), (None, "a/")):
+            with pytest.raises(ans.InvalidInput):
+                analysis.who_did(source, tool, resource)
+
+
+def test_an_address_means_the_same_however_it_is_written(tmp_path: Path) -> None:
+    with ans.open(tmp_path / "store") as engine:
+        human = engine.humans.register("ada@example.com", name="Ada")
+        scope = [ans.allow("web.get", resource="url:https://example.com/**")]
+        agent = engine.agents.issue("reader", owner=human, purpose="p", ceiling=scope, ttl="8h")
+        grant = engine.grant(human, agent, task="Read", scope=scope, ttl="1h")
+        with (
+            engine.acting(grant),
+            ans.guard.governed("web.get", {}, resource="url:https://example.com/a"),
+        ):
+            pass
+        for source in (engine, analysis.read(engine)):
+            answer = analysis.who_did(source, "web.get", "url:https://EXAMPLE.com/a")
+            assert "1 call" in answer.sentence
+        # Whoever has no history is not judged, and that is said.
+        answer = analysis.first_times(engine, since="1h")
+        assert (len(answer), len(answer.notes)) == (0, 1)
+        assert "reader" in answer.notes[0]
+
+
 def test_what_was_erased_is_no_acquittal(tmp_path: Path) -> None:
     with ans.open(tmp_path / "store") as engine:
         human = engine.humans.register("ada@example.com", name="Ada")

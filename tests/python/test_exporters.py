@@ -343,6 +343,39 @@ def test_a_dead_sink_blocks_nothing_and_loses_nothing(
     assert told == [entry.id for entry in world.engine.trail.page(0, 1000)]
 
 
+def test_what_comes_after_a_restore_is_sent_though_more_was_sent_before(
+    world: World, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    sent: list[ans.Entry] = []
+
+    def export(engine: ans.Engine) -> None:
+        Exporter(engine, sent.extend, state=state, start=False).run()
+
+    export(world.engine)
+    world.engine.backup(tmp_path / "copy")
+    shared = len(sent)
+    for number in range(30):
+        world.engine.humans.register(f"{number}@example.com")
+        if number % 7 == 0:
+            export(world.engine)
+    export(world.engine)
+    (tmp_path / "copy.key").write_bytes(Path(f"{world.engine.path}.key").read_bytes())
+    (tmp_path / "copy.key").chmod(0o600)
+    with ans.open(tmp_path / "copy") as copy:
+        for number in range(5):
+            copy.humans.register(f"other-{number}@example.com")
+        before = len(sent)
+        export(copy)
+        again = sent[before:]
+        # Nothing of the new history is left out, and not all is sent again.
+        assert [entry.id for entry in again[-5:]] == [e.id for e in list(copy.trail.entries())[-5:]]
+        assert len(again) <= 5 + shared
+        run_again = len(sent)
+        export(copy)
+        assert len(sent) == run_again
+
+
 def test_the_place_is_kept_over_a_restart_and_is_one_trail_s(world: World, tmp_path: Path) -> None:
     got: list[str] = []
 

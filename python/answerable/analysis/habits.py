@@ -46,6 +46,7 @@ def first_times(
     start = np.datetime64(record.moment(since).replace(tzinfo=None), "us")
     areas = _areas(calls)
     rows: list[dict[str, Any]] = []
+    young: dict[str, int] = {}
     places, histories = _histories(calls)
     for what, column in (("tool", calls["tool"]), ("area", areas)):
         table = pa.table({"agent": calls["agent"], what: column, "at": calls["at"]})
@@ -62,6 +63,7 @@ def first_times(
             history = histories[places[row["agent"]]]
             before = int(np.searchsorted(history, index))
             if before < least:
+                young.setdefault(row["agent"], index)
                 continue
             rows.append(
                 {
@@ -92,7 +94,16 @@ def first_times(
     schema |= {"before": COUNT, "since_then": COUNT, "why": TEXT, "human": TEXT, "via": TEXT}
     schema |= {"resource": TEXT, "entry": TEXT, "expected_below": pa.float64()}
     hidden = ["human", "via", "resource", "entry", "expected_below"]
-    return Answer("first times", sentence, rows, schema, hidden=hidden)
+    notes = []
+    if young:
+        # Whoever is not judged is not acquitted.
+        named = calls.table.take(pa.array(sorted(young.values()), pa.int64()))["agent_name"]
+        some = ", ".join(str(name) for name in named.to_pylist()[:5])
+        more = f" and {len(young) - 5:,} more" if len(young) > 5 else ""
+        notes.append(
+            f"not judged, with fewer than {least} calls before something new: {some}{more}"
+        )
+    return Answer("first times", sentence, rows, schema, notes=notes, hidden=hidden)
 
 
 def rate_anomalies(

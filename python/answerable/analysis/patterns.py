@@ -6,11 +6,14 @@ import functools
 import re
 from collections.abc import Iterable
 
+from answerable import _core
+
 __all__ = [
     "KINDS",
     "covers_tool",
     "drawn",
     "kind_of",
+    "meant",
     "regex_of_resource",
     "regex_of_tool",
 ]
@@ -72,6 +75,20 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 def covers_tool(pattern: str, tool: str) -> bool:
     """Whether a tool is one of those meant."""
     return _compiled(pattern).match(tool) is not None
+
+
+def meant(tool: str | None, resource: str | None) -> str | None:
+    """Refuses patterns that mean nothing, as the engine does; the resources' in its normal form.
+
+    Raises:
+        InvalidInput: One of them is no pattern.
+    """
+    if resource is None:
+        if tool is not None:
+            _core.allow(tool)
+        return None
+    told = str(_core.allow("x" if tool is None else tool, resource=resource))
+    return told.partition(" on ")[2]
 
 
 def kind_of(resource: str) -> str:

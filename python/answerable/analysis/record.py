@@ -19,7 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from answerable.analysis.book import Book
-from answerable.analysis.patterns import KINDS, covers_tool, kind_of, regex_of_resource
+from answerable.analysis.patterns import (
+    KINDS,
+    covers_tool,
+    kind_of,
+    meant,
+    regex_of_resource,
+)
 from answerable.errors import InvalidInput
 
 __all__ = ["Calls", "Record", "covered", "read", "record_of", "told_path"]
@@ -228,6 +234,8 @@ class Record:
             # The engine's indexes find them without reading all.
             return calls_of(self.engine.trail.entries(kind="decision", **asked))
         calls = self.calls
+        if (resource := meant(asked.get("tool"), asked.get("resource"))) is not None:
+            asked["resource"] = resource
         for name, value in asked.items():
             calls = calls.where(self._mask(calls, name, value))
         return calls

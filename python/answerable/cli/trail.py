@@ -371,7 +371,8 @@ def report_record(report: _core.Report) -> dict[str, Any]:
     names = (
         "size", "root", "origin", "checkpoints", "since_agreed", "kinds", "unknown_kinds",
         "newest_checkpoint_size", "unanchored", "disclosed", "withheld",
-        "decisions_without_outcome", "decisions_followed", "witnessed",
+        "grants_verified", "grants_unverified", "decisions_without_outcome",
+        "decisions_followed", "not_followed", "witnessed",
     )  # fmt: skip
     return {name: getattr(report, name) for name in names}
 

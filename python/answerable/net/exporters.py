@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from answerable import _core
-from answerable.errors import Error, InvalidInput
+from answerable.errors import Error, InvalidInput, NotFound
 from answerable.net import shapes
 from answerable.net.witness import _replace
 
@@ -178,6 +178,16 @@ class _Called:
         self._call(entries)
 
 
+def _thinned(marks: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The newest, and of the others some at twice the distance of the one after each."""
+    end, kept, least = marks[-1][0], marks[-1:], 1
+    for mark in reversed(marks[:-1]):
+        if end - mark[0] >= least:
+            kept.insert(0, mark)
+            least = 2 * (end - mark[0])
+    return kept
+
+
 class Exporter:
     """Reads the trail out to one sink, in a thread of its own.
 
@@ -201,6 +211,7 @@ class Exporter:
         self._engine, self._state = engine, Path(state)
         self._sink = sink if hasattr(sink, "send") else _Called(sink)
         self._origin = engine.authority
+        self._marks: list[tuple[int, str]] = []
         self.position, pending = self._kept()
         if pending and hasattr(self._sink, "resume"):
             self._sink.resume([engine.trail.get(index) for index in pending])
@@ -226,6 +237,7 @@ class Exporter:
                 break
             self._sink.send(entries, self._origin)
             place = entries[-1].index + 1
+            self._marks = _thinned([*self._marks, (place - 1, entries[-1].id)])
             self._keep(place)
             sent, self.position = sent + len(entries), place
         return sent
@@ -241,10 +253,28 @@ class Exporter:
             ) from error
         if kept.get("authority") != self._origin:
             raise InvalidInput(f"{self._state} keeps a place in another trail")
-        return int(kept["position"]), [int(index) for index in kept.get("pending", [])]
+        position = int(kept["position"])
+        self._marks = [(int(index), str(entry)) for index, entry in kept.get("marks", [])]
+        sent = len(self._marks)
+        while self._marks and not self._is_there(*self._marks[-1]):
+            self._marks.pop()
+        if len(self._marks) < sent:
+            position = self._marks[-1][0] + 1 if self._marks else 0
+            log.warning("the trail was put back: entries are sent again from %d on", position)
+        pending = [int(index) for index in kept.get("pending", [])]
+        return position, [index for index in pending if index < position]
+
+    def _is_there(self, index: int, entry: str) -> bool:
+        try:
+            return bool(self._engine.trail.get(index).id == entry)
+        except NotFound:
+            return False
 
     def _keep(self, place: int) -> None:
         kept: dict[str, Any] = {"authority": self._origin, "position": place}
+        # Some that were sent, the older the fewer: after a restore they tell how far the trail is
+        # the one that was sent.
+        kept["marks"] = self._marks
         if hasattr(self._sink, "pending"):
             kept["pending"] = self._sink.pending()
         _replace(self._state, json.dumps(kept) + "\n")
