@@ -274,6 +274,39 @@ def test_who_did(company: Company, record: Record) -> None:
         assert f"{len(did):,} calls" in answer.sentence
 
 
+def test_an_export_says_the_same_however_it_is_spelt(tmp_path: Path) -> None:
+    with ans.open(tmp_path / "store") as engine:
+        human = engine.humans.register("ada@example.com", name="Ada")
+        scope = [ans.allow("pay.t", where={"kind": ans.any_()})]
+        agent = engine.agents.issue("payer", owner=human, purpose="p", ceiling=scope, ttl="8h")
+        grant = engine.grant(human, agent, task="Pay", scope=scope, ttl="1h")
+        with engine.acting(grant):
+            for argument in ("x", '"kind":"grant"', "decision"):
+                with ans.guard.governed("pay.t", {"kind": argument}):
+                    pass
+        engine.trail.export(tmp_path / "trail.jsonl")
+        authority = engine.authority
+    lines = (tmp_path / "trail.jsonl").read_text("utf-8").splitlines()
+    escaped = [("leaf", "\\u006ceaf"), ("kind", "\\u006bind"), ("decision", "\\u0064ecision")]
+    escaped += [("grant", "\\u0067rant"), ("identity", "\\u0069dentity")]
+
+    def respelt(line: str) -> str:
+        for word, other in escaped:
+            line = line.replace(f'"{word}"', f'"{other}"')
+        return line
+
+    for number, spelt in enumerate(
+        (lines, [json.dumps(json.loads(line)) for line in lines], [respelt(line) for line in lines])
+    ):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text("\n".join(spelt) + "\n", "utf-8")
+        assert ans.verify(path, authority).decisions_followed == 3
+        record = analysis.read(path)
+        assert analysis.who_did(record, "pay.t").sentence.startswith("3 calls in the name of 1")
+        assert analysis.in_name_of(record, human.id).sentence.startswith("3 calls")
+        assert analysis.unused(record).sentence.startswith("Of 1 capabilities that 1 agents held")
+
+
 def test_a_pattern_that_means_nothing_is_refused_by_every_source(
     company: Company, record: Record
 ) -> None:

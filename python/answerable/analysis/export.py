@@ -24,6 +24,7 @@ __all__ = ["of_export"]
 
 _LINE = 1024 * 1024  # More than a header has, in bytes.
 _BLOCK = 32 * 1024 * 1024  # How much is parsed at once, in bytes.
+_CALLS = ["decision", "outcome"]
 
 
 def of_export(path: Path, other: re.Pattern[bytes], verified: Any) -> Record:
@@ -78,23 +79,43 @@ def _schema() -> Any:
 
 def _parts(path: Path, other: re.Pattern[bytes]) -> tuple[Any, list[dict[str, Any]]]:
     """Decisions and outcomes as columns, and the other entries as they are."""
-    tables, others, calls, size = [], [], [], 0
+    tables: list[Any] = []
+    others: list[dict[str, Any]] = []
+    calls: list[bytes] = []
+    size = 0
+
+    def put() -> None:
+        table, kinds = _columns(calls or [b'{"index":null}'])
+        tables.append(table)
+        # How a line looks is a guess: what it is, is what it says once it is read.
+        for place in np.flatnonzero(~kinds):
+            if calls and (entry := _entry(calls[place])):
+                others.append(entry)
+        calls.clear()
+
     try:
         with path.open("rb") as file:
             file.readline()
             for line in file:
+                if not line.strip():
+                    continue
                 if other.search(line) is None and not line.startswith(b'{"checkpoint"'):
                     calls.append(line)
-                    size += len(line)
-                    if size > _BLOCK:
-                        tables.append(_columns(b"".join(calls)))
-                        calls, size = [], 0
-                elif entry := _other(line):
-                    others.append(entry)
-                elif b'"leaf"' in line:  # A call with an argument that looks like another kind.
-                    calls.append(line)
+                elif entry := _entry(line):
+                    if entry["leaf"].get("kind") in _CALLS:
+                        calls.append(line)  # An argument looks like another kind.
+                    else:
+                        others.append(entry)
+                        continue
+                else:
+                    continue
+                size += len(line)
+                if size > _BLOCK:
+                    put()
+                    size = 0
         if calls or not tables:
-            tables.append(_columns(b"".join(calls) or b'{"index":null}'))
+            put()
+        others.sort(key=lambda entry: int(entry["index"]))
     except (pa.ArrowInvalid, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(
             f"{path} cannot be read: {str(error)[:200]}",
@@ -103,21 +124,22 @@ def _parts(path: Path, other: re.Pattern[bytes]) -> tuple[Any, list[dict[str, An
     return pa.concat_tables(tables).combine_chunks(), others
 
 
-def _other(line: bytes) -> dict[str, Any] | None:
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """An entry, of any kind; None for a checkpoint."""
     entry = json.loads(line)
     leaf = entry.get("leaf")
-    if leaf is None or leaf.get("kind") in ("decision", "outcome"):
+    if leaf is None:
         return None
     values = {name: value["value"] for name, value in entry.get("values", {}).items()}
     return {"index": entry["index"], "leaf": leaf, "values": values}
 
 
-def _columns(lines: bytes) -> Any:
-    """Some decisions and outcomes, flat."""
+def _columns(lines: list[bytes]) -> tuple[Any, Any]:
+    """The decisions and outcomes among some lines, flat; and which lines are of those kinds."""
     import pyarrow.json as pj
 
     table = pj.read_json(
-        pa.BufferReader(lines),
+        pa.BufferReader(b"".join(lines)),
         read_options=pj.ReadOptions(block_size=4 * 1024 * 1024),
         parse_options=pj.ParseOptions(
             explicit_schema=_schema(), unexpected_field_behavior="ignore"
@@ -131,7 +153,10 @@ def _columns(lines: bytes) -> Any:
     flat["hidden"] = pc.struct_field(values, ["tool", "value"])
     flat["detail"] = pc.struct_field(values, ["detail", "value"])
     made = pa.table(flat)
-    return made.filter(pc.is_in(made["kind"], pa.array(["decision", "outcome"])))
+    kinds = pc.is_in(made["kind"], pa.array(_CALLS))
+    if len(made) != len(lines):
+        raise ValueError("a line holds more than one entry, or none")
+    return made.filter(kinds), kinds.combine_chunks().to_numpy(zero_copy_only=False)
 
 
 def _calls(lines: Any, record: Record) -> Calls:

@@ -25,7 +25,6 @@ const SKEW: i64 = 30_000_000;
 type Digest = [u8; 32];
 
 /// What the entries so far say of a grant.
-#[derive(Clone)]
 pub(super) struct Cited {
     parent: Option<Digest>,
     human: String,
@@ -52,13 +51,6 @@ impl Cited {
             made: leaf.raw("offline").is_none().then_some(leaf.place),
             payload: None,
         }
-    }
-
-    /// Whether another leaf of the same grant says the same of it.
-    fn says_as(&self, other: &Self) -> bool {
-        let said = |one: &Self| (one.parent, one.from, one.until);
-        let same = self.human == other.human && self.agent == other.agent;
-        same && self.task == other.task && said(self) == said(other)
     }
 }
 
@@ -159,18 +151,17 @@ impl Verifier {
             "identity" => self.facts.identity(leaf),
             "grant" => {
                 if let Some(digest) = leaf.digest("digest") {
-                    let stated = Cited::stated(leaf);
-                    // The first grant of a digest keeps it, as at the engine.
-                    let first = self.facts.grants.entry(digest).or_insert_with(|| stated.clone());
-                    let same = first.says_as(&stated);
+                    // The first grant of a digest keeps it, and the engine records no second.
+                    let known = self.facts.grants.contains_key(&digest);
+                    self.facts.grants.entry(digest).or_insert_with(|| Cited::stated(leaf));
                     let id = leaf.text("grant").and_then(|id| super::id_with("gnt_", id));
                     let held = id.map(|id| *self.facts.ids.entry(id).or_insert(digest));
                     if held.is_some_and(|held| held != digest) {
                         let what = "an earlier grant has this id";
                         self.fault(Code::GrantMismatch, place.clone(), what);
                     }
-                    if !same {
-                        let what = "the leaf says something else than an earlier one of this grant";
+                    if known {
+                        let what = "an earlier entry is of this grant";
                         self.fault(Code::GrantMismatch, place.clone(), what);
                     }
                 }
