@@ -349,10 +349,16 @@ def test_what_was_erased_is_no_acquittal(tmp_path: Path) -> None:
             pass
         assert analysis.who_did(engine, "pay.t", "account/x8").sentence == "Nobody."
         assert "1 call" in analysis.who_did(engine, "pay.t", "account/x7").sentence
+        assert "not shown" not in str(analysis.unused(engine).notes)
         engine.trail.erase(entry=call.entry, reason="asked for")
         answer = analysis.who_did(engine, "pay.t", "account/x7")
         assert answer.sentence == "Nobody that can be told."
         assert "erased or withheld" in answer.notes[0]
+        engine.humans.offboard(human, reason="left")
+        engine.trail.erase(human=human, reason="asked for")
+        answer = analysis.unused(engine)
+        assert "the scopes of 1 grants are not shown" in answer.notes[0]
+        assert "0 agents used nothing" in answer.sentence
 
 
 def test_a_tool_that_nobody_ever_called_is_no_acquittal(company: Company, record: Record) -> None:

@@ -202,9 +202,9 @@ def unused(source: Any, *, agent: Any = None, since: Any = None) -> Narrowing:
     rows.sort(key=lambda row: (order[row["verdict"]], -row["grants"], row["agent"], row["may"]))
     never = sum(row["verdict"] == "never used" for row in rows)
     wider = sum(row["verdict"] == "wider than its use" for row in rows)
-    idle = sum(
-        all(r["verdict"] == "never used" for r in rows if r["agent"] == a) for a in suggested
-    )
+    held_by = {row["agent"] for row in rows}
+    idle = len(held_by - {row["agent"] for row in rows if row["verdict"] != "never used"})
+    unknown = sum(not grant.scope for grants in by_agent.values() for grant in grants)
     sentence = (
         f"Of {len(rows):,} capabilities that {len(suggested):,} agents held, {never:,} were never "
         f"used and {wider:,} are wider than their use; {idle:,} agents used nothing at all."
@@ -216,6 +216,8 @@ def unused(source: Any, *, agent: Any = None, since: Any = None) -> Narrowing:
         "what was not needed in this time may be needed at another: at the end of a quarter, or "
         "when something breaks"
     ]
+    if unknown:
+        notes.insert(0, f"the scopes of {unknown:,} grants are not shown: erased or withheld")
     made = Narrowing(
         "granted and never used", sentence, rows, schema, notes=notes, hidden=["agent_id"]
     )
