@@ -313,6 +313,7 @@ class Engine:
         """Judges a call without running or recording anything; `entry` of the answer is None.
 
         `own` is what `engine.acting` would be given: policies read it as `context.own`.
+        Limits are not drawn on: one that is used up refuses the call, not this.
 
         Example:
             engine.check("pay.transfer", arguments={"amount": 80}, grant=grant).allowed

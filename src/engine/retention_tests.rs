@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -115,17 +116,22 @@ fn values_are_dropped_once_their_time_is_over_and_recorded() {
     engine.close().unwrap();
 }
 
-#[test]
-fn nothing_is_dropped_by_an_entry_that_is_ahead_of_the_clock() {
-    let dir = tempfile::tempdir().unwrap();
+/// An engine with two tasks, of which the first is due, and its clock.
+fn with_one_due(dir: &Path) -> (Arc<Engine>, Arc<AtomicI64>) {
     let clock = Arc::new(AtomicI64::new(START));
-    let engine =
-        Engine::open(&dir.path().join("store"), options(&clock, &[(kind::TASK, LEAST_AGE)]))
-            .unwrap();
+    let schedule = options(&clock, &[(kind::TASK, LEAST_AGE)]);
+    let engine = Engine::open(&dir.join("store"), schedule).unwrap();
     let people = people(&engine);
     grant(&engine, people, "first");
     clock.store(START + LEAST_AGE + 2 * DAY, Ordering::Release);
     grant(&engine, people, "second");
+    (engine, clock)
+}
+
+#[test]
+fn nothing_is_dropped_by_an_entry_that_is_ahead_of_the_clock() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, clock) = with_one_due(dir.path());
     clock.store(START + DAY, Ordering::Release);
     assert_eq!(engine.retain().unwrap(), []);
     clock.store(START + LEAST_AGE + 2 * DAY, Ordering::Release);
@@ -136,14 +142,7 @@ fn nothing_is_dropped_by_an_entry_that_is_ahead_of_the_clock() {
 #[test]
 fn housekeeping_drops_what_is_due_without_being_asked() {
     let dir = tempfile::tempdir().unwrap();
-    let clock = Arc::new(AtomicI64::new(START));
-    let engine =
-        Engine::open(&dir.path().join("store"), options(&clock, &[(kind::TASK, LEAST_AGE)]))
-            .unwrap();
-    let people = people(&engine);
-    grant(&engine, people, "first");
-    clock.store(START + LEAST_AGE + 2 * DAY, Ordering::Release);
-    grant(&engine, people, "second");
+    let (engine, _) = with_one_due(dir.path());
     let erasures = || {
         let filter = Filter { kind: Some(kind::ERASURE.to_owned()), ..Filter::default() };
         engine.entries(&filter).unwrap().len()

@@ -239,3 +239,31 @@ fn what_was_changed_in_the_store_is_found_with_its_place() {
     assert_eq!(faults(&engine), []);
     engine.close().unwrap();
 }
+
+#[test]
+fn values_that_are_gone_without_an_erasure_are_found() {
+    let dir = place();
+    let path = dir.path().join("store");
+    let engine = Engine::open(&path, Options::default()).unwrap();
+    (0..3).for_each(|number| register(&engine, number));
+    assert_eq!(faults(&engine), []);
+    engine.close().unwrap();
+    let store = SledStore::open(&path, 0).unwrap();
+    let mut keys = Vec::new();
+    let mut take = |key: &[u8], _: &[u8]| {
+        keys.push(key.to_vec());
+        true
+    };
+    store.scan(b"k/data/hum_", None, &mut take).unwrap();
+    assert!(keys.len() >= 3);
+    let mut without = Batch::new();
+    without.delete(keys[0].clone());
+    store.commit(without).unwrap();
+    store.close().unwrap();
+    let engine = Engine::open(&path, Options::default()).unwrap();
+    let found = faults(&engine);
+    assert!(!found.is_empty());
+    assert!(found.iter().all(|fault| fault.code == Code::ValueMissing), "{found:?}");
+    assert!(found.iter().all(|fault| fault.place.index.is_some()), "{found:?}");
+    engine.close().unwrap();
+}

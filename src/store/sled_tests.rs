@@ -153,3 +153,20 @@ fn a_rewrite_answers_how_many_records_there_are() {
     assert_eq!(answered, there);
     assert_eq!(there, 450 + 2 + 1 + 1 + 1 - 1 - 1 - 1 - 1);
 }
+
+#[test]
+fn a_copy_that_was_not_finished_is_no_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SledStore::open(dir.path().join("store"), 0).unwrap();
+    put(&store, "key").unwrap();
+    let mut same = |_: &[u8], value: &[u8]| Ok(Some(value.to_vec()));
+    let (half, whole) = (dir.path().join("half"), dir.path().join("whole"));
+    store.prepare_rewrite(Some(&half), &mut same).unwrap();
+    store.drop_rewrite();
+    assert!(matches!(SledStore::open(&half, 0), Err(StoreError::Refused { .. })));
+    store.prepare_rewrite(Some(&whole), &mut same).unwrap();
+    store.finish_rewrite(&mut same, Batch::new()).unwrap();
+    let copy = SledStore::open(&whole, 0).unwrap();
+    assert_eq!(copy.get(b"key").unwrap().as_deref(), Some(&b"value"[..]));
+    copy.close().unwrap();
+}

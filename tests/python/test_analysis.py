@@ -281,7 +281,7 @@ def test_an_export_says_the_same_however_it_is_spelt(tmp_path: Path) -> None:
         agent = engine.agents.issue("payer", owner=human, purpose="p", ceiling=scope, ttl="8h")
         grant = engine.grant(human, agent, task="Pay", scope=scope, ttl="1h")
         with engine.acting(grant):
-            for argument in ("x", '"kind":"grant"', "decision"):
+            for argument in ("x", {"kind": "grant"}, "decision"):
                 with ans.guard.governed("pay.t", {"kind": argument}):
                     pass
         engine.trail.export(tmp_path / "trail.jsonl")

@@ -191,6 +191,19 @@ def told_twice(lines: Lines) -> None:
     find(lines, "decision")["leaf"]["chain"].pop(0)
 
 
+def before_its_parent(lines: Lines) -> None:
+    parent, child = [line for line in lines if line.get("leaf", {}).get("kind") == "grant"]
+    lines.remove(child)
+    child["leaf"]["at"] = parent["leaf"]["at"]
+    lines.insert(lines.index(parent), child)
+
+
+def id_of_another(lines: Lines) -> None:
+    parent, child = [line for line in lines if line.get("leaf", {}).get("kind") == "grant"]
+    child["leaf"]["grant"] = parent["leaf"]["grant"]
+    del child["values"]  # With its token the leaf would contradict that, too.
+
+
 def issued_twice(lines: Lines) -> None:
     before_the_call(lines, find(lines, "identity", action="suspended"))
     agent = find(lines, "decision")["leaf"]["agent"]
@@ -216,6 +229,8 @@ def another_tool(lines: Lines) -> None:
 
 CASES: dict[str, tuple[Callable[[Lines], None], str]] = {
     "a grant that is told twice": (told_twice, "grant_mismatch"),
+    "a grant before the one above": (before_its_parent, "grant_invalid"),
+    "the id of another grant": (id_of_another, "grant_mismatch"),
     "an agent issued twice": (issued_twice, "decision_without_authority"),
     "resumed after it was retired": (resumed_after_all, "decision_without_authority"),
     "no task": (no_task, "decision_chain"),
