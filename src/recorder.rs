@@ -311,6 +311,7 @@ impl Recorder {
             self.fail(error);
         }
         let ran = written.and_then(|()| run());
+        writer.forget_room();
         drop(sequencer);
         drop(writer);
         drop(turn);

@@ -15,17 +15,28 @@ pub(super) const MAX_RECORDS: usize = 100;
 const MAX_BYTES: usize = 1024 * 1024;
 /// After how many values, each of which may need a data key of its own, a write is full.
 const MAX_VALUES: usize = 400;
+/// How many entries ahead of the blocks room is made for them.
+const AHEAD: u64 = 512;
+/// How many places there are for one block, or one for each of its entries.
+const PLACES: usize = 8;
 /// How many limits one call may draw on, so that its entry fits one write of the store.
 pub(super) const MAX_DRAWS: usize = 400;
 
 /// What is written: the tree's right edge, after the last entry that is durable.
 pub(super) struct Writer {
     frontier: Frontier,
+    /// Up to which entry the store was told to make room for blocks.
+    roomed: u64,
 }
 
 impl Writer {
     pub(super) fn new(frontier: Frontier) -> Self {
-        Self { frontier }
+        Self { frontier, roomed: 0 }
+    }
+
+    /// The store's files may be others now, in which there is no room for what comes.
+    pub(super) fn forget_room(&mut self) {
+        self.roomed = 0;
     }
 
     pub(super) fn frontier(&self) -> &Frontier {
@@ -76,7 +87,7 @@ impl Recorder {
             let mut batch = Batch::default();
             let mut frontier = writer.frontier.clone();
             let mut load = Load::default();
-            let mut at = 0;
+            let (mut at, mut roomed) = (0, writer.roomed);
             while let Some((block, after, loaded)) = split_block(rest, load) {
                 let entries: Vec<(&Draft, Vec<u8>)> = block
                     .iter()
@@ -92,6 +103,7 @@ impl Recorder {
                 })
                 .map_err(|error| StoreError::Unavailable { what: error.to_string() })?;
                 batch.put(keyspace::block(index), bytes);
+                roomed = make_room(&mut batch, index, block.len(), roomed);
                 for (queued, index) in block.iter().zip(index..) {
                     at = queued.at;
                     for put in &queued.puts {
@@ -113,6 +125,7 @@ impl Recorder {
             batch.put(keyspace::HEAD.to_vec(), Head::encode(&frontier, at));
             self.store.commit(batch)?;
             writer.frontier = frontier;
+            writer.roomed = roomed;
             self.durable.store(index, std::sync::atomic::Ordering::Release);
         }
         Ok(())
@@ -127,6 +140,16 @@ impl Recorder {
         }
         Ok(opened)
     }
+}
+
+/// Makes room for blocks that come after one of `count` entries at `first`, if they are like it: some
+/// places in each. Answers up to which entry there is room; it was up to `roomed`.
+fn make_room(batch: &mut Batch, first: u64, count: usize, roomed: u64) -> u64 {
+    let (from, end) = (roomed.max(first), first.saturating_add(count as u64).saturating_add(AHEAD));
+    for index in (from..end).step_by((count / PLACES).max(1)) {
+        batch.room(keyspace::block(index));
+    }
+    roomed.max(end)
 }
 
 /// The entries of the next block, the rest, and what the batch has then taken up; `None` where

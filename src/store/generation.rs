@@ -245,9 +245,19 @@ impl Fresh {
         last: Batch,
     ) -> Result<Self, StoreError> {
         let done = (|| {
+            // No key is added that is to be removed: sled writes neighbours anew to fill such gaps.
+            let mut stale = Vec::new();
             for key in touched {
+                let there = self.forget(&key)?;
+                if calm(|| old.contains_key(&key))? {
+                    self.make_room(&key)?;
+                    stale.push(key);
+                } else if there {
+                    self.copy(&key, None, change)?;
+                }
+            }
+            for key in stale {
                 let value = calm(|| old.get(&key))?;
-                self.forget(&key)?;
                 self.copy(&key, value.as_deref(), change)?;
             }
             self.apply()?;
@@ -268,11 +278,11 @@ impl Fresh {
         }
     }
 
-    /// Counts a record no more that is about to be written anew.
-    fn forget(&mut self, key: &[u8]) -> Result<(), StoreError> {
+    /// Counts a record no more that is about to be written anew. Answers whether it is there.
+    fn forget(&mut self, key: &[u8]) -> Result<bool, StoreError> {
         let there = calm(|| self.sled.db().contains_key(key))?;
         self.records = self.records.saturating_sub(u64::from(there));
-        Ok(())
+        Ok(there)
     }
 
     /// How many records there are.

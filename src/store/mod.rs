@@ -10,6 +10,7 @@ mod log;
 mod mark;
 mod opening;
 mod remote;
+mod room;
 mod segment;
 mod sled;
 pub(crate) mod socket;
@@ -173,6 +174,7 @@ pub type Rewrite<'a> = dyn FnMut(&[u8], &[u8]) -> Result<Option<Vec<u8>>, StoreE
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     operations: Vec<Operation>,
+    rooms: Vec<Vec<u8>>,
     bytes: usize,
 }
 
@@ -206,6 +208,18 @@ impl Batch {
         self.bytes = self.bytes.saturating_add(key.len());
         self.operations.push(Operation::Delete(key));
         self
+    }
+
+    /// Tells that keys from about `key` on are going to be written, in order, with long values. A
+    /// store may see to it that each is written once, or take no notice; nobody reads anything there.
+    pub fn room(&mut self, key: impl Into<Vec<u8>>) -> &mut Self {
+        self.rooms.push(key.into());
+        self
+    }
+
+    /// Where room is to be made.
+    fn rooms(&self) -> &[Vec<u8>] {
+        &self.rooms
     }
 
     /// The keys it touches.
@@ -256,6 +270,9 @@ impl Batch {
                 self.bytes
             ));
         }
+        if let Some(key) = self.rooms.iter().find(|key| key.len() > MAX_KEY) {
+            return refuse(format!("a key has 1 to {MAX_KEY} bytes, this one {}", key.len()));
+        }
         for operation in &self.operations {
             let (key, value) = match operation {
                 Operation::Put(key, value) => (key, value.len()),
@@ -263,6 +280,9 @@ impl Batch {
             };
             if key.is_empty() || key.len() > MAX_KEY {
                 return refuse(format!("a key has 1 to {MAX_KEY} bytes, this one {}", key.len()));
+            }
+            if room::is(key) {
+                return refuse("a key ends like those that make room for others".to_owned());
             }
             if value > MAX_VALUE {
                 return refuse(format!(

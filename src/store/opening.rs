@@ -114,7 +114,7 @@ impl Opened {
     }
 
     /// The position of sled's log up to which it was handed to the disk.
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         // It answers the position of the last byte, -1 if there is none.
         let last = self.db.context.pagecache.log.stable_offset();
         u64::try_from(last.saturating_add(1)).unwrap_or(0)

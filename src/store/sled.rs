@@ -29,7 +29,7 @@ use super::folder::{self, Attempt, Folder, unavailable};
 use super::generation::{self, Fresh};
 use super::log;
 use super::opening::{Opened, Remedied, Remedy, calm, open_in};
-use super::{Batch, Operation, Rewrite, Store, StoreError, Visit};
+use super::{Batch, Operation, Rewrite, Store, StoreError, Visit, room};
 
 /// sled lets go of its lock some time after the handle is dropped.
 const ATTEMPTS: u32 = 40;
@@ -190,7 +190,7 @@ impl SledStore {
                 Ok(page)
             })?;
             for (key, value) in &page {
-                if !each(key, value) {
+                if !room::is(key) && !each(key, value) {
                     return Ok(());
                 }
             }
@@ -214,7 +214,7 @@ impl Store for SledStore {
             open.sled.cache().read(value.iter().map(|value| value.len()));
             Ok(value)
         })?;
-        Ok(value.map(|value| value.to_vec()))
+        Ok(value.filter(|_| !room::is(key)).map(|value| value.to_vec()))
     }
 
     fn scan(&self, prefix: &[u8], from: Option<&[u8]>, each: &mut Visit) -> Result<(), StoreError> {
@@ -249,6 +249,9 @@ impl Store for SledStore {
                 touched.extend(batch.keys().map(<[u8]>::to_vec));
             }
             let mut writes = ::sled::Batch::default();
+            for key in batch.rooms() {
+                writes.insert(room::key(key), &[]);
+            }
             for operation in batch.into_operations() {
                 match operation {
                     Operation::Put(key, value) => writes.insert(key, value),

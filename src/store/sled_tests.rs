@@ -154,6 +154,102 @@ fn a_rewrite_answers_how_many_records_there_are() {
     assert_eq!(there, 450 + 2 + 1 + 1 + 1 - 1 - 1 - 1 - 1);
 }
 
+/// Keys that grow, with long values, as blocks have them: some of each ten are put together later.
+fn grow(store: &SledStore, with_room: bool) {
+    let key = |number: u64| [b"b/".as_slice(), &number.to_be_bytes()].concat();
+    for number in 0..400 {
+        let mut batch = Batch::new();
+        batch.put(key(number * 100), vec![1; 20_000]);
+        for ahead in 0..8 {
+            if with_room {
+                batch.room(key(number * 100 + 600 + ahead * 12));
+            }
+        }
+        store.commit(batch).unwrap();
+        if let Some(old) = number.checked_sub(3).filter(|old| old % 2 == 0) {
+            let mut batch = Batch::new();
+            batch.put(key(old * 100), vec![2; 30_000]).delete(key(old * 100 + 100));
+            store.commit(batch).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_there_is_room_for_is_written_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = |name: &str, with_room: bool| {
+        let store = SledStore::open(dir.path().join(name), 0).unwrap();
+        grow(&store, with_room);
+        let end = store.open.read().as_ref().unwrap().sled.end();
+        end / (400 * 20_000 + 200 * 30_000)
+    };
+    assert_eq!(written("with", true), 1);
+    assert!(written("without", false) >= 2);
+}
+
+#[test]
+fn what_comes_while_files_are_copied_is_written_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SledStore::open(dir.path().join("store"), 0).unwrap();
+    let mut same = |_: &[u8], value: &[u8]| Ok(Some(value.to_vec()));
+    store.prepare_rewrite(None, &mut same).unwrap();
+    grow(&store, false);
+    store.finish_rewrite(&mut same, Batch::new()).unwrap();
+    let end = store.open.read().as_ref().unwrap().sled.end();
+    let live = 199 * 30_000 + 2 * 20_000;
+    assert!(end < live / 4 * 5, "{end} for {live}");
+}
+
+#[test]
+fn room_is_met_by_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let store = SledStore::open(&path, 0).unwrap();
+    grow(&store, true);
+    let key = |number: u64| [b"b/".as_slice(), &number.to_be_bytes()].concat();
+    let records = |store: &SledStore, back: bool| {
+        let mut met = Vec::new();
+        let mut each = |key: &[u8], value: &[u8]| {
+            assert!(!value.is_empty());
+            met.push(key.to_vec());
+            true
+        };
+        match back {
+            true => store.scan_back(b"b/", None, &mut each).unwrap(),
+            false => store.scan(b"b/", None, &mut each).unwrap(),
+        }
+        met
+    };
+    let all = records(&store, false);
+    assert_eq!(all.len(), 400 - 199);
+    assert!(all.is_sorted());
+    assert_eq!(records(&store, true), all.iter().rev().cloned().collect::<Vec<_>>());
+    // Also where whoever looks begins among what is nothing.
+    let mut newest = None;
+    let before = key(40_000 + 700);
+    store
+        .scan_back(b"b/", Some(&before), &mut |key, _| {
+            newest = Some(key.to_vec());
+            false
+        })
+        .unwrap();
+    assert_eq!(newest, Some(key(39_900)));
+    let nothing = super::super::room::key(&key(40_500));
+    assert!(store.open.read().as_ref().unwrap().sled.db().contains_key(&nothing).unwrap());
+    assert_eq!(store.get(&nothing).unwrap(), None);
+    let mut batch = Batch::new();
+    batch.put(nothing.clone(), "value");
+    assert_eq!(store.commit(batch).unwrap_err().code(), "store_refused");
+    // A copy has none of it.
+    let mut same = |_: &[u8], value: &[u8]| Ok(Some(value.to_vec()));
+    store.prepare_rewrite(None, &mut same).unwrap();
+    grow(&store, true);
+    let count = store.finish_rewrite(&mut same, Batch::new()).unwrap();
+    assert_eq!(count, all.len() as u64);
+    assert_eq!(records(&store, false), all);
+    assert!(!store.open.read().as_ref().unwrap().sled.db().contains_key(&nothing).unwrap());
+}
+
 #[test]
 fn a_copy_that_was_not_finished_is_no_store() {
     let dir = tempfile::tempdir().unwrap();

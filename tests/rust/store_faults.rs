@@ -57,6 +57,7 @@ fn batch(number: u64) -> Batch {
     batch.put("last", number.to_le_bytes());
     batch.put(format!("d/{number:08}"), "");
     batch.delete(format!("d/{:08}", number.wrapping_sub(1)));
+    batch.room(format!("b/{:08}/", number + 20));
     batch
 }
 

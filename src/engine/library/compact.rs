@@ -115,10 +115,10 @@ fn worth_weighing(disk: u64, least: u64, weighed: u64) -> bool {
     disk >= least && is_waste(disk, weighed)
 }
 
-/// Whether files take more than their records justify: three quarters as much again. A copy takes
-/// about a quarter more than its records.
+/// Whether files take more than their records justify: half as much again. A copy takes about a fifth
+/// more than its records.
 fn is_waste(disk: u64, live: u64) -> bool {
-    disk >= live.saturating_add(live / 4 * 3)
+    disk >= live.saturating_add(live / 2)
 }
 
 #[cfg(test)]

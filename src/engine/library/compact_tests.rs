@@ -9,14 +9,14 @@ use crate::registry::NewHuman;
 fn files_are_weighed_when_they_are_large_and_have_grown() {
     assert!(!worth_weighing(LEAST - 1, LEAST, 0));
     assert!(worth_weighing(LEAST, LEAST, 0));
-    assert!(worth_weighing(7 * LEAST, LEAST, 4 * LEAST));
-    assert!(!worth_weighing(7 * LEAST - 1, LEAST, 4 * LEAST));
+    assert!(worth_weighing(6 * LEAST, LEAST, 4 * LEAST));
+    assert!(!worth_weighing(6 * LEAST - 1, LEAST, 4 * LEAST));
 }
 
 #[test]
-fn three_quarters_as_much_again_as_the_records_is_waste() {
-    assert!(is_waste(175, 100));
-    assert!(!is_waste(174, 100));
+fn half_as_much_again_as_the_records_is_waste() {
+    assert!(is_waste(150, 100));
+    assert!(!is_waste(149, 100));
     assert!(is_waste(0, 0));
     assert!(!is_waste(u64::MAX - 1, u64::MAX - 1));
 }
