@@ -64,7 +64,7 @@ impl Library {
         Ok(true)
     }
 
-    fn put_merged(&self, parts: &[Block]) -> Result<(), EngineError> {
+    pub(super) fn put_merged(&self, parts: &[Block]) -> Result<(), EngineError> {
         let mut parts = parts;
         let (bytes, end) = loop {
             let leaves: usize =

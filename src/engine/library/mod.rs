@@ -246,9 +246,12 @@ impl Library {
             })?;
             self.store.settle()?;
             let before = next;
+            let mut again = false;
             for (first, bytes) in raw {
-                if first > next && next > before {
-                    // What stood between was merged into a block that was passed: look again.
+                // What stood between was merged into a block that was passed, or into one before
+                // that at which the scan began: look again.
+                if first > next && (next > before || self.start_of(next)? != Some(start)) {
+                    again = true;
                     break;
                 }
                 let block = Arc::new(Block::read(first, &bytes)?);
@@ -261,7 +264,7 @@ impl Library {
                 }
                 next = block.end();
             }
-            if next == before {
+            if next == before && !again {
                 return Ok(());
             }
         }
@@ -290,3 +293,7 @@ impl std::fmt::Debug for Library {
         f.write_str("<library>")
     }
 }
+
+#[cfg(test)]
+#[path = "race_tests.rs"]
+mod tests;
