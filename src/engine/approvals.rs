@@ -316,6 +316,10 @@ impl Engine {
             return Ok(());
         }
         for known in &open {
+            if self.store.remote().is_none() && !self.approval_agrees(&known.approval)? {
+                // What was asked cannot be told any more, so no yes to it stands.
+                continue;
+            }
             let chain = match self.chain_of(&known.approval.leaf) {
                 Ok(chain) => chain.map(Arc::new),
                 Err(EngineError::Store(error)) => return Err(error.into()),

@@ -17,10 +17,12 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::{Engine, EngineError};
+use crate::canonical::{Digest, Value};
 use crate::clock::MAX_BEHIND_MICROS;
 use crate::recorder::{Head, keyspace};
 use crate::registry::{child_key, ended_grants, old_approvals, revoked_key};
 use crate::store::{Batch, StoreError};
+use crate::trail::entry::kind;
 
 /// How long it rests between turns.
 const REST: Duration = Duration::from_secs(30);
@@ -59,6 +61,10 @@ impl Engine {
         let mut batch = Batch::new();
         let mut more = ended.len() == TURN;
         for grant in &ended {
+            if !self.has_ended(&grant.digest, before)? {
+                // Its mark is not what its entry says: what is kept of it stays.
+                continue;
+            }
             let counters = [keyspace::COUNTER, grant.digest.as_slice()].concat();
             let mut whole = true;
             let mut count = 0;
@@ -94,6 +100,19 @@ impl Engine {
             ended.iter().for_each(|grant| state.forget_revoked(&grant.digest));
         }
         Ok(Swept { grants: ended.len(), approvals: old.len(), records, more })
+    }
+}
+
+impl Engine {
+    /// Whether a grant has ended by then, as its entry says.
+    fn has_ended(&self, digest: &Digest, before: i64) -> Result<bool, EngineError> {
+        let entry = self.grant_entry(digest)?;
+        let of = entry.as_ref().filter(|entry| {
+            let there = entry.fields.get("digest").and_then(Value::as_bytes);
+            entry.kind() == kind::GRANT && there == Some(digest.as_slice())
+        });
+        let until = of.and_then(|entry| entry.fields.get("until"));
+        Ok(matches!(until, Some(Value::Datetime(until)) if *until <= before))
     }
 }
 

@@ -3,6 +3,7 @@
 //! One engine is one authority and one tenant. State changes run under the sequencing lock; calls
 //! are judged against the state of an epoch and judged again if it moved before they were recorded.
 
+mod agree;
 mod anchor;
 mod append;
 mod approvals;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+use super::agree::{KeysFound, agree};
 use super::anchor::{Taken, holds_together, kept_file, put_back};
 use super::erase::Rewriter;
 use super::housekeeping;
@@ -310,6 +311,7 @@ impl Engine {
         state.reserve(checkpoint_seed.public());
         state.set_policies(restore(&*store, &ring));
         let declared = restore_tools(&*store, &ring)?;
+        let checkpoint = checkpoint_key.verifier().clone();
         let keys = Keys {
             authority: Arc::new(authority),
             roots,
@@ -324,6 +326,16 @@ impl Engine {
             recorder.clone(),
             authority_id.clone(),
         ));
+        if store.remote().is_none() {
+            let found = KeysFound {
+                first: &first,
+                id: &authority_id,
+                roots: &keys.roots,
+                present: keys.authority.public(),
+                checkpoint: checkpoint.to_string(),
+            };
+            agree(&*store, &library, &state, &found)?;
+        }
         let every = match durability {
             // A decision becomes durable while its tool runs.
             Durability::After => Duration::ZERO,

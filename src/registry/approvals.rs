@@ -23,9 +23,9 @@ use crate::trail::entry::{Draft, kind};
 /// Records of open approvals.
 const OPEN: &[u8] = b"ap/";
 /// Where an approval was asked for.
-const ASKED: &[u8] = b"ai/";
+pub(super) const ASKED: &[u8] = b"ai/";
 /// Where an approval was answered.
-const ANSWERED: &[u8] = b"aa/";
+pub(super) const ANSWERED: &[u8] = b"aa/";
 
 /// The most approvals that may be open under one root grant.
 pub const MAX_OPEN_PER_GRANT: usize = 32;

@@ -14,7 +14,8 @@ const ENDS: &[u8] = b"ae/";
 /// How long a record is kept after that, in microseconds.
 const KEPT: i64 = 30 * 24 * 3_600 * MICROS;
 
-fn closed_key(id: &ApprovalId) -> Vec<u8> {
+/// The key of one.
+pub(super) fn closed_key(id: &ApprovalId) -> Vec<u8> {
     [CLOSED, id.as_bytes().as_slice()].concat()
 }
 

@@ -22,7 +22,7 @@ const SECRETS: &[u8] = b"v/s/";
 /// How many tool patterns or agents one credential may be for.
 const MAX_FOR: usize = 64;
 /// How many versions are remembered.
-const MAX_VERSIONS: usize = 64;
+pub(super) const MAX_VERSIONS: usize = 64;
 
 /// Where a credential's secret comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -408,8 +408,11 @@ fn source_word(source: &Source) -> &str {
 }
 
 pub(super) fn load(state: &mut State, store: &dyn Store) -> Result<(), RegistryError> {
-    super::records::each(store, FACTS, |_, value| {
+    super::records::each(store, FACTS, |rest, value| {
         let held = Held::new(super::records::parse::<Credential>(value)?)?;
+        if rest != held.facts.name.as_bytes() {
+            return Err(super::records::damaged());
+        }
         state.credentials.all.insert(held.facts.name.clone(), Arc::new(held));
         Ok(())
     })

@@ -89,6 +89,11 @@ impl Halted {
 
     fn parse(key: &[u8]) -> Option<Self> {
         let (word, name) = std::str::from_utf8(key).ok()?.split_once('/')?;
+        Self::of(word, name)
+    }
+
+    /// By the word on the wire and the name.
+    pub(super) fn of(word: &str, name: &str) -> Option<Self> {
         Some(match word {
             "everything" if name.is_empty() => Self::Everything,
             "owner" => Self::Owner(name.parse().ok()?),
@@ -223,6 +228,16 @@ impl State {
 }
 
 impl Halts {
+    /// The halt of this very target.
+    pub(super) fn halt_of(&self, target: &Halted) -> Option<&Halt> {
+        self.all.get(target)
+    }
+
+    /// What is halted.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Halted> {
+        self.all.keys()
+    }
+
     /// Forgets the reasons that a human gave.
     pub(super) fn forget(&mut self, by: &HumanId) {
         for halt in self.all.values_mut().filter(|halt| halt.by == Some(*by)) {

@@ -14,6 +14,7 @@ mod humans;
 mod offboarding;
 mod policies;
 mod records;
+mod replay;
 mod revocations;
 mod roots;
 mod rules;
@@ -23,6 +24,7 @@ pub use agents::{Agent, NewAgent, Note, Rotation, secret_key};
 pub use approvals::{
     Answer, Approval, MAX_OPEN, MAX_OPEN_PER_GRANT, Open, Purpose, Stage, answered_key, asked_key,
 };
+use closed::closed_key;
 pub use closed::{closed_approval, closed_approvals, old_approvals};
 pub use credentials::{
     Credential, Held, NewCredential, Source, Version, open_secret, secret_at, vault_owner,
@@ -39,6 +41,7 @@ pub use policies::{
     keep_tool, read_texts,
 };
 pub use records::{Sealer, data_key_at, load_data_key, scope_value};
+pub use replay::{Replay, STATE_KINDS, Said, Statement, Unrecorded};
 pub use revocations::{Signer, Target, revoked_key, statement_assertion};
 pub use roots::{Root, roots};
 pub use rules::{NewRule, Rule, Then, finding_digest};

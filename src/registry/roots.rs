@@ -53,8 +53,12 @@ impl State {
 /// The store's.
 pub fn roots(store: &dyn Store) -> Result<Vec<Root>, RegistryError> {
     let mut all: Vec<Root> = Vec::new();
-    super::records::each(store, PREFIX, |_, value| {
-        all.push(super::records::parse(value)?);
+    super::records::each(store, PREFIX, |rest, value| {
+        let root: Root = super::records::parse(value)?;
+        if rest != root.key.id().as_bytes() {
+            return Err(super::records::damaged());
+        }
+        all.push(root);
         Ok(())
     })?;
     all.sort_by_key(|root| root.order);

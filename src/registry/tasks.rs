@@ -9,7 +9,7 @@ use crate::store::Store;
 use crate::trail::entry::kind;
 
 const OPENED: &[u8] = b"t/";
-const ENDED: &[u8] = b"te/";
+pub(super) const ENDED: &[u8] = b"te/";
 
 /// Where a task's opening stands, by the task's id.
 #[must_use]

@@ -214,11 +214,7 @@ impl Library {
             }
         }
         let _building = self.index.building.lock();
-        if self.index.parts.read().under != under {
-            // Not looked at yet, or values were erased since: old files do not open.
-            *self.index.parts.write() = Parts { under, ..Parts::default() };
-        }
-        self.look_at_files(self.recorder.durable())?;
+        self.look_at_files_under(under)?;
         // Gaps between tables first, then the growing end.
         let gaps = self.index.parts.read().gaps();
         for (from, to) in gaps {
@@ -230,6 +226,22 @@ impl Library {
         }
         self.join_tables();
         Ok(())
+    }
+
+    /// The tables there are, ascending, none over another; nothing is made for it.
+    pub(super) fn tables(&self) -> Result<Vec<Arc<Table>>, EngineError> {
+        let _building = self.index.building.lock();
+        self.look_at_files_under(self.look_up_key())?;
+        Ok(self.index.parts.read().tables.clone())
+    }
+
+    /// Opens the files of the index, once for each wrapping key.
+    fn look_at_files_under(&self, under: Digest) -> Result<(), EngineError> {
+        if self.index.parts.read().under != under {
+            // Not looked at yet, or values were erased since: old files do not open.
+            *self.index.parts.write() = Parts { under, ..Parts::default() };
+        }
+        self.look_at_files(self.recorder.durable())
     }
 
     /// Opens the files of the index, once.

@@ -8,6 +8,7 @@ mod compact;
 mod index;
 mod merge;
 mod shelf;
+mod told;
 
 pub use compact::Compacted;
 pub use index::Holder;

@@ -351,7 +351,12 @@ impl Engine {
         if let Some((known, _)) = self.adopted.lock().get(id) {
             return Ok(Some(*known));
         }
-        self.store.get(&grant_id_key(id))?.map(|record| Known::read(&record)).transpose()
+        let known = self.store.get(&grant_id_key(id))?;
+        let known = known.map(|record| Known::read(&record)).transpose()?;
+        if let Some(known) = &known {
+            self.grant_made_at(id, known)?;
+        }
+        Ok(known)
     }
 
     /// The places of the entries with which this engine made a chain's hops, where it did.

@@ -16,6 +16,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    #[allow(dead_code)] // Not every test that has it needs this.
     pub(crate) fn fail(&self, fails: bool) {
         self.fails.store(fails, Ordering::SeqCst);
     }
