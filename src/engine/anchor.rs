@@ -1,9 +1,11 @@
 //! What keeps the trail honest from outside: the checkpoint kept beside the store, cosignatures,
 //! and the proofs that witnesses ask for.
 //!
-//! The newest checkpoint is kept in `<store>.checkpoint`, beside the store's folder. A store that is
+//! The newest checkpoint is kept in `<store>.checkpoint`, beside the store's folder, and renewed
+//! whenever authority is taken back. A store that is
 //! older than it, or another, was put back: it is opened only if that is said, and recorded.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
@@ -108,14 +110,102 @@ impl Taken {
     }
 }
 
+/// Which checkpoints this process made.
+#[derive(Debug, Default)]
+pub(super) struct Anchored {
+    /// The size of the newest one that is kept beside the store.
+    size: u64,
+    /// The sizes of those that nobody was given, the oldest first. Two of them stay in the store:
+    /// the file beside it names one of them, whenever the process ends.
+    own: VecDeque<u64>,
+}
+
 impl Engine {
     /// Keeps a checkpoint beside the store. That it cannot be is told, and hinders nothing.
-    pub(super) fn keep(&self, checkpoint: &SignedCheckpoint) {
-        if let Some(file) = self.kept.get()
-            && let Err(error) = replace_private_file(file, checkpoint.text().as_bytes())
-        {
+    fn keep(&self, anchored: &mut Anchored, checkpoint: &SignedCheckpoint) {
+        let size = checkpoint.claimed().size;
+        if size < anchored.size {
+            return;
+        }
+        match self.kept.get().map(|file| replace_private_file(file, checkpoint.text().as_bytes())) {
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the newest checkpoint is not kept beside the store");
+            }
+            Some(Ok(())) => anchored.size = size,
+            None => {}
+        }
+    }
+
+    /// Signs a tree's head and keeps the checkpoint.
+    pub(super) fn sign(&self, frontier: &Frontier) -> Result<SignedCheckpoint, EngineError> {
+        let mut anchored = self.anchored.lock();
+        let (signed, _) = self.sign_within(&mut anchored, frontier, None)?;
+        // Somebody has it from here on, so it stays.
+        anchored.own.retain(|size| *size != frontier.size());
+        Ok(signed)
+    }
+
+    /// Keeps a checkpoint over all that is durable beside the store, once something has ended: an
+    /// older folder in the place of this one is known by it. That it cannot be is told and hinders
+    /// nothing: what has ended has ended.
+    pub(super) fn anchor(&self) {
+        if self.kept.get().is_none() {
+            return;
+        }
+        let durable = self.recorder.durable();
+        let mut anchored = self.anchored.lock();
+        if anchored.size >= durable {
+            // Another one did, for both.
+            return;
+        }
+        if let Err(error) = self.anchor_within(&mut anchored) {
             tracing::warn!(%error, "the newest checkpoint is not kept beside the store");
         }
+    }
+
+    fn anchor_within(&self, anchored: &mut Anchored) -> Result<(), EngineError> {
+        let frontier = self.recorder.flush()?;
+        let old = anchored.own.front().copied().filter(|_| anchored.own.len() > 1);
+        let (signed, fresh) = self.sign_within(anchored, &frontier, old)?;
+        if fresh {
+            if old.is_some() {
+                anchored.own.pop_front();
+            }
+            anchored.own.push_back(signed.claimed().size);
+        }
+        Ok(())
+    }
+
+    /// Signs a tree's head, in the place of another checkpoint; answers whether it is new.
+    fn sign_within(
+        &self,
+        anchored: &mut Anchored,
+        frontier: &Frontier,
+        old: Option<u64>,
+    ) -> Result<(SignedCheckpoint, bool), EngineError> {
+        if let Some(holder) = self.store.remote() {
+            return Ok((SignedCheckpoint::parse(&holder.checkpoint()?)?, false));
+        }
+        let at = |size: u64| [CHECKPOINT, &size.to_be_bytes()].concat();
+        let key = self.keys.read().checkpoint(frontier.size());
+        let key = key.ok_or_else(|| EngineError::Invalid("the trail is empty".to_owned()))?;
+        let signed = key.sign(frontier.size(), frontier.root());
+        // One that is there already may have been cosigned since.
+        let there = self.store.get(&at(frontier.size()))?;
+        let there = there.map(|text| String::from_utf8_lossy(&text).into_owned());
+        let there = there.and_then(|text| SignedCheckpoint::parse(&text).ok());
+        if let Some(there) = there.filter(|there| there.text().starts_with(signed.text())) {
+            self.keep(anchored, &there);
+            return Ok((there, false));
+        }
+        let mut batch = Batch::default();
+        if let Some(old) = old {
+            batch.delete(at(old));
+        }
+        batch.put(at(frontier.size()), signed.text().as_bytes());
+        self.recorder.commit(batch)?;
+        self.keep(anchored, &signed);
+        Ok((signed, true))
     }
 
     /// Records that an older state of the store was taken up on purpose.
@@ -196,7 +286,9 @@ impl Engine {
         let more = known.with_signatures(lines)?;
         let mut batch = Batch::default();
         batch.put(key, more.text().as_bytes());
+        let mut anchored = self.anchored.lock();
         self.recorder.commit(batch)?;
+        anchored.own.retain(|own| *own != size);
         Ok(more)
     }
 }

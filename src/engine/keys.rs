@@ -164,6 +164,7 @@ impl Engine {
             Ok::<EntryId, EngineError>(id)
         })?;
         self.recorder.wait(ticket.upto)?;
+        self.anchor();
         Ok(entry)
     }
 }

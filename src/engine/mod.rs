@@ -268,6 +268,7 @@ pub struct Engine {
     closed: AtomicBool,
     /// Where the newest checkpoint is kept; set where the store is a folder of this machine.
     kept: std::sync::OnceLock<PathBuf>,
+    anchored: Mutex<anchor::Anchored>,
     /// Held by whoever erases: one at a time.
     wrapping: Mutex<wrapping::Wrapping>,
     pid: u32,

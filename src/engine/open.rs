@@ -395,6 +395,7 @@ impl Engine {
             retention: Mutex::new(options.retention),
             closed: AtomicBool::new(false),
             kept: std::sync::OnceLock::new(),
+            anchored: Mutex::default(),
             wrapping: Mutex::new(wrapping),
             pid: std::process::id(),
         });

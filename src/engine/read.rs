@@ -11,12 +11,12 @@ use crate::chain::{Chain, UnverifiedChain};
 use crate::keys::Owner;
 use crate::registry::grant_index_key;
 use crate::scope::{ResourcePattern, ToolPattern};
-use crate::store::{Batch, StoreError};
+use crate::store::StoreError;
 use crate::trail::block::{Block, BlockError};
 use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::entry::Entry;
 use crate::trail::index::{Field, Term, id_term};
-use crate::trail::merkle::{Frontier, leaf_hash};
+use crate::trail::merkle::leaf_hash;
 
 /// Signed checkpoints, by size, big-endian.
 pub(super) const CHECKPOINT: &[u8] = b"c/";
@@ -318,29 +318,6 @@ impl Engine {
         self.check()?;
         let frontier = self.recorder.flush()?;
         self.sign(&frontier)
-    }
-
-    /// Signs a tree's head and keeps the checkpoint.
-    pub(super) fn sign(&self, frontier: &Frontier) -> Result<SignedCheckpoint, EngineError> {
-        if let Some(holder) = self.store.remote() {
-            return Ok(SignedCheckpoint::parse(&holder.checkpoint()?)?);
-        }
-        let key = self.keys.read().checkpoint(frontier.size());
-        let key = key.ok_or_else(|| EngineError::Invalid("the trail is empty".to_owned()))?;
-        let signed = key.sign(frontier.size(), frontier.root());
-        let at = [CHECKPOINT, &frontier.size().to_be_bytes()].concat();
-        // One that is there already may have been cosigned since.
-        let there = self.store.get(&at)?.map(|text| String::from_utf8_lossy(&text).into_owned());
-        let there = there.and_then(|text| SignedCheckpoint::parse(&text).ok());
-        if let Some(there) = there.filter(|there| there.text().starts_with(signed.text())) {
-            self.keep(&there);
-            return Ok(there);
-        }
-        let mut batch = Batch::default();
-        batch.put(at, signed.text().as_bytes());
-        self.recorder.commit(batch)?;
-        self.keep(&signed);
-        Ok(signed)
     }
 
     /// The checkpoints signed so far, smallest first.

@@ -64,7 +64,11 @@ impl Engine {
         reason: &str,
         by: Option<HumanId>,
     ) -> Result<Arc<Agent>, EngineError> {
-        self.step(Some(reason), by, |state, _, note, sealer| state.suspend_agent(id, note, sealer))
+        self.ends(
+            self.step(Some(reason), by, |state, _, note, sealer| {
+                state.suspend_agent(id, note, sealer)
+            }),
+        )
     }
 
     /// Resumes a suspended agent.
@@ -90,7 +94,11 @@ impl Engine {
         reason: &str,
         by: Option<HumanId>,
     ) -> Result<Arc<Agent>, EngineError> {
-        self.step(Some(reason), by, |state, _, note, sealer| state.retire_agent(id, note, sealer))
+        self.ends(
+            self.step(Some(reason), by, |state, _, note, sealer| {
+                state.retire_agent(id, note, sealer)
+            }),
+        )
     }
 
     /// Gives an agent another key.
@@ -105,9 +113,9 @@ impl Engine {
         by: Option<HumanId>,
     ) -> Result<Arc<Agent>, EngineError> {
         self.now()?;
-        self.step(reason, by, |state, now, note, sealer| {
+        self.ends(self.step(reason, by, |state, now, note, sealer| {
             state.rotate_agent(id, rotation, now, note, sealer)
-        })
+        }))
     }
 
     /// Gives an agent another owner.

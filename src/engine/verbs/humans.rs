@@ -108,6 +108,7 @@ impl Engine {
             }
             Ok((left, changes))
         })?;
+        self.anchor();
         let ended: Vec<_> = approvals.iter().map(|(id, _)| *id).collect();
         self.tell_approvals(&ended);
         let mut others = self.standing_grants(&left)?;
@@ -116,7 +117,7 @@ impl Engine {
         others.extend(leases.iter().map(|lease| Item::lease(&lease.entry, &lease.decision)));
         others.extend(approvals.iter().map(|(id, entry)| Item::approval(id, entry)));
         let proof = left.prove(others.clone(), &self.signer())?;
-        self.transition(|state, _, _| Ok(((), vec![state.proved(&left, &proof)?])))?;
+        self.ends(self.transition(|state, _, _| Ok(((), vec![state.proved(&left, &proof)?]))))?;
         let items = left.agents.iter().cloned().chain(others).collect();
         Ok(Departure { left, items, proof })
     }

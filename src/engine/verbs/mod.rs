@@ -20,6 +20,14 @@ pub use revocations::Revoked;
 pub use tasks::Task;
 
 impl Engine {
+    /// What took authority back: once it has, the checkpoint beside the store covers it.
+    pub(super) fn ends<R>(&self, done: Result<R, EngineError>) -> Result<R, EngineError> {
+        if done.is_ok() {
+            self.anchor();
+        }
+        done
+    }
+
     /// The time, or a refusal where the clock was set back.
     pub(super) fn now(&self) -> Result<i64, EngineError> {
         self.here()?;

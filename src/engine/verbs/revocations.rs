@@ -41,10 +41,10 @@ impl Engine {
         {
             return Err(not_found("task", id).into());
         }
-        let entry = self.transition(|state, now, _| {
+        let entry = self.ends(self.transition(|state, now, _| {
             let change = state.revoke(target, now, by, reason, &self.signer())?;
             Ok((change.draft.id, vec![change]))
-        })?;
+        }))?;
         let mut revoked = Revoked {
             entry,
             target: target.clone(),
@@ -101,10 +101,10 @@ impl Engine {
             // It stands in the leaf as it is, for calls are held to it.
             self.refuse_secrets("the tool that a halt names", pattern)?;
         }
-        self.transition(|state, now, sealer| {
+        self.ends(self.transition(|state, now, sealer| {
             let change = state.halt(target, now.at, by, reason, sealer)?;
             Ok((change.draft.id, vec![change]))
-        })
+        }))
     }
 
     /// Lifts a halt.

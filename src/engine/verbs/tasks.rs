@@ -44,10 +44,10 @@ impl Engine {
         if self.store.get(&task_index_key(&id))?.is_none() {
             return Err(not_found("task", &id).into());
         }
-        self.transition(|state, _, _| {
+        self.ends(self.transition(|state, _, _| {
             let change = state.end_task(id, by, reason)?;
             Ok((change.draft.id, vec![change]))
-        })
+        }))
     }
 
     /// A task. Its grants are counted by reading the trail's leaves.
