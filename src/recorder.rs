@@ -13,7 +13,7 @@ mod write;
 
 pub use head::{Head, keyspace};
 pub use masked::Described;
-pub use meter::{MeterId, Need};
+pub use meter::{Drawn, MeterId, Need};
 pub(crate) use size::{size_of, size_of_text};
 
 use std::collections::HashMap;
@@ -116,6 +116,17 @@ pub struct Slot<'a> {
     at: i64,
     must_wait: bool,
     pushed: bool,
+}
+
+/// What became of a draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Draw {
+    /// All limits were drawn on.
+    Drawn,
+    /// The limit at this place is used up, and none was drawn on.
+    UsedUp(usize),
+    /// A limit is to be counted first, see [`Recorder::count`]; none was drawn on.
+    Uncounted,
 }
 
 /// Where an entry stands.
@@ -346,6 +357,28 @@ impl Recorder {
         Ok(self.writer.lock().frontier().clone())
     }
 
+    /// Whether a limit is counted in memory.
+    #[must_use]
+    pub fn counts(&self, id: &MeterId) -> bool {
+        self.sequencer.lock().meters.contains_key(id)
+    }
+
+    /// Reads what was counted of a limit, and holds it to what the trail says was drawn.
+    ///
+    /// # Errors
+    /// `Corrupt` where it is not what the trail says, and the store's.
+    pub fn count(&self, id: &MeterId, need: &Need, drawn: &Drawn) -> Result<(), StoreError> {
+        let stored = self.store.get(&id.key())?;
+        let now = (self.clock.stamp(), &*self.tagger());
+        let meter = Meter::open(id, need, stored, drawn, now)?;
+        self.sequencer.lock().meters.entry(id.clone()).or_insert(Held { meter, upto: 0 });
+        Ok(())
+    }
+
+    fn tagger(&self) -> Box<dyn Fn(&[&[u8]]) -> Digest + '_> {
+        Box::new(|parts| self.ring.meter_digest(parts))
+    }
+
     /// Lets go of the meters of some grants: nothing is drawn on them any more.
     pub fn forget(&self, grants: &std::collections::HashSet<Digest>) {
         self.sequencer.lock().meters.retain(|id, _| !grants.contains(&id.grant));
@@ -456,15 +489,15 @@ impl Slot<'_> {
         }
     }
 
-    /// Draws what a call needs of each limit, or nothing: answers the first that is used up.
+    /// Draws what a call needs of each limit, or nothing; the entry of it is to be pushed next.
     ///
     /// # Errors
-    /// The store's error if a meter cannot be read.
+    /// `Refused` for more limits than one call may draw on.
     pub fn draw(
         &mut self,
         draws: &[(MeterId, Need)],
         puts: &mut Vec<Put>,
-    ) -> Result<Result<(), usize>, StoreError> {
+    ) -> Result<Draw, StoreError> {
         // Once, before any is looked at: a meter that was checked must still be there to be drawn.
         self.forget_meters();
         if draws.len() > MAX_DRAWS {
@@ -472,13 +505,11 @@ impl Slot<'_> {
             return Err(StoreError::Refused { what });
         }
         for (place, (id, need)) in draws.iter().enumerate() {
-            if !self.sequencer.meters.contains_key(id) {
-                let meter = Meter::load(need, self.recorder.store.get(&id.key())?)?;
-                self.sequencer.meters.insert(id.clone(), Held { meter, upto: 0 });
-            }
-            let held = self.sequencer.meters.get(id);
-            if !held.is_some_and(|held| held.meter.has(need, self.at)) {
-                return Ok(Err(place));
+            match self.sequencer.meters.get(id) {
+                // Never read here, where it cannot be held to the trail.
+                None => return Ok(Draw::Uncounted),
+                Some(held) if !held.meter.has(need, self.at) => return Ok(Draw::UsedUp(place)),
+                Some(_) => {}
             }
         }
         let portion = self.recorder.portion;
@@ -486,7 +517,10 @@ impl Slot<'_> {
         let next = self.sequencer.next;
         for (id, need) in draws {
             if let Some(held) = self.sequencer.meters.get_mut(id) {
-                if let Some(stored) = held.meter.draw(need, self.at, portion) {
+                if let Some(mut stored) = held.meter.draw(need, self.at, portion) {
+                    if matches!(need, Need::Amount { .. }) {
+                        stored = Meter::stamp(id, stored, next, &*self.recorder.tagger());
+                    }
                     puts.push(Put::Set(id.key(), stored));
                     held.upto = next + 1;
                 }
@@ -494,6 +528,6 @@ impl Slot<'_> {
                 self.must_wait |= held.upto > durable;
             }
         }
-        Ok(Ok(()))
+        Ok(Draw::Drawn)
     }
 }

@@ -4,13 +4,14 @@
 use std::sync::atomic::Ordering;
 
 use super::call::{Call, Judged, Under, unrecorded};
-use super::draws::{needs, used_up};
+use super::draws::{drawn, needs, used_up};
 use super::judge::Once;
 use super::leases::Lent;
 use super::{Durability, Engine};
 use crate::decision::{Decision, Effect};
 use crate::keys::Owner;
 use crate::principal::ApprovalId;
+use crate::recorder::Draw;
 use crate::registry::Put;
 use crate::store::StoreError;
 use crate::trail::entry::Draft;
@@ -28,6 +29,7 @@ impl Engine {
         let Once { epoch, judgement, masking } = once;
         let asked = judgement.decision.clone();
         let (judgement, draws) = needs(call, judgement);
+        self.count(call, &draws)?;
         let id = draft.id;
         let (leases, lease_drafts) = match call.bound {
             Some(bound) if !lent.is_empty() => self.leased(lent, bound, id)?,
@@ -54,12 +56,17 @@ impl Engine {
                 // What a human is asked stands in every mode.
                 slot.insist();
             }
-            if decision.effect == Effect::Allow
-                && !draws.is_empty()
-                && let Err(place) = slot.draw(&draws, &mut puts)?
-            {
-                let reached = draws.get(place).map(|(id, _)| id);
-                decision = Decision::deny(vec![used_up(reached, &judgement.draws, call)]);
+            let mut draft = draft;
+            if decision.effect == Effect::Allow && !draws.is_empty() {
+                match slot.draw(&draws, &mut puts)? {
+                    Draw::Drawn => draft = draft.with("draws", drawn(&draws, call)),
+                    Draw::UsedUp(place) => {
+                        let reached = draws.get(place).map(|(id, _)| id);
+                        decision = Decision::deny(vec![used_up(reached, &judgement.draws, call)]);
+                    }
+                    // So many others are counted that this one was let go of.
+                    Draw::Uncounted => return Ok(None),
+                }
             }
             if decision.effect == Effect::Allow
                 && let Some(approval) = &decision.approval

@@ -269,6 +269,8 @@ pub struct Engine {
     /// Where the newest checkpoint is kept; set where the store is a folder of this machine.
     kept: std::sync::OnceLock<PathBuf>,
     anchored: Mutex<anchor::Anchored>,
+    /// How many entries there were when it was opened.
+    began: u64,
     /// Held by whoever erases: one at a time.
     wrapping: Mutex<wrapping::Wrapping>,
     pid: u32,

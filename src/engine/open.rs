@@ -319,6 +319,7 @@ impl Engine {
             stated: clock.stamp(),
             anchors,
         };
+        let began = recorder.durable();
         let library = Arc::new(Library::new(
             path,
             store.clone(),
@@ -396,6 +397,7 @@ impl Engine {
             closed: AtomicBool::new(false),
             kept: std::sync::OnceLock::new(),
             anchored: Mutex::default(),
+            began,
             wrapping: Mutex::new(wrapping),
             pid: std::process::id(),
         });

@@ -107,6 +107,12 @@ impl KeyRing {
         self.requests.digest("answerable/v1/approval", parts)
     }
 
+    /// The keyed digest of what a limit has counted.
+    #[must_use]
+    pub fn meter_digest(&self, parts: &[&[u8]]) -> Digest {
+        self.requests.digest("answerable/v1/meter", parts)
+    }
+
     /// The keyed digest of a name that stays taken when it is forgotten itself.
     #[must_use]
     pub fn name_digest(&self, name: &str) -> Digest {

@@ -25,6 +25,13 @@ pub struct MeterId {
 }
 
 impl MeterId {
+    /// Where it stands, as a leaf names it behind the hop.
+    #[must_use]
+    pub fn place(&self) -> [u8; 4] {
+        let ([a, b], [c, d]) = (self.capability.to_be_bytes(), self.limit.to_be_bytes());
+        [a, b, c, d]
+    }
+
     /// The meter's key in the store.
     #[must_use]
     pub fn key(&self) -> Vec<u8> {
@@ -35,6 +42,23 @@ impl MeterId {
         key
     }
 }
+
+/// The decisions that the trail says drew on a limit before the store was opened.
+#[derive(Debug, Clone, Default)]
+pub struct Drawn {
+    /// Their places, ascending.
+    pub places: Vec<u64>,
+    /// When they were made, where that matters: for a rate.
+    pub times: Vec<i64>,
+    /// How many entries there were then.
+    pub size: u64,
+}
+
+/// Makes the keyed digest that a total is written with.
+pub(super) type Tagger<'a> = &'a dyn Fn(&[&[u8]]) -> Digest;
+
+/// How many bytes follow a total's value: the place of the entry that drew last, and the digest.
+const STAMP: usize = 8 + 32;
 
 /// What one call needs of one limit.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +96,63 @@ pub(super) enum Meter {
 }
 
 impl Meter {
+    /// A meter from what the store has of it, held to what the trail says of it: a record that is
+    /// gone, or an older one, is damage.
+    pub(super) fn open(
+        id: &MeterId,
+        need: &Need,
+        stored: Option<Vec<u8>>,
+        drawn: &Drawn,
+        (now, tagger): (i64, Tagger<'_>),
+    ) -> Result<Self, StoreError> {
+        let differs = |what: &str| {
+            let grant = data_encoding::HEXLOWER.encode(&id.grant);
+            let newest = drawn.places.last().map(|place| format!("; entry {place} drew last"));
+            let newest = newest.unwrap_or_default();
+            let what = format!(
+                "what was counted of a limit of the grant {grant} is not what the trail says: {what}{newest}"
+            );
+            StoreError::Corrupt { what }
+        };
+        let mut last = None;
+        let stored = match (need, stored) {
+            // Before places were kept with totals there was the value alone.
+            (Need::Amount { .. }, Some(bytes)) if decode(&bytes).is_err() => {
+                let place = stamped(id, &bytes, tagger);
+                let (value, place) = place.ok_or_else(|| differs("it was not written here"))?;
+                last = Some(place);
+                Some(value.to_vec())
+            }
+            (_, stored) => stored,
+        };
+        let meter = Self::load(need, stored)?;
+        let agrees = match (&meter, need) {
+            (Self::Calls { used, .. }, _) => *used >= drawn.places.len() as u64,
+            (Self::Times(slices), Need::Rate { max, per }) => {
+                let (since, width) = (now.saturating_sub(*per), slice_width(*max, *per));
+                let inside = drawn.times.iter().rev().take_while(|at| **at > since);
+                (1..).zip(inside).all(|(count, at)| {
+                    // A slice counts for as long as its end does.
+                    let ends = slices.iter().filter(|(start, _)| start + (width - 1) >= *at);
+                    ends.map(|(_, calls)| *calls).sum::<u64>() >= count
+                })
+            }
+            (Self::Sum(_), _) => match last {
+                Some(place) if place >= drawn.size => true,
+                last => last == drawn.places.last().copied(),
+            },
+            _ => false,
+        };
+        if agrees { Ok(meter) } else { Err(differs("it counts less, or is gone")) }
+    }
+
+    /// What is written of a meter that a decision at this place drew on.
+    pub(super) fn stamp(id: &MeterId, value: Vec<u8>, place: u64, tagger: Tagger<'_>) -> Vec<u8> {
+        let place = place.to_be_bytes();
+        let tag = tagger(&[&id.key(), &value, &place]);
+        [value.as_slice(), &place, &tag].concat()
+    }
+
     /// A meter from what the store has of it.
     pub(super) fn load(need: &Need, stored: Option<Vec<u8>>) -> Result<Self, StoreError> {
         let corrupt = || StoreError::Corrupt { what: "the meter of a limit".to_owned() };
@@ -175,6 +256,14 @@ impl Meter {
             _ => None,
         }
     }
+}
+
+/// A total and the place of the entry that drew last, if this is what was written of it.
+fn stamped<'a>(id: &MeterId, bytes: &'a [u8], tagger: Tagger<'_>) -> Option<(&'a [u8], u64)> {
+    let (value, rest) = bytes.split_at_checked(bytes.len().checked_sub(STAMP)?)?;
+    let (place, tag) = rest.split_first_chunk::<8>()?;
+    let told = tagger(&[&id.key(), value, place]);
+    (told.as_slice() == tag).then_some((value, u64::from_be_bytes(*place)))
 }
 
 /// How long a slice of a rate's window is, in microseconds.

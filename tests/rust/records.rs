@@ -374,3 +374,134 @@ fn what_is_found_names_the_record_and_the_entry() {
     assert_eq!(leaf.text("target"), "grant");
     assert!(rest.starts_with(&format!("({})", leaf.id())), "{told}");
 }
+
+/// A store in which a grant's limits, one of each kind, were drawn on three times.
+fn drawn() -> (World, String) {
+    let mut world = World::new();
+    let alice = world.human("alice");
+    let payer = world.agent("payer", alice);
+    let limits = r#"[{"calls":5},{"rate":{"calls":5,"per_us":3600000000}},{"total":{"argument":"amount","max":50}}]"#;
+    let new = NewGrant {
+        human: alice,
+        agent: payer,
+        task: TaskChoice::New("pay".to_owned()),
+        scope: scope(),
+        limits: serde_json::from_str(limits).unwrap(),
+        ttl: HOUR,
+        further_hops: 0,
+        by: None,
+    };
+    let bound = world.step(|engine| engine.grant(new));
+    for _ in 0..3 {
+        assert_eq!(pay(&world.engine, &bound).0, Effect::Allow);
+        world.steps.push(counters(&world.store));
+    }
+    (world, bound.chain().text())
+}
+
+fn pay(engine: &Engine, bound: &Bound) -> (Effect, String) {
+    let mut arguments = Map::new();
+    arguments.insert("amount", Value::int(10));
+    let request = Request::new(ToolName::parse("pay.out").unwrap(), arguments);
+    let masking = Masking::default();
+    let judged = engine.await_decision(engine.judge(&Call {
+        tool: "pay.out",
+        request: Ok(request),
+        by_type: &[],
+        beside: &[],
+        masking: &masking,
+        bound: Some(bound),
+        against: None,
+        parent: None,
+        declared: None,
+        credentials: &[],
+    }));
+    let reason = judged.decision.reasons.first().map(|reason| reason.message.to_string());
+    (judged.decision.effect, reason.unwrap_or_default())
+}
+
+fn counters(store: &Memory) -> Records {
+    let mut all = Records::new();
+    store
+        .scan(b"l/", None, &mut |key, value| {
+            all.insert(key.to_vec(), value.to_vec());
+            true
+        })
+        .unwrap();
+    all
+}
+
+/// What becomes of the next call once the store, with this changed, was opened anew.
+fn next_call(world: &World, token: &str, change: impl FnOnce(&mut Batch)) -> (Effect, String) {
+    let engine = with(world, change).unwrap();
+    let bound = engine.accept(token, vec![]).unwrap();
+    pay(&engine, &bound)
+}
+
+#[test]
+fn what_was_counted_of_a_limit_cannot_be_taken_back() {
+    let (world, token) = drawn();
+    let now = counters(&world.store);
+    assert_eq!(now.len(), 3);
+    assert_eq!(next_call(&world, &token, |_| {}).0, Effect::Allow);
+    let denied = |what: &str, key: &[u8], change: &dyn Fn(&mut Batch)| {
+        let (effect, reason) = next_call(&world, &token, change);
+        assert_eq!(effect, Effect::Deny, "{what} {key:?}");
+        assert!(reason.contains("is not what the trail says"), "{what} {key:?}: {reason}");
+    };
+    let older: Vec<&Records> = world.steps.iter().rev().skip(1).take(2).collect();
+    for (key, value) in &now {
+        let other = [&key[..key.len() - 1], &[9]].concat();
+        denied("removed", key, &|batch| {
+            batch.delete(key.clone());
+        });
+        denied("renamed", key, &|batch| {
+            batch.delete(key.clone()).put(other.clone(), value.clone());
+        });
+        for records in &older {
+            assert_ne!(records[key], *value);
+            denied("put back", key, &|batch| {
+                batch.put(key.clone(), records[key].clone());
+            });
+        }
+    }
+}
+
+#[test]
+fn a_total_that_was_written_by_another_hand_is_found() {
+    let (world, token) = drawn();
+    let now = counters(&world.store);
+    let older = world.steps.iter().rev().nth(2).unwrap();
+    // The total's is the last: its place is the third of the grant's limits.
+    let (key, value) = now.last_key_value().unwrap();
+    let split = value.len() - 40;
+    let was = &older[key];
+    // Less, at the place and with the digest of what is there; and as it was written before there
+    // were either.
+    let edited = [&was[..was.len() - 40], &value[split..]].concat();
+    let bare = Value::Decimal(answerable::canonical::Decimal::new(false, "0", 0).unwrap()).encode();
+    for forged in [edited, bare, value[..split].to_vec()] {
+        let (effect, reason) = next_call(&world, &token, |batch| {
+            batch.put(key.clone(), forged.clone());
+        });
+        assert_eq!(effect, Effect::Deny, "{forged:?}");
+        assert!(reason.contains("is not what the trail says"), "{reason}");
+    }
+}
+
+#[test]
+fn a_grants_limits_hold_over_reopenings() {
+    let (world, token) = drawn();
+    let mut store = world.store.copy();
+    // Two of the five are left, however often it is opened in between.
+    for left in [true, true, false] {
+        let options =
+            Options { master: MasterSource::Given(world.master.clone()), ..Options::default() };
+        let shared = Arc::new(store);
+        let engine = Engine::on_store(world.folder.path(), shared.clone(), options).unwrap();
+        let bound = engine.accept(&token, vec![]).unwrap();
+        assert_eq!(pay(&engine, &bound).0 == Effect::Allow, left);
+        engine.close().unwrap();
+        store = shared.copy();
+    }
+}

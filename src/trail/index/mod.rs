@@ -11,7 +11,7 @@ mod terms;
 
 pub use postings::Postings;
 pub use table::{Pages, Table, TableError, Tag, Tagger, join};
-pub use terms::{Field, ID_BYTES, Reach, Term, id_term, prefixes, reach, terms_of};
+pub use terms::{DRAW_BYTES, Field, ID_BYTES, Reach, Term, id_term, prefixes, reach, terms_of};
 
 use std::collections::HashMap;
 

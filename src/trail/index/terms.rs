@@ -13,6 +13,10 @@ const GRANT_BYTES: usize = 16;
 /// How many bytes of a keyed digest a term holds.
 const KEYED_BYTES: usize = 8;
 
+/// How many bytes name a limit that was drawn on: its hop, its capability (two, all ones for the
+/// grant as a whole) and its place (two), big-endian.
+pub const DRAW_BYTES: usize = 5;
+
 /// What kind of value a term holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
@@ -48,10 +52,12 @@ pub enum Field {
     Resource,
     /// The first segments of the resource, as a keyed digest.
     Prefix,
+    /// A limit that the call drew on: its grant, by the start of its digest, and its place in it.
+    Drawn,
 }
 
 impl Field {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Kind,
         Self::Human,
         Self::Agent,
@@ -68,6 +74,7 @@ impl Field {
         Self::Parent,
         Self::Resource,
         Self::Prefix,
+        Self::Drawn,
     ];
 
     /// The byte that a term of this field begins with.
@@ -90,6 +97,7 @@ impl Field {
             Self::Parent => b'p',
             Self::Resource => b's',
             Self::Prefix => b'x',
+            Self::Drawn => b'm',
         }
     }
 }
@@ -113,6 +121,13 @@ impl Term {
     pub fn digest(field: Field, digest: &Digest) -> Self {
         let bytes = if field == Field::Grant { GRANT_BYTES } else { KEYED_BYTES };
         Self::new(field, digest.get(..bytes).unwrap_or_default())
+    }
+
+    /// A term of a limit of a grant; `place` is its capability's and its own, as a leaf has it.
+    #[must_use]
+    pub fn drawn(grant: &Digest, place: &[u8]) -> Self {
+        let grant = grant.get(..GRANT_BYTES).unwrap_or_default();
+        Self::new(Field::Drawn, &[grant, place].concat())
     }
 
     /// From what a table holds.
@@ -194,6 +209,22 @@ fn is_prefix(text: &str) -> bool {
     whole && !text.ends_with('/')
 }
 
+/// The limits that a decision drew on: the grant, and the limit's place in it.
+fn drawn<'a>(keys: &[(&'a str, Raw<'a>)]) -> Vec<(&'a Digest, &'a [u8])> {
+    let get = |name: &str| keys.iter().find(|(key, _)| *key == name).map(|(_, raw)| *raw);
+    let Some(draws) = get("draws").and_then(Raw::bytes) else { return Vec::new() };
+    let chain: Vec<&Digest> = get("chain")
+        .into_iter()
+        .flat_map(Raw::items)
+        .filter_map(|item| item.bytes()?.try_into().ok())
+        .collect();
+    let draws = draws.chunks_exact(DRAW_BYTES).filter_map(|draw| {
+        let (hop, place) = draw.split_first()?;
+        Some((*chain.get(usize::from(*hop))?, place))
+    });
+    draws.collect()
+}
+
 /// The terms of a leaf, without those of its resource. `agent_of` answers the agent that holds a
 /// grant, by the grant's digest.
 pub fn terms_of<'a>(
@@ -221,6 +252,9 @@ pub fn terms_of<'a>(
             "reasons" => raw.items().for_each(|code| text(Field::Reason, code)),
             _ => {}
         }
+    }
+    for (grant, place) in drawn(keys) {
+        each(Term::drawn(grant, place));
     }
     for (key, raw) in keys {
         let id = |field: Field| raw.text().and_then(|text| id_term(field, text));
