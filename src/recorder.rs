@@ -369,14 +369,10 @@ impl Recorder {
     /// `Corrupt` where it is not what the trail says, and the store's.
     pub fn count(&self, id: &MeterId, need: &Need, drawn: &Drawn) -> Result<(), StoreError> {
         let stored = self.store.get(&id.key())?;
-        let now = (self.clock.stamp(), &*self.tagger());
-        let meter = Meter::open(id, need, stored, drawn, now)?;
+        let tagger = |parts: &[&[u8]]| self.ring.meter_digest(parts);
+        let meter = Meter::open(id, need, stored, drawn, (self.clock.stamp(), &tagger))?;
         self.sequencer.lock().meters.entry(id.clone()).or_insert(Held { meter, upto: 0 });
         Ok(())
-    }
-
-    fn tagger(&self) -> Box<dyn Fn(&[&[u8]]) -> Digest + '_> {
-        Box::new(|parts| self.ring.meter_digest(parts))
     }
 
     /// Lets go of the meters of some grants: nothing is drawn on them any more.
@@ -482,10 +478,11 @@ impl Slot<'_> {
     }
 
     /// Keeps the meters in memory bounded: what is durable can be read again.
-    fn forget_meters(&mut self) {
+    fn forget_meters(&mut self, draws: &[(MeterId, Need)]) {
         if self.sequencer.meters.len() >= MAX_METERS {
             let durable = self.recorder.durable.load(Ordering::Acquire);
-            self.sequencer.meters.retain(|_, held| held.upto > durable);
+            let needed = |id: &MeterId| draws.iter().any(|(draw, _)| draw == id);
+            self.sequencer.meters.retain(|id, held| held.upto > durable || needed(id));
         }
     }
 
@@ -499,7 +496,7 @@ impl Slot<'_> {
         puts: &mut Vec<Put>,
     ) -> Result<Draw, StoreError> {
         // Once, before any is looked at: a meter that was checked must still be there to be drawn.
-        self.forget_meters();
+        self.forget_meters(draws);
         if draws.len() > MAX_DRAWS {
             let what = format!("a call may draw on {MAX_DRAWS} limits, this on {}", draws.len());
             return Err(StoreError::Refused { what });
@@ -519,7 +516,8 @@ impl Slot<'_> {
             if let Some(held) = self.sequencer.meters.get_mut(id) {
                 if let Some(mut stored) = held.meter.draw(need, self.at, portion) {
                     if matches!(need, Need::Amount { .. }) {
-                        stored = Meter::stamp(id, stored, next, &*self.recorder.tagger());
+                        let ring = &self.recorder.ring;
+                        stored = Meter::stamp(id, stored, next, &|parts| ring.meter_digest(parts));
                     }
                     puts.push(Put::Set(id.key(), stored));
                     held.upto = next + 1;

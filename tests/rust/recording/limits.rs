@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use answerable::clock::{Clock, Source};
 use answerable::engine::{Durability, Engine};
 use answerable::keys::{KeyRing, MasterKey, SealKey};
-use answerable::recorder::{Head, MeterId, Need, Recorder};
+use answerable::recorder::{Draw, Drawn, Head, MeterId, Need, Recorder};
 use answerable::scope::Limit;
 
 use crate::memory::Memory;
@@ -130,18 +130,24 @@ fn a_full_memory_of_meters_passes_no_limit_over() {
         grant[..4].copy_from_slice(&n.to_be_bytes());
         (MeterId { grant, capability: 0, limit }, Need::Call { max: 1 })
     };
-    let draw = |draws: &[_]| {
+    let draw = |draws: &[(MeterId, Need)]| {
+        for (id, need) in draws.iter().filter(|(id, _)| !recorder.counts(id)) {
+            recorder.count(id, need, &Drawn::default()).unwrap();
+        }
         let drawn = recorder.sequence(|slot| slot.draw(draws, &mut Vec::new()));
         drawn.unwrap().0
     };
     for n in 0..65_535 {
-        assert_eq!(draw(&[meter(n, 0)]), Ok(()));
+        assert_eq!(draw(&[meter(n, 0)]), Draw::Drawn);
     }
     let two = [meter(70_000, 0), meter(70_000, 1)];
-    assert_eq!(draw(&two), Ok(()));
-    assert_eq!(draw(&two), Err(0));
-    assert_eq!(draw(&two[1..]), Err(0));
-    assert_eq!(draw(&[meter(0, 0)]), Err(0));
+    assert_eq!(draw(&two), Draw::Drawn);
+    assert_eq!(draw(&two), Draw::UsedUp(0));
+    assert_eq!(draw(&two[1..]), Draw::UsedUp(0));
+    assert_eq!(draw(&[meter(0, 0)]), Draw::UsedUp(0));
+    // What was not held to the trail before is not drawn on.
+    let uncounted = recorder.sequence(|slot| slot.draw(&[meter(80_000, 0)], &mut Vec::new()));
+    assert_eq!(uncounted.unwrap().0, Draw::Uncounted);
 }
 
 const CHILD: &str = "ANSWERABLE_TEST_CALLS_UNTIL_KILLED";
