@@ -15,7 +15,7 @@ use crate::keys::{self, PublicKey};
 use crate::principal::GrantId;
 use crate::recorder::{Head, keyspace};
 use crate::registry::{
-    Approval, Known, Replay, Root, STATE_KINDS, Stage, State, Unrecorded, asked_key,
+    Approval, Known, Replay, Root, STATE_ACTION, STATE_KINDS, Stage, State, Unrecorded, asked_key,
 };
 use crate::store::{Store, StoreError};
 use crate::trail::block::Block;
@@ -50,7 +50,8 @@ pub(super) fn agree(
     let size = head.frontier.size();
     ends_at_head(store, &head)?;
     let mut replay = Replay::default();
-    let terms = STATE_KINDS.map(|kind| Term::new(Field::Kind, kind.as_bytes()));
+    let mut terms = STATE_KINDS.map(|kind| Term::new(Field::Kind, kind.as_bytes())).to_vec();
+    terms.push(Term::new(Field::Action, STATE_ACTION.as_bytes()));
     library.each_told(&terms, (0, size), &mut |place, keys| Ok(replay.take(place, keys)?))?;
     compare_keys(&replay, keys)?;
     let unrecorded = replay.compare(state, store, head.at)?;

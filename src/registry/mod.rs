@@ -41,7 +41,7 @@ pub use policies::{
     keep_tool, read_texts,
 };
 pub use records::{Sealer, data_key_at, load_data_key, scope_value};
-pub use replay::{Replay, STATE_KINDS, Said, Statement, Unrecorded};
+pub use replay::{Replay, STATE_ACTION, STATE_KINDS, Said, Statement, Unrecorded};
 pub use revocations::{Signer, Target, revoked_key, statement_assertion};
 pub use roots::{Root, roots};
 pub use rules::{NewRule, Rule, Then, finding_digest};

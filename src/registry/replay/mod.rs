@@ -21,11 +21,10 @@ use crate::principal::EntryId;
 use crate::store::{Store, StoreError};
 use crate::trail::entry::kind;
 
-/// The kinds of entries that change what is in force.
-pub const STATE_KINDS: [&str; 9] = [
+/// The kinds of entries that change what is in force, all of them.
+pub const STATE_KINDS: [&str; 8] = [
     kind::KEY,
     kind::IDENTITY,
-    kind::TASK,
     kind::REVOCATION,
     kind::HALT,
     kind::APPROVAL,
@@ -33,6 +32,9 @@ pub const STATE_KINDS: [&str; 9] = [
     kind::CREDENTIAL,
     kind::REVIEW,
 ];
+
+/// What the entries of kind `task` do that change it; most open one, which changes nothing.
+pub const STATE_ACTION: &str = "ended";
 
 /// What the entries read so far leave in force.
 #[derive(Debug, Default)]
