@@ -8,7 +8,7 @@ use super::{Engine, EngineError};
 use crate::canonical::Salt;
 use crate::keys::Owner;
 use crate::store::StoreError;
-use crate::trail::block::{Block, BlockError};
+use crate::trail::block::{Block, BlockError, Closed};
 use crate::trail::verify::{Disclosed, Report, Verifier, VerifyError};
 
 /// After how many entries whoever watches a verification is told.
@@ -19,11 +19,13 @@ const AHEAD: usize = 4;
 /// A value beside a leaf: its field, its salt, its canonical bytes.
 type Shown = (Box<str>, Salt, Vec<u8>);
 
-/// A block, from which entry on it is new, and the values beside each of its leaves.
-struct Read {
-    from: u64,
-    block: Arc<Block>,
-    values: Vec<Vec<Shown>>,
+/// What was read next.
+enum Read {
+    /// A block, from which entry on it is new, the values beside each of its leaves, and which of
+    /// them do not open.
+    Block { from: u64, block: Arc<Block>, values: Vec<Vec<Shown>>, closed: Vec<Closed> },
+    /// A block that cannot be read: the index of its first entry, and why.
+    Unread { first: u64, why: BlockError },
 }
 
 impl Engine {
@@ -69,8 +71,26 @@ impl Engine {
                 .name("answerable-reader".to_owned())
                 .spawn_scoped(scope, move || self.read_ahead(size, &send))
                 .map_err(|error| StoreError::Unavailable { what: error.to_string() })?;
+            // What was verified so far, and what cannot be read from there on.
+            let (mut done, mut unread): (u64, Option<BlockError>) = (0, None);
             for read in receive {
-                let Read { from, block, values } = read?;
+                let (from, block, values, closed) = match read? {
+                    Read::Block { from, block, values, closed } => (from, block, values, closed),
+                    Read::Unread { first, why } => {
+                        done = lose(&mut verifier, done, first.min(size), unread.take());
+                        unread = Some(why);
+                        continue;
+                    }
+                };
+                done = lose(&mut verifier, done, from.min(size), unread.take());
+                verifier.begin_block();
+                for Closed { entries, error } in &closed {
+                    let new = entries.iter().copied().filter(|index| (from..size).contains(index));
+                    let new: Vec<u64> = new.collect();
+                    if !new.is_empty() {
+                        verifier.close_values(&new, &error.to_string());
+                    }
+                }
                 for ((leaf, shown), index) in block.leaves().zip(&values).zip(block.first()..) {
                     if index < from || index >= size {
                         continue;
@@ -80,11 +100,17 @@ impl Engine {
                         .map(|(field, salt, value)| Disclosed { field, salt: *salt, value })
                         .collect();
                     verifier.leaf(index, leaf, &values);
-                    let done = index + 1;
+                    done = index + 1;
                     if (done.is_multiple_of(WATCHED) || done == size) && !watch(done, size) {
                         // Without a receiver the reader ends.
                         return Err(EngineError::Invalid("the verification was ended".to_owned()));
                     }
+                }
+            }
+            if unread.is_some() {
+                lose(&mut verifier, done, size, unread);
+                if !watch(size, size) {
+                    return Err(EngineError::Invalid("the verification was ended".to_owned()));
                 }
             }
             Ok(())
@@ -103,14 +129,26 @@ impl Engine {
 
     /// Reads the blocks below `size` and hands them over, until nobody takes them any more.
     fn read_ahead(&self, size: u64, send: &SyncSender<Result<Read, EngineError>>) {
-        let read = self.library.each_block(0, &mut |from, block| {
-            let opened = self.library.opened(block, &mut |block| {
+        let read = self.library.each_readable(0, &mut |from, block| {
+            let block = match block {
+                Ok(block) => block,
+                Err(why) => return Ok(send.send(Ok(Read::Unread { first: from, why })).is_ok()),
+            };
+            let opened = self.library.opened(&block, &mut |block| {
                 let mut key_of = |owner: &Owner| self.library.key_of(owner);
                 let wanted = vec![true; block.len()];
                 let values = block.values_of(&self.authority_id, &mut key_of, &wanted)?;
                 Ok((block.first(), values))
             });
-            let (first, mut values) = opened.map_err(|error| placed(error, block))?;
+            let (first, mut values, closed) = match opened {
+                Ok((first, values)) => (first, values, Vec::new()),
+                Err(EngineError::Block(_)) => {
+                    let mut key_of = |owner: &Owner| self.library.key_of(owner);
+                    let (values, closed) = block.values_and_closed(&self.authority_id, &mut key_of);
+                    (block.first(), values, closed)
+                }
+                Err(error) => return Err(error),
+            };
             // A block that was read again may reach further on both sides.
             let before = usize::try_from(block.first().saturating_sub(first)).unwrap_or(0);
             values.drain(..before.min(values.len()));
@@ -120,8 +158,9 @@ impl Engine {
                     opened.into_iter().map(|o| (o.field, o.salt, o.value.encode())).collect()
                 })
                 .collect();
-            let read = Read { from, block: block.clone(), values };
-            Ok(send.send(Ok(read)).is_ok() && block.end() < size)
+            let end = block.end();
+            let read = Read::Block { from, block, values, closed };
+            Ok(send.send(Ok(read)).is_ok() && end < size)
         });
         if let Err(error) = read {
             // Nobody listens any more where the verification was ended.
@@ -130,12 +169,14 @@ impl Engine {
     }
 }
 
-/// Says of which entries the values are that do not open.
-fn placed(error: EngineError, block: &Block) -> EngineError {
-    let EngineError::Block(error) = error else { return error };
-    let last = block.end().saturating_sub(1);
-    let what = format!("the values beside the entries {} to {last}: {error}", block.first());
-    EngineError::Block(BlockError::Damaged(what))
+/// Tells the verifier that the entries from `from` up to `to` cannot be read; `why`, if a block is
+/// there. Answers up to where it was told.
+fn lose(verifier: &mut Verifier, from: u64, to: u64, why: Option<BlockError>) -> u64 {
+    if from >= to {
+        return from;
+    }
+    verifier.lose(from, to - 1, why.map(|why| why.to_string()).as_deref());
+    to
 }
 
 #[cfg(test)]

@@ -84,6 +84,16 @@ pub struct Block {
     apart: bool,
 }
 
+/// What is sealed for one owner and does not open.
+#[derive(Debug)]
+pub struct Closed {
+    /// The indices of the entries it has values of, ascending; all of the block's where that is not
+    /// stated.
+    pub entries: Vec<u64>,
+    /// Why not.
+    pub error: BlockError,
+}
+
 /// What is sealed for one owner.
 #[derive(Debug, Clone)]
 struct Sealed {
@@ -264,6 +274,50 @@ impl Block {
             Ok(())
         })?;
         Ok(opened)
+    }
+
+    /// As [`Block::values_of`] for all entries, but goes on behind what does not open, and tells of
+    /// each part that does not.
+    #[must_use]
+    pub fn values_and_closed(
+        &self,
+        authority_id: &str,
+        key_of: KeyOf<'_>,
+    ) -> (Vec<Vec<Opened>>, Vec<Closed>) {
+        let mut opened: Vec<Vec<Opened>> = vec![Vec::new(); self.ends.len()];
+        let mut closed = Vec::new();
+        for one in &self.sealed {
+            if let Err(error) = self.open_into(authority_id, one, key_of, &mut opened) {
+                let all =
+                    || (0..self.ends.len() as u64).map(|offset| self.first + offset).collect();
+                let stated = one.places.as_ref().map(|places| {
+                    places.iter().map(|offset| self.first + u64::from(*offset)).collect()
+                });
+                closed.push(Closed { entries: stated.unwrap_or_else(all), error });
+            }
+        }
+        (opened, closed)
+    }
+
+    fn open_into(
+        &self,
+        authority_id: &str,
+        Sealed { owner, part, .. }: &Sealed,
+        key_of: KeyOf<'_>,
+        opened: &mut [Vec<Opened>],
+    ) -> Result<(), BlockError> {
+        let Some(key) = key_of(owner)? else { return Ok(()) };
+        for item in part.items(Place { authority_id, first: self.first, owner }, &key)? {
+            let offset = item.0;
+            let (salt, values) = item.open()?;
+            let damaged = || BlockError::Damaged("a value belongs to no leaf".to_owned());
+            let slot = opened.get_mut(offset as usize).ok_or_else(damaged)?;
+            for (field, value) in values.iter() {
+                let salt = field_salt(&salt, field);
+                slot.push(Opened { field: field.into(), value: value.clone(), salt });
+            }
+        }
+        Ok(())
     }
 
     /// Opens what `key_of` has keys for, but reads only what lists show of it, the resource: calls

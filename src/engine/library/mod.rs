@@ -38,9 +38,15 @@ const CACHED: usize = 96;
 const REREAD: usize = 3;
 /// How many blocks are read at a time.
 const AHEAD: usize = 16;
+/// How often a block is looked for that was merged away while it was.
+const LOOKS: usize = 1_000;
 
 /// What is called with blocks: where to begin in it, and the block. It answers whether to go on.
 pub(super) type EachBlock<'a> = dyn FnMut(u64, &Arc<Block>) -> Result<bool, EngineError> + 'a;
+
+/// As [`EachBlock`], and why a block cannot be read.
+pub(super) type EachReadable<'a> =
+    dyn FnMut(u64, Result<Arc<Block>, BlockError>) -> Result<bool, EngineError> + 'a;
 
 /// Blocks and their index.
 pub struct Library {
@@ -236,7 +242,20 @@ impl Library {
     /// # Errors
     /// The store's, or `Block` for a damaged one; and what `each` answered.
     pub fn each_block(&self, from: u64, each: &mut EachBlock<'_>) -> Result<(), EngineError> {
-        let mut next = from;
+        self.each_readable(from, &mut |next, block| each(next, &block?))
+    }
+
+    /// As [`Library::each_block`], but goes on behind a block that cannot be read: `each` is told
+    /// why, with the index of its first entry. How many it held is not known.
+    ///
+    /// # Errors
+    /// The store's, and what `each` answered.
+    pub(super) fn each_readable(
+        &self,
+        from: u64,
+        each: &mut EachReadable<'_>,
+    ) -> Result<(), EngineError> {
+        let (mut next, mut unread, mut looks) = (from, None, 0);
         loop {
             let Some(start) = self.start_of(next)? else { return Ok(()) };
             let mut raw: Vec<(u64, Vec<u8>)> = Vec::with_capacity(AHEAD);
@@ -246,24 +265,46 @@ impl Library {
                 raw.len() < AHEAD
             })?;
             self.store.settle()?;
+            if raw.is_empty() && looks < LOOKS {
+                // The last one was merged into one before it since it was found.
+                looks += 1;
+                continue;
+            }
+            looks = 0;
             let before = next;
             let mut again = false;
             for (first, bytes) in raw {
                 // What stood between was merged into a block that was passed, or into one before
-                // that at which the scan began: look again.
-                if first > next && (next > before || self.start_of(next)? != Some(start)) {
+                // that at which the scan began: look again. Behind a block that cannot be read it
+                // is not known where the next one begins.
+                if first > next
+                    && unread.is_none()
+                    && (next > before || self.start_of(next)? != Some(start))
+                {
                     again = true;
                     break;
                 }
-                let block = Arc::new(Block::read(first, &bytes)?);
+                let block = match Block::read(first, &bytes) {
+                    Ok(block) => Arc::new(block),
+                    Err(_) if unread == Some(first) => continue,
+                    Err(error) => {
+                        next = next.max(first);
+                        if !each(next, Err(error))? {
+                            return Ok(());
+                        }
+                        (next, unread) = (next.saturating_add(1), Some(first));
+                        continue;
+                    }
+                };
                 if block.end() <= next {
                     continue;
                 }
-                next = next.max(first);
-                if !each(next, &block)? {
+                (next, unread) = (next.max(first), None);
+                let end = block.end();
+                if !each(next, Ok(block))? {
                     return Ok(());
                 }
-                next = block.end();
+                next = end;
             }
             if next == before && !again {
                 return Ok(());

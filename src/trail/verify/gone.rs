@@ -33,7 +33,7 @@ pub(super) struct Gone {
 }
 
 impl Gone {
-    /// Takes up a leaf and the values beside it.
+    /// Takes up a leaf and the values beside it, which are `asked` for.
     pub(super) fn take(
         &mut self,
         kind: &str,
@@ -41,6 +41,7 @@ impl Gone {
         at: i64,
         fields: &bytes::Fields<'_>,
         values: &[Disclosed<'_>],
+        asked: bool,
     ) {
         let get = |key: &str| fields.iter().find(|(name, _)| *name == key).map(|(_, raw)| *raw);
         let text = |key: &str| get(key).and_then(bytes::text);
@@ -65,7 +66,7 @@ impl Gone {
             return;
         };
         let shown = |field: &str| values.iter().any(|value| value.field == field);
-        if committed.iter().all(|(field, _)| shown(field)) {
+        if !asked || committed.iter().all(|(field, _)| shown(field)) {
             return;
         }
         let named = fields.iter().filter_map(|(_, raw)| bytes::text(raw));

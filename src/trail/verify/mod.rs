@@ -17,6 +17,7 @@ mod gone;
 mod grants;
 mod ids;
 mod json;
+mod lost;
 mod note;
 mod order;
 mod receipt;
@@ -106,6 +107,7 @@ pub struct Verifier {
     line: Option<u64>,
     /// What is missing, where all values are to be there that were not erased.
     gone: Option<gone::Gone>,
+    lost: lost::Lost,
 }
 
 impl Verifier {
@@ -132,6 +134,7 @@ impl Verifier {
             last_checkpoint: None,
             line: None,
             gone: None,
+            lost: lost::Lost::default(),
         }
     }
 
@@ -201,7 +204,9 @@ impl Verifier {
         }
         self.commitments(&place, get("commitments"), values);
         if let Some(gone) = &mut self.gone {
-            gone.take(kind.unwrap_or_default(), index, self.last_at, &fields, values);
+            // Of values that do not open it is known why they are not there.
+            let asked = !self.lost.is_closed(index);
+            gone.take(kind.unwrap_or_default(), index, self.last_at, &fields, values, asked);
         }
         let mut seen = Seen::Other;
         match kind {
@@ -378,6 +383,11 @@ impl Verifier {
         }
         self.last_checkpoint = Some(note.size);
         if !self.signed(&note) {
+            if self.lost.covers(note.size) {
+                // The statement of its key may stand in what cannot be read.
+                self.lost.uncompared += 1;
+                return;
+            }
             let what = "it is not signed by the key in force at its size";
             return self.fault(Code::CheckpointSignature, place, what);
         }
@@ -429,6 +439,7 @@ impl Verifier {
             self.fault(Code::ValueMissing, place, what);
         }
         self.compare();
+        self.unproved();
         self.report.decisions_without_outcome = self.ids.waiting();
         self.report.unanchored = self.report.size - self.report.newest_checkpoint_size;
         self.report
@@ -447,7 +458,9 @@ impl Verifier {
         let mut witnessed = vec![0; self.witnesses.len()];
         for (one, root) in compared.into_iter().zip(roots.into_iter().flatten()) {
             let last = one.size.saturating_sub(1);
-            if one.size > size {
+            if one.size <= size && self.lost.covers(one.size) {
+                self.lost.uncompared += 1;
+            } else if one.size > size {
                 let place = Place { index: Some(size), through: Some(last), ..one.place };
                 let what = format!("{} entries at the end are missing", one.size - size);
                 self.differ(Code::CutTail, place, &what, &one.size.to_string(), &size.to_string());
@@ -495,6 +508,11 @@ impl Verifier {
     }
 
     fn add(&mut self, fault: Fault) {
+        if self.lost.explains(fault.code) {
+            // What it misses may stand in what cannot be read, which is a fault of its own.
+            self.report.not_followed += u64::from(fault.code != Code::ValueMissing);
+            return;
+        }
         self.report.fault_count += 1;
         if self.report.faults.len() < MAX_FAULTS {
             self.report.faults.push(fault);

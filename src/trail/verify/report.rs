@@ -58,6 +58,13 @@ codes! {
     ValueMismatch = "value_mismatch",
     /// A live trail lacks a value that no erasure accounts for.
     ValueMissing = "value_missing",
+    /// Values of a live trail do not open; the leaves that commit to them were verified.
+    ValuesClosed = "values_closed",
+    /// A block of a live trail cannot be read, or is not there.
+    BlockUnreadable = "block_unreadable",
+    /// Entries that cannot be read stand before the newest checkpoints: nothing shows that those
+    /// state this tree.
+    TreeUnproved = "tree_unproved",
     /// A value for a field that the leaf does not commit to.
     ValueUncommitted = "value_without_commitment",
     /// The authority's statement is missing, or does not verify.
