@@ -232,8 +232,9 @@ fn what_was_changed_in_the_store_is_found_with_its_place() {
     store.commit(put(last, Value::Map(block).encode())).unwrap();
     store.close().unwrap();
     let engine = Engine::open(&target, Options::default()).unwrap();
-    let told = engine.verify(&[]).unwrap_err().to_string();
-    assert!(told.contains(&format!("the entries {last} to {last}")), "{told}");
+    let found = faults(&engine);
+    let [fault] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((fault.code, fault.place.index), (Code::ValuesClosed, Some(last)));
     let _ = engine.close();
     let engine = Engine::open(&path, Options::default()).unwrap();
     assert_eq!(faults(&engine), []);
@@ -266,4 +267,74 @@ fn values_that_are_gone_without_an_erasure_are_found() {
     assert!(found.iter().all(|fault| fault.code == Code::ValueMissing), "{found:?}");
     assert!(found.iter().all(|fault| fault.place.index.is_some()), "{found:?}");
     engine.close().unwrap();
+}
+
+/// The block at a place of a store with one byte of its first sealed part changed.
+fn unsealed(bytes: &[u8]) -> Vec<u8> {
+    let Value::Map(mut block) = decode(bytes).unwrap() else { panic!("no map") };
+    let Some(Value::Map(mut sealed)) = block.get("sealed").cloned() else { panic!("no values") };
+    let (owner, body) = sealed.iter().next().unwrap();
+    let (owner, mut body) = (owner.to_owned(), body.as_bytes().unwrap().to_vec());
+    *body.last_mut().unwrap() ^= 1;
+    sealed.insert(&owner, Value::bytes(&body));
+    block.insert("sealed", Value::Map(sealed));
+    Value::Map(block).encode()
+}
+
+#[test]
+fn damage_does_not_hide_further_damage() {
+    let dir = place();
+    let path = dir.path().join("store");
+    let engine = Engine::open(&path, Options::default()).unwrap();
+    (0..14).for_each(|number| register(&engine, number));
+    let size = engine.size().unwrap();
+    engine.close().unwrap();
+    let store = SledStore::open(&path, 0).unwrap();
+    let mut blocks = Vec::new();
+    let mut take = |key: &[u8], value: &[u8]| {
+        blocks.push((keyspace::first_of(key), value.to_vec()));
+        true
+    };
+    store.scan(keyspace::BLOCK, None, &mut take).unwrap();
+    let [.., (one, first), _, (two, second), (three, _), (four, fourth), (five, fifth), _, _] =
+        blocks.as_slice()
+    else {
+        panic!("too few")
+    };
+    let mut batch = Batch::new();
+    // Values, values with a sound block between, no block, one that is cut, and a leaf behind.
+    batch.put(keyspace::block(*one), unsealed(first));
+    batch.put(keyspace::block(*two), unsealed(second));
+    batch.delete(keyspace::block(*three));
+    batch.put(keyspace::block(*four), fourth[..fourth.len() / 2].to_vec());
+    batch.put(keyspace::block(*five), unsealed(fifth));
+    store.commit(batch).unwrap();
+    store.close().unwrap();
+    let engine = Engine::open(&path, Options::default()).unwrap();
+    let mut told = Vec::new();
+    let watch = &mut |done, of| {
+        told.push((done, of));
+        true
+    };
+    let Err(VerifyError::Corrupted(report)) = engine.verify_watched(&[], &[], watch).unwrap()
+    else {
+        panic!("sound")
+    };
+    let places = report.faults.iter().map(|f| (f.code, f.place.index, f.place.through));
+    let expected = [
+        (Code::ValuesClosed, Some(*one), Some(*one)),
+        (Code::ValuesClosed, Some(*two), Some(*two)),
+        (Code::MissingEntries, Some(*three), Some(*three)),
+        (Code::BlockUnreadable, Some(*four), Some(*four)),
+        (Code::ValuesClosed, Some(*five), Some(*five)),
+        (Code::TreeUnproved, Some(report.newest_checkpoint_size), Some(report.size - 1)),
+    ];
+    assert_eq!(places.collect::<Vec<_>>(), expected, "{:#?}", report.faults);
+    assert!(report.newest_checkpoint_size <= *three);
+    assert!(report.faults.iter().all(|fault| fault.code == Code::MissingEntries
+        || (fault.expected.is_some() && fault.found.is_some())));
+    assert_eq!(report.size, told.last().unwrap().1);
+    assert!(report.size >= size);
+    // Some of it could not be indexed, which closing may say.
+    let _ = engine.close();
 }

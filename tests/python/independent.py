@@ -248,7 +248,7 @@ class Verifier:
         self.last_size: int | None = None
         self.disclosed = self.withheld = self.entries = self.checkpoints = 0
         self.next = 0
-        self.gaps: set[int] = set()  # small in the vectors; a range list elsewhere
+        self.gaps: list[tuple[int, int]] = []  # both ends included
         self.early: set[int] = set()
         self.jump: tuple[int, dict[str, Any]] | None = None
         self.approvals = Approvals()
@@ -259,19 +259,22 @@ class Verifier:
     def order(self, index: int, place: dict[str, Any]) -> None:
         jump, self.jump = self.jump, None
         if index > self.next:
-            self.gaps.update(range(self.next, min(index, self.next + 100_000)))
+            self.gaps.append((self.next, index - 1))
             self.jump = (self.next, place)
         elif index < self.next:
             if jump is not None and index in (jump[0], jump[0] + 1):
-                self.gaps.difference_update(range(jump[0], jump[1]["index"]))
+                self.gaps.pop()
                 self.early.add(jump[1]["index"])
                 self.fault("out_of_order", jump[1])
-            elif index in self.gaps:
-                self.gaps.discard(index)
+            elif around := [gap for gap in self.gaps if gap[0] <= index <= gap[1]]:
+                (first, last) = around[0]
+                self.gaps.remove(around[0])
+                left = [(first, index - 1), (index + 1, last)]
+                self.gaps += [gap for gap in left if gap[0] <= gap[1]]
                 return self.fault("out_of_order", place)
             else:
                 return self.fault("repeated_index", place)
-        self.next = index + 1
+        self.next = min(index + 1, (1 << 64) - 1)
         while self.next in self.early:
             self.early.discard(self.next)
             self.next += 1
@@ -481,13 +484,8 @@ class Verifier:
             self.fault("checkpoint_signature", {"line": line})
 
     def finish(self, since: list[str]) -> dict[str, Any]:
-        gaps = sorted(self.gaps)
-        while gaps:
-            last = gaps[0]
-            while last + 1 in self.gaps:
-                last += 1
-            self.fault("missing_entries", {"index": gaps[0], "through": last})
-            gaps = [gap for gap in gaps if gap > last]
+        for first, last in self.gaps:
+            self.fault("missing_entries", {"index": first, "through": last})
         size = len(self.hashes)
         if not size:
             self.fault("bad_statement", {"index": 0})

@@ -100,3 +100,20 @@ def test_exports(case: dict[str, Any]) -> None:
     expected = case["verdict"]
     assert in_order(report.pop("faults")) == in_order(expected.pop("faults"))
     assert report == expected
+
+
+@pytest.mark.parametrize("index", [(1 << 64) - 1, (1 << 64) - 2, 1 << 40])
+def test_an_index_far_ahead_is_one_gap(index: int) -> None:
+    authority = load("export/cases.json")[0]["authority"]
+    sound = (VECTORS / "export" / "sound.jsonl").read_bytes().split(b"\n")
+    sound[3] = sound[3].replace(b'"index":2,', b'"index":%d,' % index)
+    assert b"%d" % index in sound[3]
+    # The line behind it is at its place, so that this one is misplaced; without that one it is a gap.
+    for lines, code, first in [
+        (sound, "out_of_order", index),
+        ([*sound[:4], b""], "missing_entries", 2),
+    ]:
+        report = ind.verify(b"\n".join(lines), authority, [])
+        [found] = [fault for fault in report["faults"] if fault["code"] == code]
+        assert found["index"] == first, report["faults"]
+        assert found.get("through", index) == index - (code == "missing_entries")
