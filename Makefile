@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: demo test bench fmt lint rust wheel types python fuzz faults removed integrations docs clean
+.PHONY: demo test bench fmt lint rust wheel types python fuzz faults removed integrations strangers docs clean
 
 demo: $(VENV)/.langchain ## An agent pays invoices; every cent can be answered for
 	$(call say,demo)
@@ -67,6 +67,10 @@ faults: $(VENV)/.test ## Attacks, and failing disks
 integrations: $(VENV)/.wheel ## Each adapter against the real package, newest and oldest
 	$(call say,integrations)
 	$(BIN)/python tests/integrations/matrix.py
+
+strangers: $(VENV)/.test ## Archives before Go's library for transparency logs (golang-go, golang-golang-x-mod-dev)
+	$(call say,strangers)
+	$(BIN)/python -m pytest -rs tests/strangers
 
 removed: $(VENV)/.test ## Each check removed in turn: its attempt succeeds
 	$(call say,attempts without their checks)
