@@ -17,7 +17,10 @@ const MAX_BYTES: usize = 1024 * 1024;
 const MAX_VALUES: usize = 400;
 /// How many entries ahead of the blocks room is made for them.
 const AHEAD: u64 = 512;
-/// How many places there are for one block, or one for each of its entries.
+/// There is a place for about so many bytes of a block, one for each block at least. A page of the
+/// store has eight: some small blocks lie between them, or a large one alone.
+const PLACE: usize = 4096;
+/// The most places for one block.
 const PLACES: usize = 8;
 /// How many limits one call may draw on, so that its entry fits one write of the store.
 pub(super) const MAX_DRAWS: usize = 400;
@@ -102,8 +105,8 @@ impl Recorder {
                     self.data_key(owner, &mut batch)
                 })
                 .map_err(|error| StoreError::Unavailable { what: error.to_string() })?;
+                roomed = make_room(&mut batch, index, block.len(), bytes.len(), roomed);
                 batch.put(keyspace::block(index), bytes);
-                roomed = make_room(&mut batch, index, block.len(), roomed);
                 for (queued, index) in block.iter().zip(index..) {
                     at = queued.at;
                     for put in &queued.puts {
@@ -142,11 +145,12 @@ impl Recorder {
     }
 }
 
-/// Makes room for blocks that come after one of `count` entries at `first`, if they are like it: some
-/// places in each. Answers up to which entry there is room; it was up to `roomed`.
-fn make_room(batch: &mut Batch, first: u64, count: usize, roomed: u64) -> u64 {
+/// Makes room for blocks that come after one of `count` entries and `bytes` at `first`, if they are
+/// like it. Answers up to which entry there is room; it was up to `roomed`.
+fn make_room(batch: &mut Batch, first: u64, count: usize, bytes: usize, roomed: u64) -> u64 {
     let (from, end) = (roomed.max(first), first.saturating_add(count as u64).saturating_add(AHEAD));
-    for index in (from..end).step_by((count / PLACES).max(1)) {
+    let places = (bytes / PLACE).clamp(1, PLACES);
+    for index in (from..end).step_by((count / places).max(1)) {
         batch.room(keyspace::block(index));
     }
     roomed.max(end)
