@@ -66,8 +66,10 @@ pub(super) struct Seen {
 /// that was made while it was written to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// How many bytes more had been durable.
-    pub(super) bytes: u64,
+    /// The position that it ends at.
+    pub(super) from: u64,
+    /// Up to where it had been durable.
+    pub(super) to: u64,
     /// The same in words, with the place.
     pub(super) what: String,
 }
@@ -177,7 +179,7 @@ impl Look<'_> {
         let cut = (end < durable).then(|| {
             let bytes = durable - end;
             let what = format!("it cannot be read {at}, and had been written {bytes} bytes on");
-            Cut { bytes, what: untouched(self.dir, &what) }
+            Cut { from: end, to: durable, what: untouched(self.dir, &what) }
         });
         torn.extend(open.and_then(|(_, behind)| behind));
         let mut broken_off = Vec::new();

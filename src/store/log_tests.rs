@@ -243,6 +243,69 @@ fn a_log_that_was_cut_short_is_gone_on_with_only_if_that_is_said_until_it_is_rec
 }
 
 #[test]
+fn a_loss_that_is_accepted_twice_is_one_loss() {
+    let place = place();
+    let (store, target) = (place.path().join("store"), place.path().join("target"));
+    let opened = SledStore::open(&store, 0).unwrap();
+    (0..10).for_each(|number| put(&opened, number, 300));
+    let end = walk(&fs::read(store.join(DATA_FILE)).unwrap(), 0).tear.unwrap();
+    (10..20).for_each(|number| put(&opened, number, 300));
+    let whole = walk(&fs::read(store.join(DATA_FILE)).unwrap(), 0).tear.unwrap();
+    copy(&store, &target);
+    opened.close().unwrap();
+    let mut bytes = fs::read(target.join(DATA_FILE)).unwrap();
+    bytes[end..].fill(0);
+    fs::write(target.join(DATA_FILE), &bytes).unwrap();
+    let accept = Remedy { repair: false, accept_loss: true };
+    // As a process leaves it that ends once the loss is noted: the log is as it was.
+    let cut = place.path().join("cut");
+    copy(&target, &cut);
+    let (again, _) = SledStore::open_with(&target, 0, accept).unwrap();
+    let note = fs::read(target.join("LOSS")).unwrap();
+    again.close().unwrap();
+    for (noted, lost) in [
+        (note.clone(), whole - end),
+        // Another that was noted before comes on top of it.
+        (b"100\n".to_vec(), whole - end + 100),
+        (b"100 7 107\n".to_vec(), whole - end + 100),
+        // A note that cannot be read is one nevertheless.
+        (b"\xff\xfe\n".to_vec(), whole - end),
+    ] {
+        copy(&cut, &target);
+        fs::write(target.join("LOSS"), noted).unwrap();
+        let (again, remedied) = SledStore::open_with(&target, 0, accept).unwrap();
+        assert_eq!(remedied.lost, Some(lost as u64));
+        again.close().unwrap();
+        let (again, remedied) = SledStore::open_with(&target, 0, accept).unwrap();
+        assert_eq!(remedied.lost, Some(lost as u64), "also where the log went on");
+        again.close().unwrap();
+    }
+}
+
+#[test]
+fn a_note_of_a_loss_that_cannot_be_read_says_so_and_can_be_gone_on_with() {
+    let place = place();
+    let store = place.path().join("store");
+    SledStore::open(&store, 0).unwrap().close().unwrap();
+    let accept = Remedy { repair: false, accept_loss: true };
+    for noted in [&b"\xff\xfe"[..], b"", b"-1", b"1 2", b"1 2 3 4", &[b'9'; 70]] {
+        fs::write(store.join("LOSS"), noted).unwrap();
+        let error = SledStore::open(&store, 0).unwrap_err();
+        assert_eq!(error.code(), "store_cut_short", "{error}");
+        assert!(error.to_string().contains("LOSS`, cannot be read"), "{error}");
+        let (again, remedied) = SledStore::open_with(&store, 0, accept).unwrap();
+        assert_eq!(remedied.lost, Some(0));
+        again.close().unwrap();
+        settled(&store).unwrap();
+        SledStore::open(&store, 0).unwrap().close().unwrap();
+    }
+    std::os::unix::fs::symlink(place.path().join("nowhere"), store.join("LOSS")).unwrap();
+    assert_eq!(SledStore::open(&store, 0).unwrap_err().code(), "store_cut_short");
+    settled(&store).unwrap();
+    SledStore::open(&store, 0).unwrap().close().unwrap();
+}
+
+#[test]
 fn what_is_damaged_where_it_counts_is_refused_even_if_a_loss_is_accepted() {
     let place = place();
     let (held, target) = (place.path().join("held"), place.path().join("target"));

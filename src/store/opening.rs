@@ -2,7 +2,7 @@
 //! lacks of barriers is made up for, and how far it is durable is noted beside it.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::pin;
@@ -38,7 +38,8 @@ const ATTEMPTS: u32 = 40;
 /// After how many bytes of log it is summed up when the store is closed.
 const MUCH: u64 = 32 * 1024 * 1024;
 const PAUSE: Duration = Duration::from_millis(25);
-/// Says, in the store's folder, how many bytes of log were given up and are not recorded yet.
+/// Says, in the store's folder, how many bytes of log were given up and are not recorded yet, and
+/// the positions that the last of them lie between.
 const LOSS: &str = "LOSS";
 /// How many pauses a write may take, 30 s together.
 const PATIENCE: u32 = 1200;
@@ -188,31 +189,104 @@ pub(super) fn open_in(
 /// What is gone on without, if that is allowed. It is noted before anything is changed, for the
 /// files tell nothing of it afterwards: until it is recorded, each opening has to allow it.
 fn give_up(store: &Dir, cut: Option<Cut>, remedy: Remedy) -> Result<Option<u64>, StoreError> {
-    let before = match fs::read_to_string(store.path().join(LOSS)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        read => Some(read.map_err(|error| unavailable("read the note of a loss", &error))?),
-    };
-    let (noted, new) = (before.as_deref().map(parse_loss), cut.as_ref().map(|cut| cut.bytes));
-    if noted.is_none() && new.is_none() {
+    let before = Loss::read(store)?;
+    let Some(lost) = (match (&before, &cut) {
+        (None, None) => None,
+        (Some(noted), None) => Some(*noted),
+        (noted, Some(cut)) => Some(noted.unwrap_or_default().and(cut)),
+    }) else {
         return Ok(None);
-    }
+    };
     if !remedy.accept_loss {
         let what = cut.map_or_else(
-            || "the end of its log was given up, which is not recorded yet".to_owned(),
+            || match before {
+                Some(Loss { readable: false, .. }) => format!(
+                    "the end of its log was given up, which is not recorded yet, and the note of how much, `{}`, cannot be read",
+                    store.file_path(LOSS)
+                ),
+                _ => "the end of its log was given up, which is not recorded yet".to_owned(),
+            },
             |cut| cut.what,
         );
         return Err(StoreError::CutShort { what });
     }
-    let lost = noted.unwrap_or_default().saturating_add(new.unwrap_or_default());
-    if new.is_some() {
-        store.write_whole(LOSS, format!("{lost}\n").as_bytes(), true)?;
+    if cut.is_some() {
+        store.write_whole(LOSS, lost.text().as_bytes(), true)?;
     }
-    Ok(Some(lost))
+    Ok(Some(lost.bytes))
 }
 
-/// A note that cannot be read is one of a loss nevertheless.
-fn parse_loss(text: &str) -> u64 {
-    text.trim_end().parse().unwrap_or_default()
+/// What was given up and is not recorded yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Loss {
+    /// How many bytes of log, all in all.
+    bytes: u64,
+    /// The last stretch of them: from where to where the log was given up. It can be seen again
+    /// where the process ended before the log went on from there, and is then the same loss.
+    last: Option<(u64, u64)>,
+    /// Whether its note says so; it is a loss all the same.
+    readable: bool,
+}
+
+impl Default for Loss {
+    fn default() -> Self {
+        Self { bytes: 0, last: None, readable: true }
+    }
+}
+
+impl Loss {
+    /// The longest note, in bytes.
+    const LONGEST: u64 = 64;
+
+    /// What is noted, if anything: whatever lies there is a note.
+    fn read(store: &Dir) -> Result<Option<Self>, StoreError> {
+        let path = store.path().join(LOSS);
+        let failed = |error: std::io::Error| unavailable("read the note of a loss", &error);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+            Ok(data) if !data.is_file() => return Ok(Some(Self::unreadable())),
+            Ok(_) => {}
+        }
+        let mut bytes = Vec::new();
+        let file = File::open(&path).map_err(failed)?;
+        file.take(Self::LONGEST).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(Some(Self::parse(&bytes).unwrap_or_else(Self::unreadable)))
+    }
+
+    fn unreadable() -> Self {
+        Self { readable: false, ..Self::default() }
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut numbers = std::str::from_utf8(bytes).ok()?.split_ascii_whitespace();
+        let mut next = || numbers.next().map(str::parse::<u64>);
+        let bytes = next()?.ok()?;
+        let last = match (next(), next(), next()) {
+            (None, ..) => None,
+            (Some(Ok(from)), Some(Ok(to)), None) => Some((from, to)),
+            _ => return None,
+        };
+        Some(Self { bytes, last, readable: true })
+    }
+
+    fn text(self) -> String {
+        match self.last {
+            Some((from, to)) => format!("{} {from} {to}\n", self.bytes),
+            None => format!("{}\n", self.bytes),
+        }
+    }
+
+    /// The same and a cut, which may be the last one, seen again.
+    fn and(self, cut: &Cut) -> Self {
+        let (known, from) = match self.last {
+            // Up to where it had been durable tells which it is; where it ends may have moved.
+            Some((from, to)) if to == cut.to => (to.saturating_sub(from), from.min(cut.from)),
+            _ => (0, cut.from),
+        };
+        let more = cut.to.saturating_sub(from).saturating_sub(known);
+        Self { bytes: self.bytes.saturating_add(more), last: Some((from, cut.to)), ..self }
+    }
 }
 
 /// Makes sled's files in an empty folder.
