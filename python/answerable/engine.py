@@ -28,6 +28,9 @@ __all__ = ["Engine"]
 class Engine(_core.Engine):
     """One authority, one tenant, one store; made by `answerable.open`."""
 
+    # Whether it is being closed, or is.
+    _ends = False
+
     def acting(
         self, grant: _core.Grant, *, own: dict[str, Any] | None = None
     ) -> contextlib.AbstractContextManager[_core.Grant]:
@@ -133,6 +136,7 @@ class Engine(_core.Engine):
 
     def close(self) -> None:
         """Ends watches and rules, writes all that was appended and lets the store go."""
+        self._ends = True
         self._hub.close()
         super().close()
 

@@ -103,6 +103,13 @@ def open(
         "policy_shadow": policy_shadow,
         "retention": retention,
     }
+    if open_here(path):
+        # Nobody else can let it go: to wait for it would be to wait for ourselves.
+        raise StoreBusy(
+            f"store `{os.fspath(path)}` is open in this process already (process {os.getpid()})",
+            code="store_busy",
+            hint="work through the engine that holds it, or close that one first",
+        )
     try:
         engine = Engine(path, **given)
     except StoreBusy as busy:
@@ -110,11 +117,39 @@ def open(
             raise
         engine = _attach(path, given, busy)
     _folders.add(os.path.realpath(engine.path))
+    if not engine.attached:
+        _holding[os.path.realpath(engine.path)] = weakref.ref(engine)
     if serve:
         _core.serve(engine, functools.partial(answer, weakref.ref(engine)))
     if rules and not engine.attached and engine.rules.list():
         engine._hub.run_rules()
     return engine
+
+
+def open_here(path: str | Path) -> bool:
+    """Whether an engine of this process that is in use holds the store in a folder."""
+    held = _holding.get(os.path.realpath(path))
+    engine = held() if held is not None else None
+    return engine is not None and not engine._ends and _is_locked(path)
+
+
+def _is_locked(path: str | Path) -> bool:
+    """Whether somebody holds the store that lies in the folder now."""
+    import fcntl
+
+    try:
+        number = os.open(os.path.join(path, "LOCK"), os.O_RDWR | os.O_NOFOLLOW)  # noqa: PTH118
+    except OSError:
+        return False
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(number)
+    return False
 
 
 def _attach(path: str | Path, given: dict[str, Any], busy: StoreBusy) -> Engine:
@@ -133,6 +168,8 @@ def _master_key(given: bytes | str | Callable[[], bytes | str] | None) -> bytes 
 
 # The folders of the stores that this process has opened.
 _folders: set[str] = set()
+# The engines that hold them, by folder.
+_holding: dict[str, weakref.ref[Engine]] = {}
 
 
 def _close_all() -> None:
@@ -162,6 +199,7 @@ def _let_go() -> None:
                 if at.rpartition("/")[0] in _folders or _is_holders(at, int(link.name)):
                     os.close(int(link.name))
     _folders.clear()
+    _holding.clear()
 
 
 def _is_holders(at: str, number: int) -> bool:

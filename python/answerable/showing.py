@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html as _html
 import json
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -175,8 +176,9 @@ padding-top:.8em}}
 def csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Rows for a spreadsheet: RFC 4180, with no cell that one would take for a formula.
 
-    Text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return gets an apostrophe before
-    it; control and bidirectional characters are escaped; numbers and times are written plainly.
+    Text that begins with `=`, `+`, `-`, `@`, one of these in full width or another form, a tab
+    or a carriage return gets an apostrophe before it; control and bidirectional characters are
+    escaped; numbers and times are written plainly.
     """
     import csv as writer
     import io
@@ -202,7 +204,9 @@ def _sheet(value: Any) -> Any:
             value = ", ".join(str(one) for one in value)
     text = str(value)
     # By what it begins with before anything is escaped: some programs drop what they cannot show.
-    formula = text.lstrip(" \u00a0\ufeff\u200b\u200e\u200f")[:1] in ("=", "+", "-", "@", "\t", "\r")
+    start = text.lstrip(" \u00a0\u3000\ufeff\u200b\u200e\u200f")[:1]
+    # Some programs take the wide forms for the plain ones.
+    formula = unicodedata.normalize("NFKC", start) in ("=", "+", "-", "@", "\t", "\r")
     formula = formula or text[:1] in ("\t", "\r", "\n")
     return ("'" if formula else "") + shown(text, SHEET_CELL)
 

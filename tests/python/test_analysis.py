@@ -602,6 +602,47 @@ def test_first_times(
     assert found == expected
     for row in answer:
         assert row["expected_below"] == pytest.approx(3 / row["before"])
+        new = row["new"] if row["what"] == "tool" else f"anything in {row['new']}"
+        assert row["why"] == (
+            f"in {row['before']:,} calls before it, never {new}: below "
+            f"{3 / row['before']:.2%} of its calls, with 95 % confidence"
+        )
+
+
+def test_who_has_no_habit_yet_is_named_and_not_acquitted(tmp_path: Path) -> None:
+    start = datetime(2026, 1, 5, 9, tzinfo=UTC)
+    with ans.open(tmp_path / "store", durability="relaxed", clock=start) as engine:
+        human = engine.humans.register("a@example.com")
+        scope = ans.allow("data.read")
+        agents = {}
+        for name in ["steady", "new", "gone"]:
+            agent = engine.agents.issue(name, owner=human, purpose="x", ceiling=scope, ttl="9d")
+            grant = engine.grant(human, agent, task="x", ttl="8d", scope=scope)
+            agents[name] = grant
+
+        @ans.tool("data.read")
+        def read() -> None:
+            return None
+
+        def calls(name: str, hour: int, count: int) -> None:
+            engine.set_clock(start + timedelta(hours=hour))
+            with engine.acting(agents[name]):
+                for _ in range(count):
+                    read()
+
+        calls("gone", 0, 3)
+        for hour in range(4):
+            calls("steady", hour, 4)
+        calls("new", 5, 60)
+        calls("new", 6, 90)
+        calls("steady", 6, 80)
+        answer = analysis.rate_anomalies(engine)
+        assert [row["agent"] for row in answer] == ["steady"]
+        assert answer.notes == ("not judged, with calls in fewer than 3 hours: gone, new",)
+        since = start + timedelta(hours=5)
+        (note,) = analysis.rate_anomalies(engine, since=since).notes
+        assert note.endswith("hours: new")
+        assert analysis.rate_anomalies(engine, since=start + timedelta(hours=7)).notes == ()
 
 
 def area(entry: ans.Entry) -> str | None:
@@ -615,7 +656,7 @@ def area(entry: ans.Entry) -> str | None:
 @pytest.mark.parametrize("per", ["minute", "hour", "day"])
 def test_rate_anomalies(company: Company, record: Record, per: str) -> None:
     size = {"minute": 60, "hour": 3600, "day": 86400}[per]
-    expected = {}
+    expected, young = {}, []
     for agent, some in counted(company.calls, lambda e: e.agent).items():
         if agent is None:
             continue
@@ -623,12 +664,24 @@ def test_rate_anomalies(company: Company, record: Record, per: str) -> None:
         median = statistics.median(slots.values())
         spread = 1.4826 * statistics.median(abs(n - median) for n in slots.values())
         floor = max(spread, median**0.5)
+        if len(slots) < 3:
+            young.append(str(some[0].agent_name))
         for slot, count in slots.items():
             if count >= 20 and count >= median + 4 * floor:
                 at = datetime.fromtimestamp(slot * size, UTC)
-                expected[agent, at] = (count, pytest.approx((count - median) / floor))
+                busiest = max(n for other, n in slots.items() if other != slot)
+                why = (
+                    f"{count:,} calls in {'an' if per == 'hour' else 'a'} {per}; the median of its "
+                    f"{len(slots):,} busy {per}s is {median:g}, the busiest other {busiest:,}: "
+                    f"{(count - median) / floor:.1f} spreads of {floor:.3g} above"
+                )
+                expected[agent, at] = (count, pytest.approx((count - median) / floor), why)
     answer = analysis.rate_anomalies(record, per=per, score=4)
-    assert {(r["agent_id"], r["at"]): (r["calls"], r["score"]) for r in answer} == expected
+    found = {(r["agent_id"], r["at"]): (r["calls"], r["score"], r["why"]) for r in answer}
+    assert found == expected
+    some = ", ".join(sorted(young)[:5]) + (f" and {len(young) - 5} more" if young[5:] else "")
+    told = f"not judged, with calls in fewer than 3 {per}s: {some}"
+    assert answer.notes == ((told,) if young else ())
     if per == "hour":
         bulk = next(one for one in company.facts.incidents if one.name == "bulk_read")
         assert answer.rows()[0]["agent"] == bulk.agent

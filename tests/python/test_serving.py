@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -24,7 +25,8 @@ from shop import make as make_shop
 from test_cli import every_command
 
 import answerable as ans
-from answerable import _core, cli, serving
+from answerable import _core, cli, opening, serving
+from answerable.cli import run
 
 HOLDER = """
 import os, signal, sys, threading, time
@@ -290,6 +292,41 @@ def test_serving_can_be_left_out(store: Path) -> None:
             ans.open(store)
         assert f"process {holder.pid} on " in str(busy.value)
         assert busy.value.code == "store_busy"
+
+
+def test_a_process_that_holds_the_store_itself_is_told_at_once(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried: list[object] = []
+
+    class Counted(opening.Engine):
+        def __new__(cls, *given: object, **more: object) -> Any:
+            tried.append(given)
+            return super().__new__(cls, *given, **more)  # type: ignore[arg-type]
+
+    with ans.open(store) as engine:
+        with monkeypatch.context() as patched:
+            patched.setattr(opening, "Engine", Counted)
+            patched.setattr(run.time, "sleep", tried.append)
+            for attach in (True, False):
+                with pytest.raises(ans.StoreBusy, match="in this process already") as busy:
+                    ans.open(store, attach=attach)
+                assert busy.value.code == "store_busy"
+            assert cli.main(["--store", str(store), "agents", "list"]) != 0
+        assert tried == []
+        assert "in this process already" in capsys.readouterr().err
+        assert engine.agents.list() is not None
+        assert opening.open_here(store)
+        # What would lie there now would be another store.
+        moved = store.rename(store.with_name("elsewhere"))
+        assert not opening.open_here(store)
+        moved.rename(store)
+    # Once it is closed, or nobody has it any more, it is opened again.
+    ans.open(store).close()
+    left = ans.open(store)
+    del left
+    gc.collect()
+    ans.open(store).close()
 
 
 def test_attaching_can_be_left_out(store: Path, holder: Holder) -> None:

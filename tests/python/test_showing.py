@@ -168,6 +168,12 @@ def test_a_long_trail_is_cut(tmp_path: Path) -> None:
         " =1",
         "\ufeff=1",
         "\u200b=1",
+        "\uff1d1+1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20SUM(1)",
+        "\u3000\uff1d1",
+        "\ufe661",
     ],
 )
 def test_no_cell_of_a_sheet_is_a_formula(text: str) -> None:

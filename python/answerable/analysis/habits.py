@@ -21,6 +21,8 @@ __all__ = ["first_times", "rate_anomalies"]
 # What a resource lies in: its first segment, with the host of a URL.
 _AREA = r"(?s)\A(?P<area>url:[^:]*://[^/]*|path:/?[^/]*|[^/]*)"
 A = {"minute": "a", "hour": "an", "day": "a"}
+# With two busy hours neither can be far from the median of both.
+_HABIT = 3
 PER = {"minute": 60, "hour": 3_600, "day": 86_400}
 
 
@@ -98,11 +100,8 @@ def first_times(
     if young:
         # Whoever is not judged is not acquitted.
         named = calls.table.take(pa.array(sorted(young.values()), pa.int64()))["agent_name"]
-        some = ", ".join(str(name) for name in named.to_pylist()[:5])
-        more = f" and {len(young) - 5:,} more" if len(young) > 5 else ""
-        notes.append(
-            f"not judged, with fewer than {least} calls before something new: {some}{more}"
-        )
+        some = _some(named.to_pylist())
+        notes.append(f"not judged, with fewer than {least} calls before something new: {some}")
     return Answer("first times", sentence, rows, schema, notes=notes, hidden=hidden)
 
 
@@ -120,7 +119,8 @@ def rate_anomalies(
     spreads above the agent's median. The spread is the median absolute deviation times 1.4826 (a
     standard deviation, were it normal), and never below the square root of the median, which is
     what chance alone makes of a steady rate. Hours without a call do not count: nights would make
-    every morning an anomaly.
+    every morning an anomaly. An agent with fewer than three such hours has no habit to be far from
+    and is not judged; it is named in the notes.
 
     Args:
         source: An engine, a record, an exported file or a folder.
@@ -147,8 +147,14 @@ def rate_anomalies(
     begin = None if since is None else record.moment(since)
     names, rows = encoded.dictionary.to_pylist(), []
     labels = _labels(calls)
+    young: list[str] = []
     for first, last in runs(codes[order]):
         own = order[first:last]
+        if len(own) < _HABIT:
+            if begin is None or _instant((int(slots[own].max()) + 1) * size) > begin:
+                name = names[codes[own[0]]]
+                young.append(labels.get(name, name))
+            continue
         median = float(np.median(counts[own]))
         spread = 1.4826 * float(np.median(np.abs(counts[own] - median)))
         floor = max(spread, median**0.5)
@@ -183,7 +189,18 @@ def rate_anomalies(
     schema: dict[str, Any] = {"agent": TEXT, "at": TIME, "calls": COUNT, "refused": COUNT}
     schema |= {"median": real, "spread": real, "score": real, "why": TEXT, "agent_id": TEXT}
     hidden = ["median", "spread", "agent_id"]
-    return Answer(f"unusual rates per {per}", sentence, rows, schema, hidden=hidden)
+    notes = []
+    if young:
+        notes.append(
+            f"not judged, with calls in fewer than {_HABIT} {per}s: {_some(sorted(young))}"
+        )
+    return Answer(f"unusual rates per {per}", sentence, rows, schema, notes=notes, hidden=hidden)
+
+
+def _some(names: list[Any]) -> str:
+    """The first of several names, and how many more there are."""
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(map(str, names[:5])) + more
 
 
 def _areas(calls: Calls) -> Any:

@@ -110,6 +110,7 @@ class Run:
     def open(self, *, accept_restore: str | None = None, repair: bool = False) -> Engine:
         """Opens the store, and makes it if there is none."""
         from answerable.opening import open as open_engine
+        from answerable.opening import open_here
 
         for attempt in range(ATTEMPTS):
             try:
@@ -124,6 +125,8 @@ class Run:
                 )
                 return self._stack.enter_context(opened)
             except StoreBusy as busy:
+                if open_here(self.store):
+                    raise
                 # Another command, which is as short, or an application that is just starting.
                 if attempt < ATTEMPTS - 1:
                     time.sleep(PAUSE)
