@@ -36,6 +36,22 @@ pub(super) struct KeysFound<'a> {
     pub(super) checkpoint: String,
 }
 
+/// What the leaves that change what is in force are found by.
+pub(super) fn in_force() -> Vec<Term> {
+    let mut terms = STATE_KINDS.map(|kind| Term::new(Field::Kind, kind.as_bytes())).to_vec();
+    terms.push(Term::new(Field::Action, STATE_ACTION.as_bytes()));
+    terms
+}
+
+/// Whether a leaf is one of them.
+pub(super) fn says_in_force(keys: &[(&str, Raw<'_>)]) -> bool {
+    let is = |name: &str, any: &[&str]| {
+        let raw = keys.iter().find(|(key, _)| *key == name).and_then(|(_, raw)| raw.text());
+        raw.is_some_and(|text| any.contains(&text))
+    };
+    is("kind", &STATE_KINDS) || is("action", &[STATE_ACTION])
+}
+
 /// Holds the records to the trail. Nothing of the store is changed.
 ///
 /// # Errors
@@ -50,9 +66,7 @@ pub(super) fn agree(
     let size = head.frontier.size();
     ends_at_head(store, &head)?;
     let mut replay = Replay::default();
-    let mut terms = STATE_KINDS.map(|kind| Term::new(Field::Kind, kind.as_bytes())).to_vec();
-    terms.push(Term::new(Field::Action, STATE_ACTION.as_bytes()));
-    library.each_told(&terms, (0, size), &mut |place, keys| Ok(replay.take(place, keys)?))?;
+    library.each_in_force(size, &mut |place, _, keys| Ok(replay.take(place, keys)?))?;
     compare_keys(&replay, keys)?;
     let unrecorded = replay.compare(state, store, head.at)?;
     for one in &unrecorded {
@@ -112,7 +126,7 @@ fn ends_at_head(store: &dyn Store, head: &Head) -> Result<(), EngineError> {
 fn grant_until(library: &Library, digest: &Digest, size: u64) -> Result<Option<i64>, EngineError> {
     let mut until = None;
     let term = Term::digest(Field::Grant, digest);
-    library.each_told(&[term], (0, size), &mut |_, keys| {
+    library.each_told(&[term], (0, size), &mut |_, _, keys| {
         let get = |name: &str| keys.iter().find(|(key, _)| *key == name).map(|(_, raw)| *raw);
         let is = get("kind").and_then(Raw::text) == Some(kind::GRANT);
         if is && get("digest").and_then(Raw::bytes) == Some(digest.as_slice()) {
@@ -196,16 +210,20 @@ impl Engine {
     fn used_by(&self, approval: &Approval, from: u64) -> Result<Option<u64>, EngineError> {
         let (mut used, id) = (None, approval.id.to_string());
         let term = Term::digest(Field::Grant, &approval.leaf);
-        self.library.each_told(&[term], (from, self.recorder.durable()), &mut |place, keys| {
-            let text = |name: &str| {
-                keys.iter().find(|(key, _)| *key == name).and_then(|(_, raw)| raw.text())
-            };
-            let decision = text("kind") == Some(kind::DECISION);
-            if decision && text("effect") == Some("allow") && text("approval") == Some(&id) {
-                used = Some(place);
-            }
-            Ok(())
-        })?;
+        self.library.each_told(
+            &[term],
+            (from, self.recorder.durable()),
+            &mut |place, _, keys| {
+                let text = |name: &str| {
+                    keys.iter().find(|(key, _)| *key == name).and_then(|(_, raw)| raw.text())
+                };
+                let decision = text("kind") == Some(kind::DECISION);
+                if decision && text("effect") == Some("allow") && text("approval") == Some(&id) {
+                    used = Some(place);
+                }
+                Ok(())
+            },
+        )?;
         Ok(used)
     }
 

@@ -505,3 +505,57 @@ fn a_grants_limits_hold_over_reopenings() {
         store = shared.copy();
     }
 }
+
+#[test]
+fn what_is_kept_of_the_trail_beside_the_index_is_held_to_as_well() {
+    let mut world = World::new();
+    let alice = world.human("alice");
+    let payer = world.agent("payer", alice);
+    let bound = world.grant(alice, payer);
+    let digest = bound.chain().leaf().digest;
+    world.step(|engine| engine.revoke(&Target::Grant(digest, None), "a test", None));
+    let place = world.engine.size().unwrap() - 1;
+    for _ in 0..1_100 {
+        world.engine.halt(Halted::Everything, "a test", None).unwrap();
+        world.engine.unhalt(&Halted::Everything, None, None).unwrap();
+    }
+    world.engine.close().unwrap();
+    let file = world.folder.path().join("index/in-force");
+    let bytes = std::fs::read(&file).unwrap();
+    // With the file as it is given: whoever closes writes it anew.
+    let opens = |kept: Option<&[u8]>, change: &dyn Fn(&mut Batch)| {
+        match kept {
+            Some(bytes) => std::fs::write(&file, bytes).unwrap(),
+            None => std::fs::remove_file(&file).unwrap_or_default(),
+        }
+        with(&world, change).map(|engine| {
+            let _ = engine.close();
+        })
+    };
+    let gone = |batch: &mut Batch| {
+        batch.delete([&b"r/g/"[..], &digest].concat());
+    };
+    // Blocks may have been merged meanwhile.
+    let mut block = Vec::new();
+    let before = [&b"b/"[..], &(place + 1).to_be_bytes()].concat();
+    let mut last = |key: &[u8], _: &[u8]| {
+        block = key.to_vec();
+        false
+    };
+    world.store.scan_back(b"b/", Some(&before), &mut last).unwrap();
+    let untold = |batch: &mut Batch| {
+        batch.delete(block.clone());
+    };
+    // It is what is read, and its end is of this trail.
+    opens(Some(&bytes), &|_| {}).unwrap();
+    assert!(opens(Some(&bytes), &gone).is_err());
+    opens(Some(&bytes), &untold).unwrap();
+    // Changed in any byte, or without it, the trail itself is read.
+    let mut other = bytes.clone();
+    other[40] ^= 1;
+    for kept in [Some(other.as_slice()), Some(&bytes[..bytes.len() - 1]), None] {
+        opens(kept, &|_| {}).unwrap();
+        assert!(opens(kept, &gone).is_err());
+        assert!(opens(kept, &untold).is_err());
+    }
+}

@@ -34,7 +34,7 @@ const HOLDERS: usize = 64 * 1024;
 
 /// The tables and the growing end.
 pub(super) struct Index {
-    shelf: Shelf,
+    pub(super) shelf: Shelf,
     parts: RwLock<Parts>,
     /// Held by whoever adds to the index.
     building: Mutex<()>,
@@ -402,7 +402,7 @@ impl Library {
         self.shelve(growing, last_leaf, tables);
     }
 
-    fn tagger(&self) -> Arc<Tagger> {
+    pub(super) fn tagger(&self) -> Arc<Tagger> {
         let key = self.index_keys().tags;
         Arc::new(move |parts| {
             let digest = key.digest("answerable/v1/index-tag", parts);

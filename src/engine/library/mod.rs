@@ -5,6 +5,7 @@
 //! moment later. So readers go by the index of the next entry, never by the key of the next block.
 
 mod compact;
+mod in_force;
 mod index;
 mod merge;
 mod shelf;
@@ -62,6 +63,8 @@ pub struct Library {
     epoch: AtomicU64,
     /// How many bytes the records had when they were last weighed.
     weighed: AtomicU64,
+    /// Up to which entry the leaves that say what is in force are kept together.
+    in_force: AtomicU64,
     /// Below how many bytes on disk nothing is compacted by itself.
     least: AtomicU64,
     closing: AtomicBool,
@@ -89,6 +92,7 @@ impl Library {
             blocks: Mutex::default(),
             epoch: AtomicU64::new(0),
             weighed: AtomicU64::new(0),
+            in_force: AtomicU64::new(0),
             least: AtomicU64::new(compact::LEAST),
             closing: AtomicBool::new(false),
             asleep: Mutex::new(()),
@@ -136,6 +140,7 @@ impl Library {
             self.store.settle()?;
         }
         self.index_behind()?;
+        self.keep_in_force(false)?;
         Ok(self.store.settle()?)
     }
 
@@ -154,6 +159,10 @@ impl Library {
         drop(self.asleep.lock());
         self.wake.notify_all();
         self.keep_growing();
+        if let Err(error) = self.keep_in_force(true) {
+            // The next opening reads the trail itself.
+            tracing::debug!(%error, "what is in force is not kept beside the index");
+        }
     }
 
     fn is_closing(&self) -> bool {

@@ -2,7 +2,7 @@
 //! derived and tagged, so they are neither synced nor missed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -64,8 +64,21 @@ impl Shelf {
         Ok(FilePages { file, size })
     }
 
+    /// What a file beside the tables holds, if it is there.
+    pub(super) fn read_name(&self, name: &str) -> Option<Vec<u8>> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).custom_flags(no_follow()).open(self.path.join(name));
+        let mut bytes = Vec::new();
+        file.and_then(|mut file| file.read_to_end(&mut bytes)).ok().map(|_| bytes)
+    }
+
     /// Writes a file, whole or not at all.
     pub(super) fn write(&self, range: Range, bytes: &[u8]) -> io::Result<()> {
+        self.write_name(&name(range), bytes)
+    }
+
+    /// Writes a file beside the tables, whole or not at all.
+    pub(super) fn write_name(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         if !self.ours {
             return Err(io::Error::other("another process keeps the files of the index"));
         }
@@ -77,7 +90,6 @@ impl Shelf {
         if !folder.is_dir() || folder.uid() != rustix::process::geteuid().as_raw() {
             return Err(io::Error::other("the folder of the index is not our own"));
         }
-        let name = name(range);
         let unfinished = self.path.join(format!("{UNFINISHED}{name}"));
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600).custom_flags(no_follow());

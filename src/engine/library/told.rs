@@ -10,9 +10,9 @@ use crate::store::StoreError;
 use crate::trail::block::BlockError;
 use crate::trail::index::{Table, Term};
 
-/// What is called with a leaf: its place and its keys.
+/// What is called with a leaf: its place, its bytes and its keys.
 pub(in crate::engine) type EachTold<'a> =
-    dyn FnMut(u64, &[(&str, Raw<'_>)]) -> Result<(), EngineError> + 'a;
+    dyn FnMut(u64, &[u8], &[(&str, Raw<'_>)]) -> Result<(), EngineError> + 'a;
 
 impl Library {
     /// Calls `each` with the leaves from one place of the trail to another that hold any of the
@@ -56,7 +56,7 @@ impl Library {
                 None => self.block_of(*place)?.ok_or_else(|| gone(*place))?,
             };
             let leaf = here.leaf(*place).ok_or_else(|| gone(*place))?;
-            each(*place, &map_view(leaf).map_err(damaged)?)?;
+            each(*place, leaf, &map_view(leaf).map_err(damaged)?)?;
             block = Some(here);
         }
         Ok(())
@@ -73,7 +73,7 @@ impl Library {
             }
             for (leaf, place) in block.leaves().zip(block.first()..) {
                 if (next..to).contains(&place) {
-                    each(place, &map_view(leaf).map_err(damaged)?)?;
+                    each(place, leaf, &map_view(leaf).map_err(damaged)?)?;
                     next = place + 1;
                 }
             }
