@@ -1912,6 +1912,9 @@ class Trail:
                                          before=page[-1])[:50]
         """
 
+    def _ids(self, places: list[int]) -> list[str | None]:
+        """The ids of the entries at some places, ascending; `None` where none can be read."""
+
     def _granted(self) -> _Stream:
         """All grants as Arrow columns, for `answerable.analysis`."""
 
@@ -1947,7 +1950,10 @@ class Trail:
         """Entries as they become durable, in their order: to iterate over, or `async for`.
 
         Args:
-            after: Where to begin: after this entry; without it, with what comes from now on.
+            after: Where to begin: after this entry, or at the `cursor` of another; without it, with
+                what comes from now on. A cursor tells when the store was put back to an older
+                state, and leads to the last place that both have; a bare place tells no more than
+                that the trail is long enough.
             human: This and the others: as `entries`.
             agent: As `entries`.
             via: As `entries`.
@@ -1964,6 +1970,10 @@ class Trail:
 
         Returns:
             An iterator that waits for the next entry and ends when the engine is closed.
+
+        Raises:
+            InvalidInput: A filter that means nothing, or what names no place.
+            NotFound: There is no such entry, such as one that was lost in a restore.
 
         Example:
             for entry in engine.trail.follow(effect="deny"):

@@ -114,7 +114,7 @@ class Engine(_core.Engine):
         *,
         kinds: Sequence[str] = ("decision",),
         findings: bool = True,
-        since: int | None = None,
+        since: str | int | None = None,
     ) -> Watch:
         """Tells a callable what happens, from a thread of its own.
 
@@ -126,11 +126,17 @@ class Engine(_core.Engine):
             callback: Called with each `Event`, one at a time.
             kinds: Which kinds of entries to tell, such as `"halt"`; an empty list for all of them.
             findings: Whether to tell what reviews find.
-            since: The place in the trail to begin at, such as another watch's `position`; without
-                it, from now on.
+            since: The `position` of another watch or event, to begin there; without it, from now
+                on. It tells when the store was put back to an older state, and leads to the last
+                place that both have: then entries may be told again, and none is left out. The bare
+                number of a place tells no more than that the trail is long enough.
 
         Returns:
             The watch: `close()` ends it, and so does `engine.close()`.
+
+        Raises:
+            InvalidInput: What names no place.
+            NotFound: A place that the trail does not reach to, or of another trail.
         """
         return self._hub.watch(callback, kinds=kinds, findings=findings, since=since)
 

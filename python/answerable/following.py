@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from answerable import marks
 from answerable.errors import EngineClosed
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ class Follow:
     is closed. A decision comes when it is recorded, before the call has ended; with
     `kind="outcome"` come the outcomes.
 
-    Attributes:
-        cursor: The place of the last entry that was looked at, -1 before the first: give it as
-            `after=` to go on from there, in another process too.
+    `cursor` is where another goes on.
     """
 
     def __init__(self, trail: Trail, *, after: Entry | str | int | None = None, **filters: Any):
@@ -36,14 +35,29 @@ class Follow:
         self._filters = filters
         self._waiting: deque[Entry] = deque()
         if after is None:
-            after = len(trail) - 1
-        elif not isinstance(after, int):
-            after = trail.get(after).index
-        self.cursor: int = after
-        self._seen = after + 1
+            place = len(trail)
+        elif isinstance(after, str) and marks.is_mark(after):
+            place = marks.read(trail, after)
+        elif isinstance(after, int):
+            # What lies behind it is looked for: it has to be there itself.
+            place = marks.at_number(trail, after)
+            place = trail.get(place).index + 1
+        else:
+            place = trail.get(after).index + 1
+        self._marks = marks.Marks(trail, place)
+        self._seen = place
         trail.entries(
             **filters
         )  # What is wrong with a filter is told here, not at the first entry.
+
+    @property
+    def cursor(self) -> str:
+        """Behind the last entry that was looked at: `after=` of another, in another process too.
+
+        A text to be kept as it is. In a store that was put back to an older state it leads to the
+        last place that both have, so that nothing of what came then is left out.
+        """
+        return str(self._marks)
 
     def __iter__(self) -> Follow:
         return self
@@ -81,6 +95,8 @@ class Follow:
         """The next entry, or None if there was none in time."""
         try:
             if not self._waiting:
+                if self._marks.place != self._seen:
+                    self._marks.go(self._seen)
                 size = self._trail.wait(self._seen, PATIENCE if wait else 0.0)
                 if size <= self._seen:
                     return None
@@ -93,11 +109,10 @@ class Follow:
         except EngineClosed:
             raise StopIteration from None
         if not self._waiting:
-            self.cursor = self._seen - 1
             return None
         entry = self._waiting.popleft()
-        self.cursor = entry.index
+        self._marks.step(entry.index, entry.id)
         return entry
 
     def __repr__(self) -> str:
-        return f"<entries as they come, after {self.cursor}>"
+        return f"<entries as they come, from {self._marks.place} on>"

@@ -13,7 +13,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from answerable import _core
+from answerable import _core, marks
 from answerable.errors import EngineClosed, InvalidInput
 from answerable.logs import ours
 
@@ -37,20 +37,20 @@ class Event(NamedTuple):
         kind: The entry's kind, such as `decision`; `finding` for a finding.
         entry: The entry; None for a finding.
         finding: What a review found; None for an entry.
-        position: Where in the trail a watch goes on after it.
+        position: Where in the trail a watch goes on after it: `since=` of another, to be kept as
+            the text that it is.
     """
 
     kind: str
     entry: _core.Entry | None
     finding: _core.Finding | None
-    position: int
+    position: str
 
 
 class Watch(contextlib.AbstractContextManager["Watch"]):
     """A callable that is told what happens; `engine.watch` makes it.
 
     Attributes:
-        position: The place in the trail that it goes on from: `since=` of another watch.
         failures: How often the callable raised.
         error: What ended the watch by itself, such as a failing store; None while it runs.
     """
@@ -62,7 +62,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         *,
         kinds: Sequence[str] = ("decision",),
         findings: bool = True,
-        since: int | None = None,
+        since: str | int | None = None,
         every: float = 1.0,
     ) -> None:
         if not callable(callback):
@@ -70,11 +70,16 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         listed = isinstance(kinds, (list, tuple, set, frozenset))
         if not listed or not all(isinstance(kind, str) for kind in kinds):
             raise InvalidInput('kinds is a list of kinds, such as ["decision", "halt"]')
-        if since is not None and (isinstance(since, bool) or not isinstance(since, int)):
-            raise InvalidInput("since is a place in the trail, such as the position of a watch")
         self._callback, self._kinds, self._every = callback, list(kinds), max(every, 0.05)
         self._follower = _core.Follower(engine)
-        self.position = self._follower.size() if since is None else max(since, 0)
+        trail = engine.trail
+        if since is None:
+            place = len(trail)
+        elif isinstance(since, str):
+            place = marks.read(trail, since)
+        else:
+            place = marks.at_number(trail, since)
+        self._marks = marks.Marks(trail, place)
         self.failures = 0
         self.error: BaseException | None = None
         self._known = self._found() if findings else None
@@ -82,6 +87,15 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="answerable-watch", daemon=True)
         self._thread.start()
+
+    @property
+    def position(self) -> str:
+        """The place in the trail that it goes on from: `since=` of another watch.
+
+        A text to be kept as it is. In a store that was put back to an older state it leads to the
+        last place that both have, so that nothing of what came then is left out.
+        """
+        return str(self._marks)
 
     @property
     def running(self) -> bool:
@@ -103,13 +117,13 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self._stopped.set()
 
     def _run(self) -> None:
-        looked, seen = time.monotonic(), self.position
+        looked, seen = time.monotonic(), self._marks.place
         try:
             while not self._stopped.is_set():
-                if self._upto is not None and self.position >= self._upto:
+                if self._upto is not None and self._marks.place >= self._upto:
                     return
-                size = self._follower.wait(self.position, NAP)
-                if size > self.position:
+                size = self._follower.wait(self._marks.place, NAP)
+                if size > self._marks.place:
                     self._read()
                 now = time.monotonic()
                 due = now - looked >= (self._every if size != seen else IDLE)
@@ -125,13 +139,13 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                 raise
 
     def _read(self) -> None:
-        entries, beyond = self._follower.read(self.position, BATCH, self._kinds)
+        entries, beyond = self._follower.read(self._marks.place, BATCH, self._kinds)
         for entry in entries:
             if self._stopped.is_set():
                 return
-            self.position = entry.index + 1
+            self._marks.step(entry.index, entry.id)
             self._tell(Event(entry.kind, entry, None, self.position))
-        self.position = beyond
+        self._marks.go(beyond)
 
     def _look(self) -> None:
         known, found = self._known or {}, self._found()
@@ -162,7 +176,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
-        return f"<watch {state} at {self.position}, {self.failures} failures>"
+        return f"<watch {state} at {self._marks.place}, {self.failures} failures>"
 
 
 class Runner(Protocol):

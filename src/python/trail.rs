@@ -119,6 +119,16 @@ impl Trail {
         Ok(Granted::new(self.0.clone(), query))
     }
 
+    /// The ids of the entries at some places, ascending; `None` where none can be read.
+    fn _ids(&self, py: Python<'_>, places: Vec<u64>) -> PyResult<Vec<Option<String>>> {
+        let found = enter(py, || self.0.entries_at(&places))?;
+        let mut found = found.into_iter().peekable();
+        let each = places.iter().map(|place| {
+            found.next_if(|entry| entry.index == *place).map(|entry| entry.id().to_owned())
+        });
+        Ok(each.collect())
+    }
+
     /// Waits until there are more than `size` durable entries, for `timeout` seconds at most;
     /// answers how many there are.
     fn wait(
@@ -428,14 +438,12 @@ pub(super) fn entry_id(core: &Core, object: &Bound<'_, PyAny>) -> PyResult<Strin
 /// An entry's place in the trail, by value, id or place.
 fn place_of(core: &Core, object: &Bound<'_, PyAny>) -> PyResult<u64> {
     let py = object.py();
-    if let Ok(entry) = object.cast::<Entry>() {
-        return Ok(entry.get().0.entry.index);
-    }
     if object.cast::<PyInt>().is_ok() && object.cast::<PyBool>().is_err() {
         let wrong = |_| errors::invalid(py, "a place in the trail is counted from 0", "");
         return object.extract().map_err(wrong);
     }
-    let id = text_of(object, "an entry, its id or its place")?;
+    // An entry in hand by its id too: it may be one of a history that the store was put back from.
+    let id = entry_id(core, object)?;
     match enter(py, || core.entry(&id))? {
         Some(entry) => Ok(entry.index),
         None => {

@@ -28,6 +28,7 @@ PYTHON_ROWS = [
     [
         "showing",
         "frames",
+        "marks",
         "following",
         "explain",
         "receipts",

@@ -71,9 +71,9 @@ def show(run: Run) -> None:
     if args.all or not found:
         return
     if args.oldest is not None:
-        run.out.note(f"the oldest {len(found)}; go on with --after {found[-1].index}")
+        run.out.note(f"the oldest {len(found)}; go on with --after {found[-1].id}")
     elif len(found) == args.newest and entries[0].index != found[0].index:
-        older = f"--before {found[0].index} goes on"
+        older = f"--before {found[0].id} goes on"
         run.out.note(f"the newest {len(found)} of {len(entries)}; --all shows every one, {older}")
 
 
