@@ -65,7 +65,19 @@ def redacted(core: _core.Vault, value: Any) -> Any:
     Raises:
         VaultError: `not_searched`: it holds a secret or might, where none can be taken out.
     """
-    return _redacted(core, value, {})
+    done: _Done = {}
+    made = _redacted(core, value, done)
+    # Exceptions are changed in place, whatever else leads to them.
+    if done and not _is_clear(core, made):
+        _refused(value, "cannot be searched for secrets")
+    return made
+
+
+def _is_clear(core: _core.Vault, value: Any) -> bool:
+    try:
+        return not _holds(core, value)
+    except Exception:  # noqa: BLE001 - a class of somebody's own raises what it likes.
+        return False
 
 
 def _redacted(core: _core.Vault, value: Any, done: _Done) -> Any:
@@ -79,9 +91,16 @@ def _redacted(core: _core.Vault, value: Any, done: _Done) -> Any:
 
 
 def _refused(value: Any, why: str) -> Never:
-    kind = type(value)
-    raise VaultError(
-        f"a {kind.__module__}.{kind.__qualname__} {why}",
+    raise _not_searched(value, why)
+
+
+def _not_searched(value: Any, why: str) -> VaultError:
+    # By `type` itself: a metaclass may say what it likes, or raise.
+    module, name = (
+        vars(type)[word].__get__(type(value)) for word in ("__module__", "__qualname__")
+    )
+    return VaultError(
+        f"a {module}.{name} {why}",
         code="not_searched",
         hint="return text, bytes, containers or plain objects, or leave redact_result out",
     )
@@ -342,14 +361,45 @@ def scrubbed(core: _core.Vault, error: BaseException) -> BaseException:
     Those are its arguments, fields and notes, its cause and context, the exceptions of its group,
     and the variables of the frames in its traceback. It is changed in place; where Python does not
     allow that (the message of a group), another stands for it. What cannot be searched is replaced
-    by its type's name.
+    by its type's name. Where the search itself fails, as in what lies too deep, the answer is an
+    error that says so, `not_searched`, which nothing of the exception hangs on.
     """
-    return _scrubbed(core, error, {})
+    instead: BaseException
+    try:
+        made = _scrubbed(core, error, {})
+        if _is_clear(core, made):
+            return made
+        instead = _not_searched(error, "holds a secret still")
+    except Exception:  # noqa: BLE001 - whatever it was: it leads to what was not searched.
+        instead = _not_searched(error, "cannot be searched for secrets")
+    except BaseException as stopped:  # noqa: BLE001 - such as an interrupt, which is to be raised.
+        instead = stopped.with_traceback(None)
+        instead.__cause__ = None
+    # What is made or raised while another is handled leads to that one.
+    instead.__context__ = None
+    return instead
 
 
 def _scrubbed(core: _core.Vault, error: BaseException, done: _Done) -> BaseException:
-    if id(error) in done:
-        return done[id(error)]
+    # Causes follow causes as far as a program went round; they are followed without recursion.
+    todo, links = [error], []
+    while todo:
+        one = todo.pop()
+        if id(one) in done:
+            continue
+        suppressed, cause, context = one.__suppress_context__, one.__cause__, one.__context__
+        made = _alone(core, one, done)
+        links.append((made, suppressed, cause, context))
+        todo.extend(other for other in (context, cause) if other is not None)
+    for made, suppressed, cause, context in links:
+        made.__cause__ = None if cause is None else done[id(cause)]
+        made.__context__ = None if context is None else done[id(context)]
+        made.__suppress_context__ = suppressed
+    return done[id(error)]
+
+
+def _alone(core: _core.Vault, error: BaseException, done: _Done) -> BaseException:
+    """An exception without secrets, but for its cause and context."""
     done[id(error)] = error
     _let_go(error)
     error.args = tuple(_told(core, argument, done) for argument in error.args)
@@ -360,12 +410,7 @@ def _scrubbed(core: _core.Vault, error: BaseException, done: _Done) -> BaseExcep
         new = _told(core, value, done)
         if new is not value:
             _set(error, name, new)
-    suppressed, cause, context = error.__suppress_context__, error.__cause__, error.__context__
-    made = _grouped(core, error, done) if isinstance(error, BaseExceptionGroup) else error
-    made.__cause__ = None if cause is None else _scrubbed(core, cause, done)
-    made.__context__ = None if context is None else _scrubbed(core, context, done)
-    made.__suppress_context__ = suppressed
-    return made
+    return _grouped(core, error, done) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _grouped(

@@ -23,6 +23,7 @@ import pytest
 from guarding import World
 
 import answerable as ans
+from answerable import redacting
 
 SECRET = "sk-live-Zq9/w+7=äöü"
 CLEAN = "(credential bank-api)"
@@ -355,6 +356,126 @@ def test_every_field_of_an_exception_is_searched(
     assert SECRET not in shown
     assert "nothing was raised" not in shown
     assert CLEAN in shown or raises in (in_a_variable, encode_error)
+
+
+def many_causes() -> None:
+    error: BaseException = ValueError(SECRET)
+    for number in range(5_000):
+        made = ValueError(f"{SECRET} {number}")
+        made.__cause__ = error if number % 2 else None
+        made.__context__ = error
+        error = made
+    raise error
+
+
+def in_a_ring() -> None:
+    first, second = ValueError(SECRET), KeyError(SECRET)
+    first.__cause__, second.__context__ = second, first
+    raise first
+
+
+def deep_in_arguments() -> None:
+    error = ValueError(SECRET)
+    for _ in range(5_000):
+        error = ValueError(error)
+    raise ValueError(error) from KeyError(SECRET)
+
+
+def deep_in_groups() -> None:
+    error: Exception = ValueError(SECRET)
+    for _ in range(5_000):
+        error = ExceptionGroup(SECRET, [error])
+    raise error
+
+
+def deep_in_notes() -> None:
+    note: Any = SECRET
+    for _ in range(50_000):
+        note = [note]
+    error = ValueError("x")
+    error.__notes__ = note
+    raise error
+
+
+def a_group_in_its_own_context() -> None:
+    inner = ValueError("x")
+    inner.__context__ = ExceptionGroup(SECRET, [inner])
+    raise inner.__context__
+
+
+class Cunning(type):
+    @property
+    def __module__(cls) -> str:  # type: ignore[override]
+        raise RuntimeError(SECRET)
+
+
+class Stubborn(Exception, metaclass=Cunning):
+    @property
+    def args(self) -> Any:  # type: ignore[override]
+        raise RuntimeError(SECRET)
+
+
+def that_resists() -> None:
+    raise Stubborn from KeyError(SECRET)
+
+
+def all_reached(error: BaseException) -> list[BaseException]:
+    """An exception and all that its causes, contexts, groups and arguments lead to."""
+    todo, found = [error], {}
+    while todo:
+        one = todo.pop()
+        if id(one) in found:
+            continue
+        found[id(one)] = one
+        inner = [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+        arguments = () if isinstance(one, Stubborn) else one.args
+        todo.extend(each for each in (*inner, *arguments) if isinstance(each, BaseException))
+    return list(found.values())
+
+
+SHAPES = {
+    many_causes: 5_001, in_a_ring: 2, deep_in_arguments: 1, deep_in_groups: 1, deep_in_notes: 1,
+    a_group_in_its_own_context: 1, that_resists: 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("raises", SHAPES)
+def test_an_exception_of_any_shape_leads_to_no_secret(
+    world: World, raises: Callable[[], None]
+) -> None:
+    tool = ans.tool("t.shape", redact_result=True)(raises)
+    raised: BaseException | None = None
+    with world.acting():
+        try:
+            tool()
+        except BaseException as error:  # noqa: BLE001 - each raises its own.
+            raised = error
+    assert raised is not None
+    reached = all_reached(raised)
+    assert len(reached) == SHAPES[raises]
+    for error in reached:
+        assert SECRET not in f"{error!r} {error!s} {vars(error)!r}"
+    if len(reached) == 1 and raises is not deep_in_notes:
+        assert getattr(raised, "code", None) == "not_searched"
+        assert raised.__context__ is None
+        assert raised.__cause__ is None
+
+
+def test_an_interrupt_while_searching_leads_to_no_secret(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @ans.tool("t.slow", redact_result=True)
+    def slow() -> None:
+        raise ValueError(SECRET)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(redacting, "_let_go", interrupted)
+    with world.acting(), pytest.raises(KeyboardInterrupt) as raised:
+        slow()
+    assert raised.value.__context__ is None
+    assert raised.value.__cause__ is None
 
 
 def test_a_second_rotation_ends_the_overlap_of_the_first(tmp_path: Path) -> None:
