@@ -2762,11 +2762,19 @@ class Report:
 
     @property
     def not_followed(self) -> int:
-        """How many allowed calls name nothing that could be compared."""
+        """How many allowed calls and revocations name nothing that could be compared."""
 
     @property
     def witnessed(self) -> int:
         """The newest size that every witness asked for had cosigned by then; 0 if none was."""
+
+    @property
+    def file_bytes(self) -> int | None:
+        """How many bytes of an exported file were verified; None for a live trail or an archive."""
+
+    @property
+    def file_sha256(self) -> str | None:
+        """The SHA-256 of those bytes, in hexadecimal: what is read later is compared with it."""
 
     def _repr_html_(self) -> str: ...
     def _repr_mimebundle_(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from answerable import _core
 from answerable.errors import InvalidInput
+from answerable.keeping import read_text
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["VerifiedReceipt", "verify_receipt"]
 
 ERASED = "(erased or withheld)"
+MOST_BYTES = 64 * 1024 * 1024  # The most that a receipt may have.
 
 
 def verify_receipt(
@@ -55,9 +57,7 @@ def _text(receipt: Any) -> str:
         )
     try:
         path = str.__str__(receipt) if isinstance(receipt, str) else os.fspath(receipt)
-        from pathlib import Path  # Only who uses it pays for it.
-
-        return Path(path).read_text("utf-8")
+        return read_text(path, MOST_BYTES)
     except (OSError, ValueError) as error:
         said = f"cannot read the receipt {path[:200]!r}: {str(error)[:300]}"
         raise InvalidInput(said) from error

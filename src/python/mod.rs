@@ -8,6 +8,7 @@ mod engine;
 mod entries;
 mod entry;
 mod errors;
+mod files;
 mod guard;
 mod lifecycle;
 mod logging;

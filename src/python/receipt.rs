@@ -1,10 +1,12 @@
 //! Receipts for Python: made from the trail, verified without it.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use pyo3::prelude::*;
 
 use super::convert::{FilePath, Text};
+use super::files::create_own;
 use super::people::public_key;
 use super::verify::judge_faults;
 use super::{enter, errors, notebook};
@@ -29,11 +31,12 @@ impl Receipt {
         &self.0.proof
     }
 
-    /// Writes the JSON text to a file.
+    /// Writes the JSON text to a file, which its owner alone may read.
     fn save(&self, py: Python<'_>, path: FilePath) -> PyResult<()> {
         let path = path.0;
         enter(py, || {
-            std::fs::write(&path, &self.0.text).map_err(|error| {
+            let write = || create_own(&path)?.write_all(self.0.text.as_bytes());
+            write().map_err(|error: std::io::Error| {
                 EngineError::Invalid(format!("cannot write {}: {error}", path.display()))
             })
         })

@@ -1,6 +1,5 @@
 //! The trail of an engine as a Python value.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use super::convert::{FilePath, Text, Texts, Whole};
 use super::engine::by_of;
 use super::entries::Entries;
 use super::entry::{Entry, Row};
+use super::files::create_own;
 use super::lifecycle::{Task, task_id};
 use super::past::{Could, Reconstruction};
 use super::people::{Grant, Human, agent_id, human_id, text_of};
@@ -253,7 +253,8 @@ impl Trail {
         enter(py, || self.0.checkpoint()).map(Checkpoint)
     }
 
-    /// Writes the whole trail as JSON lines, into a new file beside which nothing partial is left.
+    /// Writes the whole trail as JSON lines, into a new file beside which nothing partial is left;
+    /// its owner alone may read it.
     fn export(&self, py: Python<'_>, path: FilePath) -> PyResult<u64> {
         let path = path.0;
         let core = &self.0;
@@ -264,7 +265,7 @@ impl Trail {
             let mut partial = path.clone().into_os_string();
             partial.push(".partial");
             let partial = PathBuf::from(partial);
-            let mut out = BufWriter::new(File::create(&partial).map_err(failed)?);
+            let mut out = BufWriter::new(create_own(&partial).map_err(failed)?);
             let wrote = core.export(&mut out)?;
             out.flush().map_err(failed)?;
             out.get_ref().sync_all().map_err(failed)?;

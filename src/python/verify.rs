@@ -7,12 +7,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::convert::{FilePath, Text, Texts, expected, gone_through};
+use super::files::Digesting;
 use super::people::public_key;
 use super::{errors, notebook};
 use crate::engine::shown;
 use crate::trail::checkpoint::SignedCheckpoint;
 use crate::trail::verify::{self as verifier, VerifyError};
 use crate::trail::witness::WitnessVerifier;
+
+/// How much of a file is read at once, in bytes.
+const READ_BYTES: usize = 64 * 1024;
 
 /// More than anybody compares with.
 const MAX_CHECKPOINTS: usize = 100_000;
@@ -118,6 +122,8 @@ pub(super) struct Report {
     decisions_followed: u64,
     not_followed: u64,
     witnessed: u64,
+    file_bytes: Option<u64>,
+    file_sha256: Option<String>,
 }
 
 #[pymethods]
@@ -135,7 +141,7 @@ impl Report {
         };
         note(self.withheld, "values withheld or erased");
         note(self.grants_unverified, "grants not verified, as their tokens are not shown");
-        note(self.not_followed, "allowed calls that name nothing to compare");
+        note(self.not_followed, "allowed calls or revocations that name nothing to compare");
         note(self.unanchored, "entries after the newest checkpoint");
         note(self.decisions_without_outcome, "allowed calls without an outcome");
         note(self.unknown_kinds.len() as u64, "kinds of entries unknown to this version");
@@ -196,6 +202,8 @@ pub(super) fn judge(
         decisions_followed: report.decisions_followed,
         not_followed: report.not_followed,
         witnessed: report.witnessed,
+        file_bytes: None,
+        file_sha256: None,
     })
 }
 
@@ -318,11 +326,12 @@ pub(super) fn verify(
     let progress = progress_of(progress)?;
     let since = since_of(since)?;
     let folder = path.is_dir();
-    let file = File::open(&path).map_err(|error| {
+    // A pipe waits here for who writes to it.
+    let file = py.detach(|| File::open(&path)).map_err(|error| {
         let message = format!("cannot read {}: {error}", path.display());
         errors::invalid(py, &message, "give the path of a file that trail.export() wrote")
     })?;
-    let mut failed = None;
+    let (mut failed, mut verified) = (None, None);
     let report = py.detach(|| {
         let since: Vec<&str> = since.iter().map(String::as_str).collect();
         let witnesses: Vec<&str> = witnesses.iter().map(String::as_str).collect();
@@ -335,11 +344,18 @@ pub(super) fn verify(
         if folder {
             return verifier::verify_archive(&path, &authority, &since, &witnesses, &mut tell);
         }
-        let reader = BufReader::new(file);
-        verifier::verify_witnessed(reader, &authority, &since, &witnesses, &mut tell)
+        let mut reader = BufReader::with_capacity(READ_BYTES, Digesting::new(file));
+        let report =
+            verifier::verify_witnessed(&mut reader, &authority, &since, &witnesses, &mut tell);
+        // It was sound to its end: all of it has been read.
+        verified = Some(reader.into_inner().finish());
+        report
     });
     match failed {
         Some(error) => Err(error),
-        None => judge(py, report),
+        None => {
+            let (file_bytes, file_sha256) = verified.unzip();
+            Ok(Report { file_bytes, file_sha256, ..judge(py, report)? })
+        }
     }
 }

@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shop import ACTIVE, BIDI, ESCAPE, HOSTILE_SENTENCE, LONG, Cli, Shop
@@ -334,6 +335,53 @@ def test_times_are_in_the_users_zone(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
     minutes = int(here[1]) * 60 + int(here[2]) - int(there[1]) * 60 - int(there[2])
     assert minutes % 1440 == 5 * 60 + 45
     assert "+0545" in story
+
+
+def test_what_is_there_is_replaced_when_that_is_asked_for_only(
+    cli: Cli, shop: Shop, tmp_path: Path
+) -> None:
+    kept = tmp_path / "monday"
+    receipt = ["trail", "receipt", shop.raised]
+    for command in (
+        ["trail", "checkpoint", "--out", str(kept)],
+        [*receipt, "--out", str(kept)],
+        [*receipt, "--html", str(kept)],
+        [*receipt, "--proof", str(kept)],
+    ):
+        kept.write_text("Monday's")
+        kept.chmod(0o644)
+        refused = cli(*command)
+        assert refused.code == 2, command
+        assert "is there already" in refused.err
+        assert kept.read_text() == "Monday's", command
+        assert cli(*command, "--force").code == 0
+        assert kept.read_text("utf-8") != "Monday's", command
+        assert kept.stat().st_mode & 0o777 == 0o600, command
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    assert cli("trail", "checkpoint", "--out", str(tmp_path / "link")).code == 2
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_report_of_a_file_that_is_exchanged_after_its_verification_is_not_made(
+    cli: Cli, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from answerable import _core
+
+    file, truly = tmp_path / "trail.jsonl", _core.verify
+    key = cli("trail", "export", str(file), "--json").json["authority"]
+
+    def verify(*args: Any, **options: Any) -> Any:
+        report = truly(*args, **options)
+        file.write_bytes(file.read_bytes().replace(b'"allow"', b'"deny" '))
+        return report
+
+    monkeypatch.setattr(_core, "verify", verify)
+    page = tmp_path / "case.html"
+    made = cli("trail", "report", str(page), "--entry", shop.raised, "--file", str(file),
+               "--authority", key)  # fmt: skip
+    assert made.code != 0
+    assert "changed since it was verified" in made.err
+    assert not page.exists()
 
 
 def test_an_export_is_verified_and_a_changed_byte_found(

@@ -26,6 +26,7 @@ RUST_ROWS = [
 PYTHON_ROWS = [
     ["_core", "errors"],
     [
+        "keeping",
         "showing",
         "frames",
         "marks",

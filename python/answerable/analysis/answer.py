@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from answerable import showing
 from answerable.frames import to_pandas, to_polars
+from answerable.keeping import write_own
 
 __all__ = ["Answer"]
 
@@ -82,8 +83,7 @@ class Answer:
         """
         made = showing.csv(self.rows(), self.frame.column_names)
         if path is not None:
-            with Path(path).open("w", encoding="utf-8", newline="") as file:
-                file.write(made)
+            write_own(path, made)
         return made
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from answerable.keeping import write_own
 from answerable.showing import safe, table, whole
 
 __all__ = ["Picture", "Shape", "bar", "colour_of", "line", "path", "rect", "text"]
@@ -94,7 +95,7 @@ class Picture:
         # Alone there is no page whose ink it takes.
         own = "<style>svg{color:#1c2126}@media(prefers-color-scheme:dark){svg{color:#e4e8eb}}"
         made = self.svg.replace("<style>", f"{own}</style><style>", 1)
-        Path(path).write_text(made + "\n", encoding="utf-8")
+        write_own(path, made + "\n")
 
     def parts(self) -> list[str]:
         """Its pieces as HTML, for a page."""

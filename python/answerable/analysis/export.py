@@ -2,7 +2,7 @@
 
 Decisions and outcomes are read by Arrow's own parser, into the fields that questions ask for; the
 other entries, far fewer, line by line. Reading is not verifying: `read(file, authority=…)` does
-that first.
+that first, and what is read after it is compared with what was verified.
 """
 
 from __future__ import annotations
@@ -17,31 +17,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from answerable.analysis.lines import lines_of
 from answerable.analysis.record import COLUMNS, Calls, Record, told_path
 from answerable.errors import InvalidInput
 
 __all__ = ["of_export"]
 
-_LINE = 1024 * 1024  # More than a header has, in bytes.
 _BLOCK = 32 * 1024 * 1024  # How much is parsed at once, in bytes.
 _CALLS = ["decision", "outcome"]
 
 
 def of_export(path: Path, other: re.Pattern[bytes], verified: Any) -> Record:
     """The record of an exported file; `other` finds the lines that are no calls."""
-    with path.open("rb") as file:
-        try:
-            header = json.loads(file.readline(_LINE))
-        except ValueError:
-            header = None
-    if not isinstance(header, dict) or header.get("answerable") != "trail":
-        raise InvalidInput(
-            f"{path} is no exported trail", hint="a file that engine.trail.export wrote"
-        )
+    if verified is None:  # Else it was found to be one.
+        _must_be_export(path)
 
     @functools.cache
     def parts() -> tuple[Any, list[dict[str, Any]]]:
-        return _parts(path, other)
+        return _parts(path, other, verified)
 
     def details(entries: list[str]) -> dict[str, dict[str, Any]]:
         table = parts()[0]
@@ -61,6 +54,18 @@ def of_export(path: Path, other: re.Pattern[bytes], verified: Any) -> Record:
     return record
 
 
+def _must_be_export(path: Path) -> None:
+    with lines_of(path, None) as lines:
+        try:
+            header = json.loads(next(lines, b""))
+        except ValueError:
+            header = None
+    if not isinstance(header, dict) or header.get("answerable") != "trail":
+        raise InvalidInput(
+            f"{path} is no exported trail", hint="a file that engine.trail.export wrote"
+        )
+
+
 def _schema() -> Any:
     text = pa.string()
     moment = pa.struct([("$datetime", text)])
@@ -77,7 +82,7 @@ def _schema() -> Any:
     )
 
 
-def _parts(path: Path, other: re.Pattern[bytes]) -> tuple[Any, list[dict[str, Any]]]:
+def _parts(path: Path, other: re.Pattern[bytes], verified: Any) -> tuple[Any, list[dict[str, Any]]]:
     """Decisions and outcomes as columns, and the other entries as they are."""
     tables: list[Any] = []
     others: list[dict[str, Any]] = []
@@ -94,9 +99,9 @@ def _parts(path: Path, other: re.Pattern[bytes]) -> tuple[Any, list[dict[str, An
         calls.clear()
 
     try:
-        with path.open("rb") as file:
-            file.readline()
-            for line in file:
+        with lines_of(path, verified) as lines:
+            next(lines, None)
+            for line in lines:
                 if not line.strip():
                     continue
                 if other.search(line) is None and not line.startswith(b'{"checkpoint"'):
@@ -113,9 +118,11 @@ def _parts(path: Path, other: re.Pattern[bytes]) -> tuple[Any, list[dict[str, An
                 if size > _BLOCK:
                     put()
                     size = 0
-        if calls or not tables:
-            put()
+            if calls or not tables:
+                put()
         others.sort(key=lambda entry: int(entry["index"]))
+    except InvalidInput:
+        raise
     except (pa.ArrowInvalid, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(
             f"{path} cannot be read: {str(error)[:200]}",

@@ -20,6 +20,7 @@ from answerable.analysis.pictures import drawn_timeline
 from answerable.analysis.questions import who_did
 from answerable.analysis.record import Calls, Record, record_of
 from answerable.errors import InvalidInput
+from answerable.keeping import write_own
 
 __all__ = ["Case", "case"]
 
@@ -97,30 +98,29 @@ class Case:
         """Writes one HTML file where the name ends in `.html`, else a folder.
 
         The folder holds `index.html`, `entries.csv`, `entries.json` (lines), `verification.json`,
-        the pictures as SVG, and `receipts/`.
+        the pictures as SVG, and `receipts/`. Only their owner may read the files.
 
         Raises:
             InvalidInput: The folder is there and not empty.
         """
         path = Path(path)
         if path.suffix.lower() in (".html", ".htm"):
-            path.write_text(self.html(), encoding="utf-8")
+            write_own(path, self.html())
             return path
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InvalidInput(f"{path} is there and not empty", hint="name a new folder")
         (path / "receipts").mkdir(parents=True, exist_ok=True)
-        (path / "index.html").write_text(self.html(), encoding="utf-8")
+        write_own(path / "index.html", self.html())
         rows = self.calls.to_pylist()
         lines = [json.dumps(row, default=_plain, ensure_ascii=True) for row in rows]
-        (path / "entries.json").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-        with (path / "entries.csv").open("w", encoding="utf-8", newline="") as file:
-            file.write(showing.csv(rows, self.calls.column_names))
+        write_own(path / "entries.json", "".join(f"{line}\n" for line in lines))
+        write_own(path / "entries.csv", showing.csv(rows, self.calls.column_names))
         for picture, name in zip(self._pictures, ("graph.svg", "timeline.svg"), strict=True):
             picture.save(path / name)
         for name, text in self.receipts.items():
-            (path / "receipts" / name).write_text(text, encoding="utf-8")
+            write_own(path / "receipts" / name, text)
         checked = json.dumps(dict(self.checked), indent=2, ensure_ascii=True)
-        (path / "verification.json").write_text(checked + "\n", encoding="utf-8")
+        write_own(path / "verification.json", checked + "\n")
         return path
 
     def _repr_html_(self) -> str:
@@ -185,7 +185,8 @@ def case(
     elif record.verified is not None:
         checked.append(("export", str(record.verified)))
     else:
-        checked.append(("export", "not verified: read it with authority=… to verify it first"))
+        how = "read an export with authority=… to verify it first; a folder of Parquet cannot be"
+        checked.append(("export", f"not verified: {how}"))
     return Case(title or made[0], made[1], calls, [graph, time], stories, receipts, checked)
 
 

@@ -27,6 +27,7 @@ from answerable.analysis.patterns import (
     regex_of_resource,
 )
 from answerable.errors import InvalidInput
+from answerable.keeping import create_own
 
 __all__ = ["Calls", "Record", "covered", "read", "record_of", "told_path"]
 
@@ -281,27 +282,25 @@ class Record:
         Raises:
             InvalidInput: The folder is there and not empty.
         """
-        import pyarrow.parquet as pq
-
         folder = Path(folder)
         if folder.exists() and any(folder.iterdir()):
             raise InvalidInput(f"{folder} is not empty", hint="name a new folder")
         folder.mkdir(parents=True, exist_ok=True)
         refused = self.calls.table.filter(pc.not_equal(self.calls["effect"], "allow"))
         details = self.details(refused["id"].to_pylist())
-        pq.write_table(self.calls.table, folder / "calls.parquet")
-        pq.write_table(self.calls.hops, folder / "hops.parquet")
+        _write_frame(self.calls.table, folder / "calls.parquet")
+        _write_frame(self.calls.hops, folder / "hops.parquet")
         others = [json.dumps(entry, separators=(",", ":")) for entry in self._read_others()]
-        pq.write_table(pa.table({"entry": pa.array(others, pa.string())}), folder / "other.parquet")
+        _write_frame(pa.table({"entry": pa.array(others, pa.string())}), folder / "other.parquet")
         grants = self._read_grants()
         if grants is not None:  # Else they are among the others.
-            pq.write_table(grants, folder / "grants.parquet")
+            _write_frame(grants, folder / "grants.parquet")
         told = {
             "id": pa.array(list(details), pa.string()),
             "message": pa.array([one.get("message") for one in details.values()], pa.string()),
             "fix": pa.array([one.get("fix") for one in details.values()], pa.string()),
         }
-        pq.write_table(pa.table(told), folder / "details.parquet")
+        _write_frame(pa.table(told), folder / "details.parquet")
         return folder
 
     def __len__(self) -> int:
@@ -325,7 +324,8 @@ def read(source: Any, *, authority: str | bool | None = None, since: Any = None)
         since: Checkpoints that left the machine earlier, for the verification.
 
     Raises:
-        TrailCorrupted: What was to be verified has faults.
+        TrailCorrupted: What was to be verified has faults. The first question raises it too, where
+            the file is by then another than the one that was verified.
         InvalidInput: There is nothing to read, or it is something else.
 
     Example:
@@ -360,6 +360,13 @@ def read(source: Any, *, authority: str | bool | None = None, since: Any = None)
             "a frame cannot be verified: it holds no proofs", hint="verify the export instead"
         )
     return made
+
+
+def _write_frame(table: Any, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    with create_own(path) as file:
+        pq.write_table(table, file)
 
 
 def record_of(source: Any) -> Record:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from answerable.cli.run import BY, REASON, Argument, UsageError, command
-from answerable.cli.trail import entry_of
+from answerable.cli.trail import entry_of, must_be_new, text_of
+from answerable.keeping import write_own
 
 if TYPE_CHECKING:
     from answerable.cli.run import Run
@@ -60,6 +60,7 @@ def expire(run: Run) -> None:
     Argument("--out", metavar="FILE", help="write the JSON there"),
     Argument("--html", metavar="FILE", help="write a page to print there"),
     Argument("--proof", metavar="FILE", help="write the place in the log there (C2SP tlog-proof)"),
+    Argument("--force", action="store_true", help="replace files that are there"),
 )
 def receipt(run: Run) -> None:
     """Make a receipt that convinces a third party, and tell what it proves."""
@@ -68,6 +69,7 @@ def receipt(run: Run) -> None:
     args = run.args
     if (args.entry is None) == (args.task is None):
         raise UsageError("name an entry or --task, one of them")
+    must_be_new(run, args.out, args.html, args.proof)
     engine = run.engine
     entry = None if args.entry is None else entry_of(args.entry)
     made = engine.trail.receipt(entry, task=args.task)
@@ -75,9 +77,9 @@ def receipt(run: Run) -> None:
     if args.out is not None:
         made.save(args.out)
     if args.html is not None:
-        Path(args.html).write_text(told.html(), encoding="utf-8")
+        write_own(args.html, told.html())
     if args.proof is not None:
-        Path(args.proof).write_text(made.proof, encoding="utf-8")
+        write_own(args.proof, made.proof)
     files = [file for file in (args.out, args.html, args.proof) if file is not None]
     if files:
         record = {"about": told.about, "entries": len(made), "files": files}
@@ -216,7 +218,7 @@ def witness_cosign(run: Run) -> None:
     """Check a checkpoint against what was seen before, and cosign it."""
     from answerable.net.witness import Witness
 
-    request = Path(run.args.file).read_text("utf-8")
+    request = text_of(run.args.file)
     line = Witness(run.args.folder).add_checkpoint(request)
     run.out.document({"line": line}) if run.out.json else run.out.block(line.rstrip("\n"))
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from answerable.cli.people import AGENT, agent, capability, human
 from answerable.cli.run import BY, REASON, Argument, Run, UsageError, command
+from answerable.cli.trail import text_of
+from answerable.keeping import write_own
 
 if TYPE_CHECKING:
     from answerable import _core
@@ -108,7 +110,7 @@ def humans_offboard(run: Run) -> None:
         args.human, reason=args.reason, successor=args.successor, by=args.by
     )
     if args.out is not None:
-        Path(args.out).write_text(gone.text, encoding="utf-8")
+        write_own(args.out, gone.text)
     told = f"{args.human} has left: {gone.agents} agents and {gone.grants} grants"
     run.done(told, {**offboarding(gone), "file": args.out})
 
@@ -122,7 +124,7 @@ def humans_proof(run: Run) -> None:
     """Check the proof of an offboarding."""
     from answerable._core import verify_offboarding
 
-    text = Path(run.args.file).read_text("utf-8")
+    text = text_of(run.args.file)
     gone = verify_offboarding(text, run.args.authority or run.engine.authority)
     told = f"sound: {gone.human} left with {gone.agents} agents and {gone.grants} grants"
     run.done(told, offboarding(gone))
@@ -167,7 +169,7 @@ def grants_make(run: Run) -> None:
         by=args.by,
     )
     if args.out is not None:
-        Path(args.out).write_text(f"{made.token}\n", encoding="utf-8")
+        write_own(args.out, f"{made.token}\n")
     record = {
         "id": made.id,
         "digest": made.digest,

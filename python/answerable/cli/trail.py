@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from answerable.cli.run import Argument, Run, UsageError, command
+from answerable.keeping import read_text, write_own
 
 if TYPE_CHECKING:
     from answerable import _core
 
 NEWEST = 30
+MOST_BYTES = 1024 * 1024  # More than a proof or a request of a witness has.
 
 FILTERS = (
     Argument("--human", help="who is accountable, by id or account; `none` for nobody"),
@@ -242,6 +245,7 @@ def verify(run: Run) -> int:
 @command(
     "trail checkpoint",
     Argument("--out", metavar="FILE", help="write it there"),
+    Argument("--force", action="store_true", help="replace the file if it is there"),
     Argument("--key", action="store_true", help="print the key that signs it, for witnesses"),
 )
 def checkpoint(run: Run) -> None:
@@ -250,9 +254,10 @@ def checkpoint(run: Run) -> None:
         key = run.engine.trail.checkpoint_key()
         run.out.document({"key": key}) if run.out.json else run.out.block(key)
         return
+    must_be_new(run, run.args.out)
     signed = run.engine.trail.checkpoint()
     if run.args.out is not None:
-        Path(run.args.out).write_text(signed.text, encoding="utf-8")
+        write_own(run.args.out, signed.text)
     record = {
         "origin": signed.origin,
         "size": signed.size,
@@ -276,8 +281,7 @@ def checkpoint(run: Run) -> None:
 def export(run: Run) -> None:
     """Write the whole trail into a file that anybody can verify."""
     file = Path(run.args.file)
-    if file.exists() and not run.args.force:
-        raise UsageError(f"{file} is there already", "--force replaces it")
+    must_be_new(run, file)
     engine = run.engine
     written = engine.trail.export(file)
     record = {"file": str(file), "entries": written, "authority": engine.authority}
@@ -292,6 +296,21 @@ def archive(run: Run) -> None:
     entries = engine.trail.archive(folder)
     record = {"folder": str(folder), "entries": entries, "authority": engine.authority}
     run.done(f"{entries} entries in {folder}, under the authority {engine.authority}", record)
+
+
+def text_of(file: str) -> str:
+    """A file's text, where it can be what a command reads."""
+    try:
+        return read_text(file, MOST_BYTES)
+    except ValueError as error:
+        raise UsageError(f"cannot read {file}: {str(error)[:200]}") from error
+
+
+def must_be_new(run: Run, *files: str | Path | None) -> None:
+    """Refuses to write over a file, unless that was asked for; before anything is done."""
+    for file in files:
+        if file is not None and os.path.lexists(file) and not run.args.force:
+            raise UsageError(f"{file} is there already", "--force replaces it")
 
 
 def entry_of(text: str) -> str | int:

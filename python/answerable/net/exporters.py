@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from answerable import _core
 from answerable.errors import Error, InvalidInput, NotFound
+from answerable.keeping import own
 from answerable.net import shapes
 from answerable.net.witness import _replace
 
@@ -62,7 +63,10 @@ def as_cloud_events() -> _Shape:
 
 
 class to_file:  # noqa: N801 - used as a verb.
-    """Lines appended to a file, durable before the place moves on."""
+    """Lines appended to a file, durable before the place moves on.
+
+    A file that is not there is made for its owner alone; one that is there keeps its mode.
+    """
 
     def __init__(self, path: str | Path, shape: _Shape) -> None:
         self._path, self._shape = Path(path), shape
@@ -70,7 +74,7 @@ class to_file:  # noqa: N801 - used as a verb.
     def send(self, entries: Sequence[_core.Entry], tenant: str) -> None:
         """Appends and syncs; what an earlier attempt left half-written is cut off first."""
         lines = self._shape.lines(entries, tenant)
-        with self._path.open("ab+") as file:
+        with open(self._path, "ab+", opener=own) as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - 1))
             if end and file.read(1) != b"\n":

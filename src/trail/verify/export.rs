@@ -5,12 +5,17 @@ use std::io::{BufRead, ErrorKind};
 use data_encoding::BASE64URL_NOPAD;
 
 use super::json::{self, Json};
-use super::report::{Code, Place, Report, VerifyError};
+use super::report::{Code, MAX_FAULTS, Place, Report, VerifyError};
 use super::{Disclosed, Verifier, bytes};
 use crate::keys::PublicKey;
 
 /// The longest line that is looked at, in bytes without its end.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// How much of lines that are too long is passed over, in bytes; and how many lines may be at fault
+/// before the rest is not looked at: a device or a pipe may never end.
+const MAX_PASSED_BYTES: usize = 64 << 20;
+const MAX_AT_FAULT: u64 = 1 << 20;
 
 /// How many entries lie between two calls of `progress`.
 const PROGRESS_EVERY: u64 = 1_024;
@@ -46,13 +51,21 @@ pub fn verify_witnessed(
         header: None,
         entries: 0,
         checkpoints: 0,
+        unread: 0,
     };
     let mut number = 0u64;
     let mut line = Vec::new();
-    while let Some(whole) = read_line(&mut reader, &mut line)? {
+    let (mut passed, mut at_fault) = (MAX_PASSED_BYTES, 0u64);
+    while let Some(whole) = read_line(&mut reader, &mut line, &mut passed)? {
         number += 1;
         export.verifier.line = Some(number);
+        let before = export.verifier.report.fault_count;
         export.line(number, &line, whole);
+        at_fault += u64::from(export.verifier.report.fault_count > before);
+        if passed == 0 || export.unread >= MAX_FAULTS || at_fault >= MAX_AT_FAULT {
+            export.fault(Code::BadLine, "too much of the file is no export: the rest is not read");
+            break;
+        }
         if export.entries.is_multiple_of(PROGRESS_EVERY) && export.checkpoints == 0 {
             progress(export.entries, export.header.map_or(0, |(size, _)| size));
         }
@@ -73,6 +86,7 @@ enum Whole {
 fn read_line(
     reader: &mut impl BufRead,
     line: &mut Vec<u8>,
+    passed: &mut usize,
 ) -> Result<Option<Whole>, std::io::Error> {
     line.clear();
     let mut any = false;
@@ -94,7 +108,13 @@ fn read_line(
             line.extend_from_slice(part);
         }
         let used = end.map_or(chunk.len(), |at| at + 1);
+        if too_long {
+            *passed = passed.saturating_sub(used);
+        }
         reader.consume(used);
+        if *passed == 0 {
+            return Ok(Some(Whole::TooLong));
+        }
         if end.is_some() {
             return Ok(Some(if too_long { Whole::TooLong } else { Whole::Yes }));
         }
@@ -107,6 +127,8 @@ struct Export {
     header: Option<(u64, u64)>,
     entries: u64,
     checkpoints: u64,
+    /// How many lines could not be read as what an export holds.
+    unread: usize,
 }
 
 impl Export {
@@ -128,10 +150,17 @@ impl Export {
                 match fields {
                     Ok(fields) if has(&fields, "leaf") => self.entry(fields),
                     Ok(fields) if has(&fields, "checkpoint") => self.checkpoint(fields),
-                    Ok(_) => self.fault(Code::BadLine, "it is neither an entry nor a checkpoint"),
+                    Ok(_) => {
+                        self.unread += 1;
+                        self.fault(Code::BadLine, "it is neither an entry nor a checkpoint");
+                    }
                     Err(_) if number == 1 => {}
-                    Err(what) if self.checkpoints > 0 => self.fault(Code::BadLine, &what),
+                    Err(what) if self.checkpoints > 0 => {
+                        self.unread += 1;
+                        self.fault(Code::BadLine, &what);
+                    }
                     Err(what) => {
+                        self.unread += 1;
                         self.entries += 1;
                         self.verifier.unreadable(None, &what);
                     }

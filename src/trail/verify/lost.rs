@@ -35,7 +35,6 @@ impl Lost {
                     | Code::DecisionChain
                     | Code::DecisionAuthority
                     | Code::DecisionApproval
-                    | Code::CitedMissing
                     | Code::ValueMissing
             )
     }
