@@ -2762,7 +2762,7 @@ class Report:
 
     @property
     def not_followed(self) -> int:
-        """How many allowed calls and revocations name nothing that could be compared."""
+        """How many allowed calls name nothing that could be compared."""
 
     @property
     def witnessed(self) -> int:

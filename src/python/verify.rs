@@ -141,7 +141,7 @@ impl Report {
         };
         note(self.withheld, "values withheld or erased");
         note(self.grants_unverified, "grants not verified, as their tokens are not shown");
-        note(self.not_followed, "allowed calls or revocations that name nothing to compare");
+        note(self.not_followed, "allowed calls that name nothing to compare");
         note(self.unanchored, "entries after the newest checkpoint");
         note(self.decisions_without_outcome, "allowed calls without an outcome");
         note(self.unknown_kinds.len() as u64, "kinds of entries unknown to this version");

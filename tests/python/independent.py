@@ -236,6 +236,8 @@ def entry_id(value: Any) -> str | None:
 
 
 class Verifier:
+    sparse = False  # Whether only some of the trail's leaves come.
+
     def __init__(self, authority: Authority) -> None:
         self.authority = self.signer = authority
         self.faults: list[dict[str, Any]] = []
@@ -376,13 +378,14 @@ class Verifier:
                 self.fault("bad_leaf", place)
             else:
                 state = "allowed" if effect == "allow" else "not"
-        if kind == "revocation" and get("target", "text"):
+        if kind == "revocation":
             try:
                 self.revocation(get)
             except Refused:
                 self.fault("revocation_invalid", place)
-        if at is not None and self.approvals.entry(kind, fields):
-            self.fault("decision_without_approval", place)
+        shown = {field: value for field, _, value in values}
+        for code in self.approvals.entry(kind, fields, shown, self.at, self.sparse):
+            self.fault(code, place)
         if kind == "outcome":
             of = entry_id(fields.get("decision"))
             was = self.ids.get(of or "", "other")

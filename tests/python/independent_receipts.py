@@ -70,6 +70,8 @@ class Contents:
 class Receipt(ind.Verifier):
     """The verifier of a whole trail, fed with some of its leaves."""
 
+    sparse = True
+
     def __init__(self, authority: str) -> None:
         super().__init__(ind.Authority(authority))
         self.hashes = self.at_index = Place()  # type: ignore[assignment]

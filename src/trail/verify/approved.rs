@@ -1,15 +1,19 @@
 //! Whether the yes that an allowed decision cites was given before it, to that call, and was used
 //! by no decision before.
 //!
-//! It keeps 64 bytes an approval, and the texts' digest of each version of the policies, whatever
-//! else stands in the trail.
+//! It keeps some 200 bytes an approval, and the texts' digest of each version of the policies,
+//! whatever else stands in the trail.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest as _, Sha256};
 
 use super::follow::Leaf;
-use super::id_with;
+use super::{Disclosed, id_with};
+
+/// What stands where a secret was taken out. The same call may be recorded with and without it:
+/// what the vault knows changes while a human is asked.
+const TAKEN_OUT: &[u8] = b"(credential ";
 
 /// What a decision repeats of the entry that asked for its approval.
 const SAME: [&str; 5] = ["human", "agent", "task", "chain", "tool"];
@@ -18,6 +22,10 @@ const SAME: [&str; 5] = ["human", "agent", "task", "chain", "tool"];
 enum Stands {
     Waits,
     Approved,
+    /// Approved by who was no human registered before, or had left.
+    ByNobody,
+    /// Approved and approved again: an engine takes one answer.
+    Twice,
     Refused,
     Ended,
     Used,
@@ -30,6 +38,42 @@ struct Asked {
     call: [u8; 32],
     until: i64,
     stands: Stands,
+    /// Who approved it.
+    by: Option<Box<str>>,
+    /// What is shown of the call, while it can be used.
+    shown: Option<Box<Shown>>,
+}
+
+/// The hashes of what is shown of a call; none of what is withheld, erased or has a secret taken
+/// out.
+#[derive(Default)]
+struct Shown {
+    resource: Option<[u8; 32]>,
+    arguments: Option<[u8; 32]>,
+    /// Of decisions alone: an entry that asks has another digest there.
+    request: Option<[u8; 32]>,
+}
+
+impl Shown {
+    fn of(values: &[Disclosed<'_>]) -> Self {
+        let hash = |field: &str| {
+            let value = values.iter().find(|value| value.field == field)?.value;
+            let whole = !value.windows(TAKEN_OUT.len()).any(|part| part == TAKEN_OUT);
+            whole.then(|| Sha256::digest(value).into())
+        };
+        Self { resource: hash("resource"), arguments: hash("arguments"), request: hash("request") }
+    }
+
+    /// Whether both show something, and not the same.
+    fn differs(&self, other: &Self) -> bool {
+        [
+            (self.resource, other.resource),
+            (self.arguments, other.arguments),
+            (self.request, other.request),
+        ]
+        .into_iter()
+        .any(|(one, other)| one.zip(other).is_some_and(|(one, other)| one != other))
+    }
 }
 
 /// The approvals of the entries so far.
@@ -49,8 +93,9 @@ impl Approvals {
         }
     }
 
-    /// Takes up an entry about an approval.
-    pub(super) fn take(&mut self, leaf: &Leaf<'_>) {
+    /// Takes up an entry about an approval; `here` is whether who it is by is a human who was
+    /// registered before and has not left.
+    pub(super) fn take(&mut self, leaf: &Leaf<'_>, values: &[Disclosed<'_>], here: bool) {
         let Some(id) = named(leaf) else { return };
         if leaf.text("action") == Some("asked") {
             let is_call = leaf.text("purpose") == Some("call");
@@ -60,30 +105,56 @@ impl Approvals {
                 call,
                 until: leaf.time("until").unwrap_or(i64::MIN),
                 stands: if is_call { Stands::Waits } else { Stands::NoCall },
+                by: None,
+                shown: is_call.then(|| Box::new(Shown { request: None, ..Shown::of(values) })),
             });
             return;
         }
         let Some(asked) = self.asked.get_mut(&id) else { return };
         asked.stands = match (leaf.text("action"), asked.stands) {
-            (Some("approved"), Stands::Waits) => Stands::Approved,
+            (Some("approved"), Stands::Waits) if here => {
+                asked.by = leaf.text("by").map(Into::into);
+                Stands::Approved
+            }
+            (Some("approved"), Stands::Waits) => Stands::ByNobody,
+            (Some("approved"), Stands::Approved) => Stands::Twice,
             (Some("refused"), Stands::Waits | Stands::Approved) => Stands::Refused,
             (Some("ended"), Stands::Waits | Stands::Approved) => Stands::Ended,
             (_, stands) => stands,
         };
     }
 
-    /// Uses up the approval that an allowed decision cites; answers what speaks against it.
-    pub(super) fn spend(&mut self, leaf: &Leaf<'_>) -> Option<&'static str> {
+    /// Takes up a decision that waits for an approval: what it shows of the call.
+    pub(super) fn wait(&mut self, leaf: &Leaf<'_>, values: &[Disclosed<'_>]) {
+        let asked = named(leaf).and_then(|id| self.asked.get_mut(&id));
+        let Some(known) = asked.and_then(|asked| asked.shown.as_deref_mut()) else { return };
+        let shown = Shown::of(values);
+        known.resource = known.resource.or(shown.resource);
+        known.arguments = known.arguments.or(shown.arguments);
+        known.request = known.request.or(shown.request);
+    }
+
+    /// Uses up the approval that an allowed decision cites; answers what speaks against it. `left`
+    /// are the humans who have.
+    pub(super) fn spend(
+        &mut self,
+        leaf: &Leaf<'_>,
+        values: &[Disclosed<'_>],
+        left: &HashSet<String>,
+    ) -> Option<&'static str> {
         leaf.raw("approval")?;
         let call = self.call(leaf);
         let Some(asked) = named(leaf).and_then(|id| self.asked.get_mut(&id)) else {
             return Some("the approval that it used was never asked for");
         };
-        if asked.call != call {
+        let shown = asked.shown.as_deref();
+        if asked.call != call || shown.is_some_and(|shown| shown.differs(&Shown::of(values))) {
             return Some("the approval that it used was asked for another call");
         }
         match asked.stands {
             Stands::Waits => Some("nobody had approved it"),
+            Stands::ByNobody => Some("who approved it was no human who was registered and here"),
+            Stands::Twice => Some("the approval that it used was given twice"),
             Stands::Refused => Some("the approval that it used was refused"),
             Stands::Ended => Some("the approval that it used had ended"),
             Stands::Used => Some("an earlier decision used up its approval"),
@@ -91,8 +162,12 @@ impl Approvals {
             Stands::Approved if leaf.at >= asked.until => {
                 Some("the approval that it used had expired")
             }
+            Stands::Approved if asked.by.as_deref().is_some_and(|by| left.contains(by)) => {
+                Some("who approved it had left")
+            }
             Stands::Approved => {
                 asked.stands = Stands::Used;
+                (asked.by, asked.shown) = (None, None);
                 None
             }
         }

@@ -1,7 +1,8 @@
 //! What the decisions of a receipt cite has to be in it: the human, the agent and the task that they
 //! name, the policies and the approval that decided, the call they were made in.
 //!
-//! Grants are compared elsewhere, in their order. Leaves are never erased, so each is there to show.
+//! A whole trail is asked as its entries come, where decisions are followed. Grants are compared
+//! elsewhere, in their order. Leaves are never erased, so each is there to show.
 
 use std::collections::HashSet;
 

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::approved::Approvals;
 use super::beyond::beyond;
-use super::{Code, Disclosed, Place, Verifier, bytes};
+use super::{BASE64URL_NOPAD, Code, Disclosed, Place, Verifier, bytes};
 use crate::grant::Payload;
 use crate::keys;
 use crate::request::ToolName;
@@ -77,6 +77,12 @@ pub(super) struct Facts {
     scopes: HashMap<Digest, Scope>,
     agents: HashMap<String, Life>,
     left: HashSet<String>,
+    /// The humans that were registered.
+    humans: HashSet<String>,
+    /// The tasks that were opened.
+    opened: HashSet<String>,
+    /// The versions of the policies that were put in force.
+    policies: HashSet<String>,
     revoked: HashSet<Digest>,
     cut: HashMap<String, u64>,
     ended: HashSet<String>,
@@ -138,6 +144,21 @@ struct Revoked {
     at: String,
 }
 
+/// What a revocation may name.
+const TARGETS: [&str; 4] = ["grant", "task", "agent", "human"];
+
+/// What a halt is of, by its word and name; `None` if that cannot be read.
+fn halted(leaf: &Leaf<'_>) -> Option<(String, String)> {
+    let target = leaf.text("target")?;
+    let name = match target {
+        "everything" => "",
+        "owner" | "agent" => leaf.text(target).filter(|name| !name.is_empty())?,
+        "tool" => leaf.text(target).filter(|name| ToolPattern::parse(name).is_ok())?,
+        _ => return None,
+    };
+    Some((target.to_owned(), name.to_owned()))
+}
+
 impl Verifier {
     /// Takes up what a leaf changes, or compares a decision with it.
     pub(super) fn follow(
@@ -166,24 +187,41 @@ impl Verifier {
                     }
                 }
             }
-            "task" if leaf.text("action") == Some("ended") => {
-                self.facts.ended.insert(leaf.owned("task"));
-            }
+            "task" => match leaf.text("action") {
+                Some("opened") => {
+                    self.facts.opened.insert(leaf.owned("task"));
+                }
+                Some("ended") => {
+                    self.facts.ended.insert(leaf.owned("task"));
+                }
+                _ => {}
+            },
             "halt" => {
-                let target = leaf.owned("target");
-                let name = leaf.owned(&target);
-                if leaf.text("action") == Some("lifted") {
-                    self.facts.halted.remove(&(target, name));
-                } else {
-                    self.facts.halted.insert((target, name));
+                let named = halted(leaf);
+                if leaf.text("action") != Some("lifted") {
+                    // One that cannot be read halts everything, as it does for the engine.
+                    let all = || ("everything".to_owned(), String::new());
+                    self.facts.halted.insert(named.unwrap_or_else(all));
+                } else if let Some(named) = named {
+                    self.facts.halted.remove(&named);
                 }
             }
             "revocation" => self.revocation(place, leaf),
-            "approval" => self.facts.approvals.take(leaf),
-            "policy" => self.facts.approvals.govern(leaf),
-            "decision" if leaf.text("effect") == Some("allow") => {
-                self.allowed(place, leaf, values);
+            "approval" => {
+                let here = leaf.text("by").is_some_and(|by| self.facts.is_here(by, self.sparse));
+                self.facts.approvals.take(leaf, values, here);
             }
+            "policy" => {
+                if matches!(leaf.text("action"), Some("loaded" | "extended")) {
+                    self.facts.policies.insert(leaf.owned("policy"));
+                }
+                self.facts.approvals.govern(leaf);
+            }
+            "decision" => match leaf.text("effect") {
+                Some("allow") => self.allowed(place, leaf, values),
+                Some("ask") => self.facts.approvals.wait(leaf, values),
+                _ => {}
+            },
             _ => {}
         }
     }
@@ -209,19 +247,28 @@ impl Verifier {
         self.facts.grants.get(digest)?.payload.clone()
     }
 
+    /// The agent that holds a grant of an entry so far.
+    pub(super) fn holder_of(&self, digest: &Digest) -> Option<&str> {
+        self.facts.grants.get(digest).map(|cited| cited.agent.as_str())
+    }
+
     fn revocation(&mut self, place: &Place, leaf: &Leaf<'_>) {
         let target = leaf.owned("target");
-        if target.is_empty() {
-            // None of the engine's: it ends nothing that could be named.
-            self.report.not_followed += 1;
-            return;
-        }
+        let id = leaf.text(&target).map(str::to_owned);
+        let digest = leaf.digest("digest");
         let wrong = match self.stated(leaf) {
             Err(what) => Some(what),
             Ok(stated) => {
-                let id = leaf.text(&target).map(str::to_owned);
-                let digest = leaf.digest("digest").map(|d| super::BASE64URL_NOPAD.encode(&d));
+                let said = stated
+                    .digest
+                    .as_ref()
+                    .and_then(|text| BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok());
+                self.facts.revoke(&stated.target, stated.id.as_deref(), said, leaf.place);
+                let digest = digest.map(|digest| BASE64URL_NOPAD.encode(&digest));
+                let of_grant = target == "grant";
                 let same = stated.v == 1
+                    && (of_grant || (TARGETS.contains(&target.as_str()) && id.is_some()))
+                    && digest.is_some() == of_grant
                     && Some(stated.entry.as_str()) == leaf.text("id")
                     && stated.target == target
                     && stated.id == id
@@ -233,15 +280,8 @@ impl Verifier {
         };
         if let Some(what) = wrong {
             self.fault(Code::RevocationInvalid, place.clone(), &format!("the revocation: {what}"));
-        }
-        match target.as_str() {
-            "grant" => self.facts.revoked.extend(leaf.digest("digest")),
-            "task" => {
-                self.facts.ended.insert(leaf.owned("task"));
-            }
-            _ => {
-                self.facts.cut.insert(leaf.owned(&target), leaf.place);
-            }
+            // What the entry says ends too: which of the two was meant cannot be told.
+            self.facts.revoke(&target, id.as_deref(), digest, leaf.place);
         }
     }
 
@@ -258,12 +298,14 @@ impl Verifier {
     }
 
     fn allowed(&mut self, place: &Place, leaf: &Leaf<'_>, values: &[Disclosed<'_>]) {
-        if !self.sparse && leaf.raw("human").is_none() && leaf.raw("chain").is_none() {
-            // None of the engine's, which names a human or `none` in each.
+        let nobody = leaf.raw("human").is_none() && leaf.raw("chain").is_none();
+        if nobody && !self.sparse && self.facts.humans.is_empty() {
+            // None of the engine's, which registers a human before anything is allowed.
             self.report.not_followed += 1;
             return;
         }
-        let without = self.facts.approvals.spend(leaf);
+        let facts = &mut self.facts;
+        let without = facts.approvals.spend(leaf, values, &facts.left);
         if let Some(what) = without {
             self.fault(Code::DecisionApproval, place.clone(), what);
         }
@@ -271,6 +313,7 @@ impl Verifier {
             let what = "the call was allowed, and names no chain of grants";
             return self.fault(Code::DecisionChain, place.clone(), what);
         };
+        let missing = self.unknown_to_it(place, leaf, &chain);
         let found = match self.facts.chain(leaf, &chain) {
             Err(what) => Some((Code::DecisionChain, what)),
             Ok(hops) => match self.facts.ended(leaf, &chain, &hops) {
@@ -280,9 +323,22 @@ impl Verifier {
         };
         match found {
             Some((code, what)) => self.fault(code, place.clone(), &what),
-            None if without.is_none() => self.report.decisions_followed += 1,
+            None if without.is_none() && !missing => self.report.decisions_followed += 1,
             None => {}
         }
+    }
+
+    /// Reports what an allowed decision of a whole trail names that no entry before it is about;
+    /// answers whether there was anything. Of a receipt it is asked at its end.
+    fn unknown_to_it(&mut self, place: &Place, leaf: &Leaf<'_>, chain: &[Digest]) -> bool {
+        if self.sparse {
+            return false;
+        }
+        let unknown = self.facts.unknown(leaf, chain);
+        for what in &unknown {
+            self.fault(Code::CitedMissing, place.clone(), what);
+        }
+        !unknown.is_empty()
     }
 }
 
@@ -297,6 +353,10 @@ impl Facts {
         let action = leaf.text("action").unwrap_or_default();
         if action == "offboarded" {
             self.left.insert(leaf.owned("human"));
+            return;
+        }
+        if action == "registered" {
+            self.humans.insert(leaf.owned("human"));
             return;
         }
         let Some(agent) = leaf.text("agent") else { return };
@@ -329,6 +389,50 @@ impl Facts {
             }
             _ => {}
         }
+    }
+
+    /// Whether a human was registered before and has not left. A receipt does not show everybody.
+    fn is_here(&self, human: &str, sparse: bool) -> bool {
+        let known = self.humans.contains(human) || (sparse && human.starts_with("hum_"));
+        known && !self.left.contains(human)
+    }
+
+    /// Takes up what a revocation ends.
+    fn revoke(&mut self, target: &str, id: Option<&str>, digest: Option<Digest>, place: u64) {
+        match (target, id) {
+            ("grant", _) => self.revoked.extend(digest),
+            ("task", Some(task)) => {
+                self.ended.insert(task.to_owned());
+            }
+            (_, Some(id)) => {
+                self.cut.insert(id.to_owned(), place);
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// What an allowed decision names that no entry so far is about.
+    fn unknown(&self, leaf: &Leaf<'_>, chain: &[Digest]) -> Vec<String> {
+        let says = |what: &str, id: &str, why: &str| {
+            format!("the decision names the {what} `{id:.80}`, {why} by no entry before it")
+        };
+        let mut unknown = Vec::new();
+        let human = leaf.text("human").filter(|human| *human != "none");
+        if let Some(human) = human.filter(|human| !self.humans.contains(*human)) {
+            unknown.push(says("human", human, "registered"));
+        }
+        // Where the root grant was made elsewhere, so was its task.
+        let root = chain.first().and_then(|digest| self.grants.get(digest));
+        let here = root.is_none_or(|root| root.made.is_some());
+        if let Some(task) = leaf.text("task").filter(|task| here && !self.opened.contains(*task)) {
+            unknown.push(says("task", task, "opened"));
+        }
+        match leaf.text("policy") {
+            Some(policy) if policy == "none" || self.policies.contains(policy) => {}
+            Some(policy) => unknown.push(says("policies", policy, "put in force")),
+            None => unknown.push("the decision names no policies, and not `none`".to_owned()),
+        }
+        unknown
     }
 
     /// The grants of a decision's chain, which must be one and what the decision says it is.

@@ -26,6 +26,16 @@ impl Verifier {
             self.fault(Code::GrantInvalid, place.clone(), what);
             return;
         }
+        let issuer = match digest("parent") {
+            None => Some("authority"),
+            Some(above) => self.holder_of(&above),
+        };
+        let said = get("issuer");
+        if said.as_deref().is_some_and(|said| bytes::text(said) != issuer) {
+            let what = "its `issuer` is not who holds the grant above it, nor the authority";
+            self.fault(Code::GrantMismatch, place.clone(), what);
+            return;
+        }
         let shown = values.iter().find(|value| value.field == "token");
         let Some(token) = shown.and_then(|value| bytes::text(value.value)) else {
             self.report.grants_unverified += 1;

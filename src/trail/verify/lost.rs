@@ -35,6 +35,7 @@ impl Lost {
                     | Code::DecisionChain
                     | Code::DecisionAuthority
                     | Code::DecisionApproval
+                    | Code::CitedMissing
                     | Code::ValueMissing
             )
     }

@@ -218,8 +218,7 @@ pub struct Report {
     pub grants_unverified: u64,
     /// How many decisions that allowed follow from what they cite.
     pub decisions_followed: u64,
-    /// How many that allowed, and revocations, name nothing that could be compared: none of them is
-    /// an engine's.
+    /// How many that allowed name nothing that could be compared: none of them is an engine's.
     pub not_followed: u64,
     /// How many decisions that allowed have no outcome.
     pub decisions_without_outcome: u64,
