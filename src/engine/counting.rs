@@ -168,3 +168,7 @@ fn each_stretch<R>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "counting_tests.rs"]
+mod tests;

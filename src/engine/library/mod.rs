@@ -174,6 +174,12 @@ impl Library {
         &self.authority_id
     }
 
+    /// Forgets the blocks that are kept unpacked.
+    #[cfg(test)]
+    pub(super) fn forget_blocks(&self) {
+        self.blocks.lock().clear();
+    }
+
     /// Forgets everything that was derived from the blocks or opened from them: after values were
     /// erased, or the keys replaced that it lies under.
     pub fn forget(&self) {
