@@ -54,11 +54,35 @@ fn blocks(store: &dyn Store) -> Vec<Block> {
     blocks
 }
 
+/// What a reader meets from an entry on, if these blocks are merged between its looking where to
+/// begin and its reading.
+fn walked(engine: &Arc<Engine>, path: &Path, from: u64, parts: Vec<Block>) -> (Vec<u64>, Library) {
+    let merging = engine.clone();
+    let merge = move || merging.library.put_merged(&parts).unwrap();
+    let store =
+        Meddled { store: engine.library.store.clone(), before: Mutex::new(Some(Box::new(merge))) };
+    let library = Library::new(
+        path,
+        Arc::new(store),
+        engine.library.ring.clone(),
+        engine.library.recorder.clone(),
+        engine.library.authority_id.clone(),
+    );
+    let mut met = Vec::new();
+    library
+        .each_block(from, &mut |next, block| {
+            met.extend(next..block.end());
+            Ok(true)
+        })
+        .unwrap();
+    (met, library)
+}
+
 #[test]
 fn a_block_that_is_merged_before_it_is_read_is_not_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
-    let engine = Arc::new(Engine::open(&path, Options::default()).unwrap());
+    let engine = Engine::open(&path, Options::default()).unwrap();
     for number in 0..6 {
         let account = format!("h{number}@example.com");
         let new = NewHuman {
@@ -73,27 +97,14 @@ fn a_block_that_is_merged_before_it_is_read_is_not_passed_over() {
     let size = engine.size().unwrap();
     let parts = blocks(&*engine.library.store);
     assert!(parts.len() > 4, "each registration is a block");
-    let from = parts[2].first();
     // Where the reader looks for it the block is there; where it reads on, it lies in one before.
-    let merging = engine.clone();
-    let merge = move || merging.library.put_merged(parts.get(1..3).unwrap()).unwrap();
-    let store =
-        Meddled { store: engine.library.store.clone(), before: Mutex::new(Some(Box::new(merge))) };
-    let library = Library::new(
-        &path,
-        Arc::new(store),
-        engine.library.ring.clone(),
-        engine.library.recorder.clone(),
-        engine.library.authority_id.clone(),
-    );
-    let mut met = Vec::new();
-    library
-        .each_block(from, &mut |next, block| {
-            met.extend(next..block.end());
-            Ok(true)
-        })
-        .unwrap();
+    let (from, merged) = (parts[2].first(), parts.get(1..3).unwrap().to_vec());
+    let (met, library) = walked(&engine, &path, from, merged);
     assert_eq!(met, (from..size).collect::<Vec<_>>());
+    // The same where it is the last.
+    let last = parts.len() - 1;
+    let (end, merged) = (parts[last].first(), parts.get(last - 1..).unwrap().to_vec());
+    assert_eq!(walked(&engine, &path, end, merged).0, (end..size).collect::<Vec<_>>());
     // A gap that stays is passed to whoever reads, and no reason to look for ever.
     let gone = blocks(&*engine.library.store)[2].first();
     let mut batch = Batch::new();
