@@ -2131,13 +2131,19 @@ class Trail:
             InvalidInput: The trail has no such sizes, or `old` is zero.
         """
 
-    def add_cosignatures(self, size: int, lines: str) -> Checkpoint:
+    def add_cosignatures(self, size: int, lines: str, *, key: str | None = None) -> Checkpoint:
         """Takes up the signature lines that witnesses gave for the checkpoint over `size` entries.
 
         Exports and receipts have them from then on.
 
+        Args:
+            size: How many entries the checkpoint covers.
+            lines: The lines. Without a key they are taken unseen, into half of the places only.
+            key: The witness's verifier key: only its cosignature is taken, once it verifies, in the
+                place of any other line of that name and id.
+
         Raises:
-            InvalidInput: There is no such checkpoint, or the lines are none.
+            InvalidInput: There is no such checkpoint, the lines are none, or none is by the key.
         """
 
     def verify(

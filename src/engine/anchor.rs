@@ -19,9 +19,10 @@ use crate::recorder::{Head, keyspace};
 use crate::registry::{check_text, draft};
 use crate::store::{Batch, Store, StoreError, settled};
 use crate::trail::block::Block;
-use crate::trail::checkpoint::SignedCheckpoint;
+use crate::trail::checkpoint::{CheckpointError, SignedCheckpoint};
 use crate::trail::entry::kind;
 use crate::trail::merkle::{Frontier, LeafHashes, consistency, leaf_hash};
+use crate::trail::witness::WitnessVerifier;
 
 use super::receipt::Levels;
 
@@ -268,22 +269,25 @@ impl Engine {
     }
 
     /// Takes up the signature lines that witnesses gave for one of the trail's checkpoints, so that
-    /// exports and receipts have them.
+    /// exports and receipts have them; with a witness's key, its cosignature and nothing else.
     ///
     /// # Errors
-    /// `Invalid` for a size without a checkpoint, `Checkpoint` for lines that are none.
+    /// `Invalid` for a size without a checkpoint, for lines that are none, or none by the key.
     pub fn add_cosignatures(
         &self,
         size: u64,
         lines: &str,
+        witness: Option<&str>,
     ) -> Result<SignedCheckpoint, EngineError> {
         self.check()?;
+        let wrong = |error: CheckpointError| EngineError::Invalid(error.to_string());
+        let witness = witness.map(WitnessVerifier::parse).transpose().map_err(wrong)?;
         let key = [CHECKPOINT, &size.to_be_bytes()].concat();
         let known = self.store.get(&key)?.ok_or_else(|| {
             EngineError::Invalid(format!("there is no checkpoint over {size} entries"))
         })?;
         let known = SignedCheckpoint::parse(&String::from_utf8_lossy(&known))?;
-        let more = known.with_signatures(lines)?;
+        let more = known.with_signatures(lines, witness.as_ref()).map_err(wrong)?;
         let mut batch = Batch::default();
         batch.put(key, more.text().as_bytes());
         let mut anchored = self.anchored.lock();

@@ -25,11 +25,11 @@ pub struct Archived {
 
 impl Engine {
     /// Writes the trail's leaves and tree into a folder, or what came since into the archive that
-    /// lies there. Its checkpoint is replaced last: until then the archive is the one before.
+    /// lies there, once all its files were compared with the trail. Its checkpoint is replaced last: until then the archive is the one before.
     ///
     /// # Errors
     /// `Invalid` for a folder that holds other things or cannot be written, for an archive of
-    /// another trail or history, and for one that is ahead of this store; as
+    /// another trail or history, for one whose files were changed or removed, and for one that is ahead of this store; as
     /// [`Engine::each_leaf`].
     pub fn archive(&self, folder: &Path) -> Result<Archived, EngineError> {
         let checkpoint = self.checkpoint()?;
@@ -57,9 +57,13 @@ impl Engine {
                 .push(&entry.leaf, hash)
                 .ok_or_else(|| invalid(folder, "a leaf is too large for an entry bundle"))?;
             let full = tiles.take();
-            // What was full before is there, and was compared by its root.
             if frontier.size() > before {
                 full.iter().try_for_each(|file| write(folder, file))?;
+            } else {
+                full.iter().try_for_each(|file| compare(folder, file))?;
+            }
+            if frontier.size() == before {
+                tiles.clone().rest().iter().try_for_each(|file| compare(folder, file))?;
             }
             Ok(true)
         })?;
@@ -107,7 +111,27 @@ fn there(folder: &Path, now: &SignedCheckpoint) -> Result<Option<SignedCheckpoin
     Ok(Some(old))
 }
 
+const KEEP: &str =
+    "keep it as it is for who looks into that, and name a new folder to write all anew";
 const UNFINISHED: &str = ".new";
+
+/// Refuses an archive in which a file is not what the trail makes.
+fn compare(folder: &Path, (name, bytes): &TileFile) -> Result<(), EngineError> {
+    let place = folder.join(name);
+    // By its kind and size first: nothing else is read, and no more.
+    let same = match fs::symlink_metadata(&place) {
+        Ok(file) if !file.is_file() || file.len() != bytes.len() as u64 => false,
+        Ok(_) => fs::read(&place).map_err(|error| unwritable(folder, &error))? == *bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(invalid(folder, &format!("its `{name}` is gone: {KEEP}")));
+        }
+        Err(error) => return Err(unwritable(folder, &error)),
+    };
+    if same {
+        return Ok(());
+    }
+    Err(invalid(folder, &format!("its `{name}` was changed: {KEEP}")))
+}
 
 /// Writes a file of an archive, whole or not at all.
 fn write(folder: &Path, (name, bytes): &TileFile) -> Result<(), EngineError> {

@@ -9,7 +9,7 @@ use crate::registry::Agent;
 use crate::request::ToolName;
 
 /// The codes of all findings.
-pub(super) const FINDINGS: [&str; 17] = [
+pub(super) const FINDINGS: [&str; 18] = [
     "ceiling_too_wide",
     "credential_expired",
     "credential_expiring",
@@ -26,6 +26,7 @@ pub(super) const FINDINGS: [&str; 17] = [
     "ownerless",
     "policy_shadow_mismatch",
     "refusals_above_usual",
+    "rule_without_address",
     "ttl_too_wide",
 ];
 

@@ -273,6 +273,7 @@ impl Engine {
         drop(state);
         self.look_at_vault(&scan.leased, now, spans, &mut findings);
         self.look_at_distrust(&mut findings);
+        super::rules::look_at_rules(&self.rules(), &mut findings);
         findings.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.code.cmp(b.code)));
         Ok(Review { at: now, size: scan.size, agents, findings })
     }

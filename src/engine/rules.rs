@@ -85,7 +85,9 @@ impl Engine {
             self.recorder.commit(batch)?;
         }
         let mut deliveries = Vec::new();
-        for rule in self.rules() {
+        // One whose address was erased tells nobody, and the review says so.
+        let able = |rule: &Arc<Rule>| rule.then != Then::Webhook || rule.url.is_some();
+        for rule in self.rules().into_iter().filter(able) {
             for finding in review.findings.iter().filter(|finding| is_for(&rule, finding)) {
                 if self.state.read().has_acted(&rule.id, &digest_of(finding)) {
                     continue;
@@ -153,6 +155,18 @@ impl Engine {
         }
         Ok(result)
     }
+}
+
+/// Finds the rules that act on nothing, for their address was erased with who set them.
+pub(super) fn look_at_rules(rules: &[Arc<Rule>], findings: &mut Vec<Finding>) {
+    let silent = rules.iter().filter(|rule| rule.then == Then::Webhook && rule.url.is_none());
+    findings.extend(silent.map(|rule| Finding {
+        code: "rule_without_address",
+        severity: Severity::Medium,
+        subjects: vec![rule.id.to_string(), rule.by.to_string()],
+        why: format!("the address of the rule {} was erased with who set it", rule.id),
+        suggestion: "remove the rule, and set another if somebody is to be told".to_owned(),
+    }));
 }
 
 fn digest_of(finding: &Finding) -> crate::canonical::Digest {

@@ -357,8 +357,15 @@ impl Trail {
     }
 
     /// Takes up witnesses' signature lines of a checkpoint.
-    fn add_cosignatures(&self, py: Python<'_>, size: Any, lines: Text<'_>) -> PyResult<Checkpoint> {
-        enter(py, || self.0.add_cosignatures(size.0, &lines)).map(Checkpoint)
+    #[pyo3(signature = (size, lines, *, key=None))]
+    fn add_cosignatures(
+        &self,
+        py: Python<'_>,
+        size: Any,
+        lines: Text<'_>,
+        key: Option<Text<'_>>,
+    ) -> PyResult<Checkpoint> {
+        enter(py, || self.0.add_cosignatures(size.0, &lines, key.as_deref())).map(Checkpoint)
     }
 
     /// Verifies the live trail; raises `TrailCorrupted` with every fault and its place.

@@ -183,6 +183,7 @@ impl State {
         self.humans.insert(*id, Arc::new(human));
         let puts = self.forget_agents(id, sealer)?;
         self.halts.forget(id);
+        self.rules.forget(id);
         self.changed();
         Ok(puts)
     }

@@ -111,6 +111,16 @@ pub(super) struct Rules {
     acted: HashSet<(RuleId, Digest)>,
 }
 
+impl Rules {
+    /// Forgets what a human said with their rules: the reason, the address and its secret. They
+    /// stay in force; one that told an address tells nobody any more.
+    pub(super) fn forget(&mut self, by: &HumanId) {
+        for rule in self.all.values_mut().filter(|rule| rule.by == *by) {
+            *rule = Arc::new(Rule { reason: None, url: None, secret: None, ..(**rule).clone() });
+        }
+    }
+}
+
 fn key(id: &RuleId) -> Vec<u8> {
     [PREFIX, id.as_bytes()].concat()
 }

@@ -13,7 +13,7 @@ pub const WIDTH: u64 = 256;
 pub type TileFile = (String, Vec<u8>);
 
 /// Makes the files of a tree that grows by leaves.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Tiles {
     size: u64,
     bundle: Vec<u8>,

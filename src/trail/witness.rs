@@ -109,6 +109,14 @@ impl WitnessVerifier {
         [a, b, c, d]
     }
 
+    /// Whether a line is of this key's name and id, whatever it is worth.
+    fn is_by(&self, line: &str) -> bool {
+        let parts = line.trim_end_matches('\n').strip_prefix("\u{2014} ");
+        let Some((name, blob)) = parts.and_then(|rest| rest.split_once(' ')) else { return false };
+        let blob = BASE64.decode(blob.as_bytes()).unwrap_or_default();
+        name == self.name && blob.starts_with(&self.key_id())
+    }
+
     /// When the witness cosigned a checkpoint, in seconds since 1970; `None` if it did not, or
     /// more than one line is by it.
     #[must_use]
@@ -142,22 +150,57 @@ fn message(checkpoint: &SignedCheckpoint, seconds: u64) -> String {
 }
 
 impl SignedCheckpoint {
-    /// The same checkpoint with more signature lines; those that are there already, or that find no
-    /// room, are left out.
+    /// The same checkpoint with more signature lines. Without a key they are taken as they are,
+    /// into half of the places at most; those that are there already, or that find no room, are
+    /// left out. With one only a cosignature by it is taken, in the place of any line of its name
+    /// and id.
     ///
     /// # Errors
-    /// `Malformed` for lines that are none.
-    pub fn with_signatures(&self, lines: &str) -> Result<Self, CheckpointError> {
+    /// `Malformed` for lines that are none, for none that is a cosignature by the key, and where
+    /// it finds no room.
+    pub fn with_signatures(
+        &self,
+        lines: &str,
+        key: Option<&WitnessVerifier>,
+    ) -> Result<Self, CheckpointError> {
+        if let Some(key) = key {
+            return self.with_cosignature(lines, key);
+        }
         let mut text = self.text().to_owned();
         let mut count = self.signatures().count();
         for line in lines.split_inclusive('\n') {
             let there = text.split_inclusive('\n').any(|known| known == line);
-            if !there && count < MAX_SIGNATURES {
+            if !there && count < MAX_SIGNATURES / 2 {
                 text.push_str(line);
                 count += 1;
             }
         }
-        let more = Self::parse(&text)?;
+        self.told_by(&text)
+    }
+
+    fn with_cosignature(
+        &self,
+        lines: &str,
+        key: &WitnessVerifier,
+    ) -> Result<Self, CheckpointError> {
+        let mut others = String::with_capacity(self.text().len());
+        self.text().split_inclusive('\n').filter(|line| !key.is_by(line)).for_each(|line| {
+            others.push_str(line);
+        });
+        let mut found = Err(CheckpointError::Malformed("no line is a cosignature by the key"));
+        for line in lines.split_inclusive('\n').filter(|line| key.is_by(line)) {
+            let more = self.told_by(&format!("{others}{line}"))?;
+            if key.cosigned(&more).is_some() {
+                found = Ok(more);
+                break;
+            }
+        }
+        found
+    }
+
+    /// This checkpoint as a text with other signature lines tells it.
+    fn told_by(&self, text: &str) -> Result<Self, CheckpointError> {
+        let more = Self::parse(text)?;
         if more.claimed() == self.claimed() {
             return Ok(more);
         }

@@ -237,3 +237,43 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (folder / "tile/0/000.p" / str(told["entries"])).write_bytes(b"\0" * 32)
     assert main(["trail", "verify", str(folder), "--authority", authority]) == 1
     assert base64.b64decode((folder / "checkpoint").read_text().split("\n")[2])
+
+
+def test_an_archive_that_was_changed_is_not_extended(tmp_path: Path) -> None:
+    """Each file of what was there is compared; what is refused stays as it is."""
+    folder = tmp_path / "archive"
+    with ans.open(tmp_path / "governance") as engine:
+        grow(engine, 300)
+        engine.trail.archive(folder)
+        shutil.copytree(folder, tmp_path / "whole")
+        grow(engine, 400)
+
+        def cut(file: Path) -> None:
+            file.write_bytes(file.read_bytes()[:-1])
+
+        def flip(file: Path) -> None:
+            file.write_bytes(file.read_bytes()[:-1] + bytes([file.read_bytes()[-1] ^ 1]))
+
+        def link(file: Path) -> None:
+            file.unlink()
+            file.symlink_to(tmp_path / "whole" / file.relative_to(folder))
+
+        names = [str(f.relative_to(folder)) for f in sorted((folder / "tile").rglob("*"))
+                 if f.is_file()]  # fmt: skip
+        assert len(names) == 5
+        for name in names:
+            for change, told in ((flip, "changed"), (cut, "changed"), (link, "changed"),
+                                 (Path.unlink, "gone")):  # fmt: skip
+                change(folder / name)
+                with pytest.raises(ans.InvalidInput, match=f"its `{name}` (is|was) {told}"):
+                    engine.trail.archive(folder)
+                kept = sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
+                if change is not Path.unlink:
+                    assert kept == sorted(["checkpoint", *names])
+                assert (folder / "checkpoint").read_bytes() == (
+                    tmp_path / "whole" / "checkpoint"
+                ).read_bytes()
+                (folder / name).unlink(missing_ok=True)
+                shutil.copy(tmp_path / "whole" / name, folder / name)
+        assert engine.trail.archive(folder) == 400
+        assert codes(folder, engine.authority) == []

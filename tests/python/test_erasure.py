@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import shutil
 import signal
@@ -451,3 +452,100 @@ def test_a_backup_of_a_live_store_opens(tmp_path: Path) -> None:
         if len(engine.trail) < checkpoint.size:
             with pytest.raises(ans.TrailCorrupted):
                 engine.trail.verify(since=checkpoint)
+
+
+def shown(value: object, seen: set[int] | None = None, depth: int = 6) -> Iterator[str]:
+    """All that a value tells: its text, its attributes, what it holds."""
+    seen = set() if seen is None else seen
+    if id(value) in seen or depth == 0 or callable(value) or isinstance(value, ans.Engine):
+        return
+    seen.add(id(value))
+    yield str(value)
+    yield repr(value)
+    if isinstance(value, (str, bytes, int, float, type(None))):
+        return
+    if isinstance(value, dict):
+        for pair in value.items():
+            yield from shown(pair, seen, depth)
+        return
+    if isinstance(value, (list, tuple, ans.Entries)):
+        for one in value:
+            yield from shown(one, seen, depth)
+        return
+    if not type(value).__module__.startswith("answerable"):
+        return
+    if hasattr(value, "_repr_html_"):
+        yield value._repr_html_()
+    for name in dir(value):
+        if not name.startswith("_"):
+            yield from shown(getattr(value, name), seen, depth - 1)
+
+
+def told(engine: ans.Engine) -> str:
+    """All that the listings of an engine tell."""
+    trail = engine.trail
+    listed: list[object] = [
+        engine.humans.list(), engine.agents.list(), engine.tasks.list(), engine.halts(),
+        engine.rules.list(), engine.approvals.pending(), engine.vault.list(), engine.review(),
+        engine.approvals.list(), engine.policies, engine.approvals, engine.vault, engine.samples(),
+        trail.checkpoints(), trail.entries(), trail.page(0, 10_000),
+    ]  # fmt: skip
+    for entry in trail.page(0, 10_000):
+        listed.append(entry.json())
+        if entry.kind == "decision":
+            listed += [trail.story(entry), engine.explain(entry), trail.receipt(entry)]
+        if entry.kind == "grant":
+            with contextlib.suppress(ans.InvalidInput):  # Its token was erased.
+                listed.append(trail.chain(str(entry.leaf["grant"])))
+    listed += [engine.tasks.get(task) for task in engine.tasks.list()]
+    listed += [trail.reconstruct(human) for human in engine.humans.list()]
+    listed += trail.who_could("pay.transfer", at=trail.entries(kind="decision")[0].at)
+    return "\n".join(text for one in listed for text in shown(one))
+
+
+@pytest.mark.filterwarnings("ignore:.*grants of that time were erased")
+def test_the_engine_that_runs_tells_nothing_of_an_erased_human(tmp_path: Path) -> None:
+    mark = "zinnober"
+    shop = Shop(tmp_path / "store")
+    engine, alice, bob = shop.engine, shop.alice, shop.bob
+    shop.work()
+    why = f"because of {mark}"
+    engine.rules.add(
+        then=f"https://{mark}.example/hook", reason=why, secret=f"{mark} secret", by=alice
+    )
+    standing = engine.rules.add(on="dormant", then="suspend", reason=why, by=alice)
+    engine.halt(reason=why, tool="other.*", by=alice)
+    engine.halt(reason=why, agent=shop.his, by=alice)
+    engine.vault.put("hers", "s3cret-s3cret", for_tools=["pay.*"], owner=alice)
+    engine.agents.suspend(shop.his, reason=why, by=alice)
+    engine.agents.resume(shop.his, reason=why, by=alice)
+    lent = engine.agents.issue(
+        f"{mark}-lent", owner=alice, purpose=why, ceiling=[ans.allow("pay.**")], ttl="8h"
+    )
+    engine.revoke(lent, reason=why, by=alice)
+    hers = engine.grant(alice, shop.hers, task=why, scope=ans.allow("pay.transfer"), ttl="1h")
+    for number in range(2):
+        asked = engine.request_access(
+            hers, scope=ans.allow(f"pay.{mark}{number}"), reason=why, ttl="1h"
+        )
+        if number:
+            engine.approvals.refuse(asked, by=alice, note=why)
+    assert mark in told(engine)
+    shop.let_go()
+    engine.trail.erase(human=alice, reason="she asked", by=bob)
+    for _ in range(2):
+        found = [line for line in told(engine).splitlines() if mark in line]
+        assert found == []
+        rules = {rule.id: rule for rule in engine.rules.list()}
+        assert len(rules) == 2
+        assert all((rule.reason, rule.url) == (None, None) for rule in rules.values())
+        assert all(rule.by == alice.id for rule in rules.values())
+        # One that suspends goes on; of the one that tells nobody any more the review says so.
+        silent = [one for one in engine.review().findings if one.code == "rule_without_address"]
+        assert [one.subjects[0] for one in silent] == [id_ for id_ in rules if id_ != standing.id]
+        assert engine.trail.verify()
+        engine.close()
+        engine = ans.open(shop.path)
+    engine.rules.remove(silent[0].subjects[0], reason="it tells nobody", by=bob)
+    assert "rule_without_address" not in [one.code for one in engine.review().findings]
+    engine.close()

@@ -177,6 +177,46 @@ def test_the_proof_of_a_witnessed_checkpoint_has_its_cosignatures(
     assert str(file) in capsys.readouterr().out
 
 
+def test_a_cosignature_is_looked_at_before_it_is_taken(tmp_path: Path) -> None:
+    trail = Office(tmp_path / "governance").engine.trail
+    made = [Witness.make(tmp_path / f"w{n}", f"witness.example/w{n}") for n in range(9)]
+    witness = made[0]
+    for one in made:
+        one.trust(trail.checkpoint_key())
+    note = trail.checkpoint()
+    old = witness.add_checkpoint(f"old 0\n\n{note.text}", at=900)
+    other = made[1].add_checkpoint(f"old 0\n\n{note.text}", at=901)
+    # Of the witness's name and key, and no signature of this checkpoint.
+    wrong = old[:-6] + ("AAAA" if old[-6:-2] != "AAAA" else "BBBB") + old[-2:]
+    taken = trail.add_cosignatures(note.size, wrong)
+    assert wrong in taken.text
+    for key in (witness.key, made[2].key):
+        for lines in (wrong, other if key == witness.key else old, "", "\u2014 x y\n"):
+            with pytest.raises(ans.InvalidInput):
+                trail.add_cosignatures(note.size, lines, key=key)
+    with pytest.raises(ans.InvalidInput):
+        trail.add_cosignatures(note.size, old, key="no key")
+    # Rubbish takes no more than half of the places.
+    rubbish = "".join(f"\u2014 rubbish.example/{n} AAAA{n:02}AA\n" for n in range(20))
+    trail.add_cosignatures(note.size, rubbish)
+    text = trail.add_cosignatures(note.size, f"{other}{old}", key=witness.key).text
+    assert _core.cosigned_at(text, witness.key) == 900
+    assert wrong not in text
+    assert other not in text
+    assert text.count("\n\u2014 ") == 8
+    for one in made[1:]:
+        line = other if one is made[1] else one.add_checkpoint(f"old 0\n\n{note.text}", at=902)
+        text = trail.add_cosignatures(note.size, line, key=one.key).text
+    assert text.count("\n\u2014 ") == 16
+    assert all(_core.cosigned_at(text, one.key) for one in made)
+    extra = Witness.make(tmp_path / "w9", "witness.example/w9")
+    extra.trust(trail.checkpoint_key())
+    line = extra.add_checkpoint(f"old 0\n\n{note.text}", at=903)
+    with pytest.raises(ans.InvalidInput):
+        trail.add_cosignatures(note.size, line, key=extra.key)
+    assert trail.checkpoints()[-1].text == text
+
+
 class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -142,7 +142,7 @@ def to_witness(url: str, key: str) -> Any:
             own = "".join(line for line in lines if line.split(" ")[1] == key.split("+", 1)[0])
             if _core.cosigned_at(note + own, key) is None:
                 raise PublishError(f"the answer of {url} is no cosignature by its key")
-            trail.add_cosignatures(size, own)
+            trail.add_cosignatures(size, own, key=key)
             return url
         raise Refused(f"the witness at {url} does not settle", 409)
 
