@@ -44,6 +44,7 @@ impl Engine {
         let other = || {
             invalid(folder, "the archive there is of another history than this trail: keep both")
         };
+        let mut amiss = None;
         self.each_leaf(&mut |entry| {
             if entry.index >= size {
                 return Ok(false);
@@ -59,11 +60,18 @@ impl Engine {
             let full = tiles.take();
             if frontier.size() > before {
                 full.iter().try_for_each(|file| write(folder, file))?;
-            } else {
-                full.iter().try_for_each(|file| compare(folder, file))?;
+                return Ok(true);
             }
+            let mut there = full;
             if frontier.size() == before {
-                tiles.clone().rest().iter().try_for_each(|file| compare(folder, file))?;
+                there.extend(tiles.clone().rest());
+            }
+            if amiss.is_none() {
+                amiss = there.iter().find_map(|file| compare(folder, file).err());
+            }
+            // Only now is it known to be one of this trail.
+            if let Some(error) = amiss.take_if(|_| frontier.size() == before) {
+                return Err(error);
             }
             Ok(true)
         })?;
