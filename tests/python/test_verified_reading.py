@@ -265,7 +265,7 @@ def test_lines_without_an_end_are_given_up(trail: Trail, tmp_path: Path) -> None
         try:
             with io.FileIO(pipe, "w") as file:
                 while True:
-                    wrote[0] += file.write(b"nonsense\n" * 100)
+                    wrote[0] += file.write(b"x" * 65_535 + b"\n")
         except BrokenPipeError:
             pass
 
@@ -274,13 +274,8 @@ def test_lines_without_an_end_are_given_up(trail: Trail, tmp_path: Path) -> None
     found = faults(pipe, trail.authority)
     writer.join()
     assert wrote[0]
+    assert wrote[0] < 1 << 27, "it read on"
     assert len(found) == 1_000
-
-    junk = tmp_path / "junk"
-    junk.write_bytes(b"nonsense\n" * 1_500)
-    with pytest.raises(ans.TrailCorrupted) as refused:
-        ans.verify(junk, trail.authority)
-    assert "1002 faults" in str(refused.value), refused.value
 
 
 def test_a_receipt_without_an_end_is_not_read(trail: Trail) -> None:

@@ -5,16 +5,16 @@ use std::io::{BufRead, ErrorKind};
 use data_encoding::BASE64URL_NOPAD;
 
 use super::json::{self, Json};
-use super::report::{Code, MAX_FAULTS, Place, Report, VerifyError};
+use super::report::{Code, Place, Report, VerifyError};
 use super::{Disclosed, Verifier, bytes};
 use crate::keys::PublicKey;
 
 /// The longest line that is looked at, in bytes without its end.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// How much of lines that are too long is passed over, in bytes; and how many lines may be at fault
-/// before the rest is not looked at: a device or a pipe may never end.
-const MAX_PASSED_BYTES: usize = 64 << 20;
+/// How many bytes may be of lines that cannot be read, and how many lines may be at fault, before
+/// the rest is not looked at: a device or a pipe may never end.
+const MAX_UNREAD_BYTES: usize = 64 << 20;
 const MAX_AT_FAULT: u64 = 1 << 20;
 
 /// How many entries lie between two calls of `progress`.
@@ -55,14 +55,17 @@ pub fn verify_witnessed(
     };
     let mut number = 0u64;
     let mut line = Vec::new();
-    let (mut passed, mut at_fault) = (MAX_PASSED_BYTES, 0u64);
+    let (mut passed, mut at_fault) = (MAX_UNREAD_BYTES, 0u64);
     while let Some(whole) = read_line(&mut reader, &mut line, &mut passed)? {
         number += 1;
         export.verifier.line = Some(number);
-        let before = export.verifier.report.fault_count;
+        let (before, unread) = (export.verifier.report.fault_count, export.unread);
         export.line(number, &line, whole);
         at_fault += u64::from(export.verifier.report.fault_count > before);
-        if passed == 0 || export.unread >= MAX_FAULTS || at_fault >= MAX_AT_FAULT {
+        if export.unread > unread {
+            passed = passed.saturating_sub(line.len());
+        }
+        if passed == 0 || at_fault >= MAX_AT_FAULT {
             export.fault(Code::BadLine, "too much of the file is no export: the rest is not read");
             break;
         }
@@ -128,7 +131,7 @@ struct Export {
     entries: u64,
     checkpoints: u64,
     /// How many lines could not be read as what an export holds.
-    unread: usize,
+    unread: u64,
 }
 
 impl Export {
