@@ -17,7 +17,9 @@ use crate::canonical::Value;
 use crate::keys::{KeyRing, Owner, SealKey, unwrap_key, wrap_key};
 use crate::principal::{EntryId, HumanId};
 use crate::recorder::{Recorder, keyspace};
-use crate::registry::{Put, Sealer, answered_key, asked_key, check_text, data_key_at, draft};
+use crate::registry::{
+    Put, Sealer, answered_key, asked_key, check_text, data_key_at, draft, erased_at,
+};
 use crate::store::{Batch, Store, StoreError};
 use crate::trail::amend::{amend, offsets, owners};
 use crate::trail::block::Block;
@@ -268,6 +270,9 @@ impl Rewriter<'_> {
             last.put(key, value);
             for key in &plan.done {
                 last.delete(key.clone());
+            }
+            for owner in &plan.gone {
+                last.put(erased_at(owner), []);
             }
             for (kind, _, before) in &plan.aged {
                 last.put([KEPT_SINCE, kind.as_bytes()].concat(), before.to_be_bytes());

@@ -40,7 +40,7 @@ pub use policies::{
     Distrusted, InForce, Policies, Texts, Turn, current_policies, declared_tools, keep_texts,
     keep_tool, read_texts,
 };
-pub use records::{Sealer, data_key_at, load_data_key, scope_value};
+pub use records::{Sealer, data_key_at, erased_at, load_data_key, scope_value};
 pub use replay::{Replay, STATE_ACTION, STATE_KINDS, Said, Statement, Unrecorded};
 pub use revocations::{Signer, Target, revoked_key, statement_assertion};
 pub use roots::{Root, roots};

@@ -41,7 +41,8 @@ impl<'a> Sealer<'a> {
         key.seal(text, &assertion(name))
     }
 
-    /// Opens what was sealed for an owner; `None` if the owner's key is gone.
+    /// Opens what was sealed for an owner; `None` if the key is gone that it lies under. An owner
+    /// who was erased has another key as soon as something more is recorded of theirs.
     ///
     /// # Errors
     /// `Sealed` if it does not open.
@@ -54,7 +55,16 @@ impl<'a> Sealer<'a> {
         let owner = &owner.of_records();
         let load = |_: &Owner| load_data_key(self.store, owner);
         let Some(key) = self.ring.find(owner, &load)? else { return Ok(None) };
-        Ok(Some(key.open(sealed, &assertion(name))?.to_string()))
+        match key.open(sealed, &assertion(name)) {
+            Ok(text) => Ok(Some(text.to_string())),
+            Err(KeyError::Sealed) if self.was_erased(owner)? => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn was_erased(&self, owner: &Owner) -> Result<bool, KeyError> {
+        let kept = self.store.get(&erased_at(owner)).map_err(|_| KeyError::Sealed)?;
+        Ok(kept.is_some())
     }
 
     /// The wrapped keys made so far, to be written first.
@@ -71,6 +81,12 @@ fn assertion(name: &str) -> String {
 #[must_use]
 pub fn data_key_at(owner: &Owner) -> Vec<u8> {
     [b"k/data/", owner.text().as_bytes()].concat()
+}
+
+/// The store's key of the note that an owner's data key was dropped once.
+#[must_use]
+pub fn erased_at(owner: &Owner) -> Vec<u8> {
+    [b"k/gone/", owner.text().as_bytes()].concat()
 }
 
 /// Reads an owner's wrapped data key.

@@ -189,6 +189,41 @@ def test_what_an_erased_human_said_of_anothers_agent_is_nowhere(tmp_path: Path) 
     shop.engine.close()
 
 
+@pytest.mark.parametrize("verb", ["rotate", "overlap", "retire", "transfer", "then erased again"])
+def test_an_agent_of_an_erased_human_lives_on(tmp_path: Path, verb: str) -> None:
+    """What is recorded of the agent later lies under another key than what was erased."""
+    engine = ans.open(tmp_path / "store")
+    alice = engine.humans.register("alice.quicksilver@example.com", name="Alice Quicksilver")
+    bob = engine.humans.register("bob@example.com")
+    ceiling = [ans.allow("t.*")]
+    agent, other = (
+        engine.agents.issue(name, owner=alice, purpose="of zinnober", ceiling=ceiling, ttl="1h")
+        for name in ("zinnober-planner", "zinnober-other")
+    )
+    engine.humans.offboard(alice, reason="left", by=bob)
+    engine.trail.erase(human=alice, reason="asked to", by=bob)
+    if verb == "retire":
+        engine.agents.retire(agent, reason="no use", by=bob)
+    else:
+        engine.agents.rotate(agent, overlap="10m" if verb == "overlap" else None, by=bob)
+    if verb == "transfer":
+        engine.agents.transfer(agent, owner=bob, by=bob)
+    if verb == "then erased again":
+        engine.trail.erase(human=alice, reason="once more", by=bob)
+    key = engine.agents.get(agent.id).key
+    engine.close()
+    for _ in range(2):
+        engine = ans.open(tmp_path / "store")
+        again = engine.agents.get(agent.id)
+        assert again.key == key
+        told = repr([engine.humans.list(), engine.agents.list(), again.purpose, again.name])
+        assert "zinnober" not in told
+        assert "uicksilver" not in told
+        assert engine.agents.get(other.id).owner == alice.id
+        engine.trail.verify()
+        engine.close()
+
+
 def test_the_name_of_an_erased_humans_agent_stays_taken(tmp_path: Path) -> None:
     shop = Shop(tmp_path / "store")
     shop.let_go()
