@@ -128,7 +128,11 @@ def open(
 
 def open_here(path: str | Path) -> bool:
     """Whether an engine of this process that is in use holds the store in a folder."""
-    held = _holding.get(os.path.realpath(path))
+    try:
+        real = os.path.realpath(path)
+    except (TypeError, ValueError):
+        return False  # It is no path; opening says so.
+    held = _holding.get(real)
     engine = held() if held is not None else None
     return engine is not None and not engine._ends and _is_locked(path)
 
