@@ -130,8 +130,8 @@ def open_here(path: str | Path) -> bool:
     """Whether an engine of this process that is in use holds the store in a folder."""
     try:
         real = os.path.realpath(path)
-    except (TypeError, ValueError):
-        return False  # It is no path; opening says so.
+    except Exception:  # noqa: BLE001 - whatever a wrong path raises, opening says so.
+        return False
     held = _holding.get(real)
     engine = held() if held is not None else None
     return engine is not None and not engine._ends and _is_locked(path)

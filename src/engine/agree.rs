@@ -52,7 +52,8 @@ pub(super) fn says_in_force(keys: &[(&str, Raw<'_>)]) -> bool {
     is("kind", &STATE_KINDS) || is("action", &[STATE_ACTION])
 }
 
-/// Holds the records to the trail. Nothing of the store is changed.
+/// Holds the records to the trail. Nothing of the store is changed. Answers the time of the newest
+/// statement of the authority's keys, which may be later than its entry's.
 ///
 /// # Errors
 /// `Corrupt`, naming the record and the entry; the store's.
@@ -61,13 +62,13 @@ pub(super) fn agree(
     library: &Library,
     state: &State,
     keys: &KeysFound<'_>,
-) -> Result<(), EngineError> {
+) -> Result<i64, EngineError> {
     let head = Head::load(store)?;
     let size = head.frontier.size();
     ends_at_head(store, &head)?;
     let mut replay = Replay::default();
     library.each_in_force(size, &mut |place, _, keys| Ok(replay.take(place, keys)?))?;
-    compare_keys(&replay, keys)?;
+    let newest = compare_keys(&replay, keys)?;
     let unrecorded = replay.compare(state, store, head.at)?;
     for one in &unrecorded {
         // Housekeeping drops it once no clock that is accepted can bring the grant back.
@@ -76,7 +77,7 @@ pub(super) fn agree(
             return Err(unrevoked(one).into());
         }
     }
-    Ok(())
+    Ok(newest)
 }
 
 fn unrevoked(one: &Unrecorded) -> StoreError {
@@ -143,14 +144,15 @@ struct Stated {
     checkpoint_key: String,
     #[serde(default)]
     until: Option<String>,
+    at: String,
 }
 
-/// Follows the authority's statements from its first key on.
-fn compare_keys(replay: &Replay, found: &KeysFound<'_>) -> Result<(), StoreError> {
+/// Follows the authority's statements from its first key on. Answers the time of the newest.
+fn compare_keys(replay: &Replay, found: &KeysFound<'_>) -> Result<i64, StoreError> {
     let assertion = format!("answerable/v1/authority/{}", found.id);
     let mut key = *found.first;
     let mut roots = found.roots.iter();
-    let mut checkpoint = String::new();
+    let (mut checkpoint, mut newest) = (String::new(), 0);
     for statement in replay.statements() {
         let differs =
             |what: &str| differs("the authority's keys", &format!("{} {what}", statement.said));
@@ -159,6 +161,7 @@ fn compare_keys(replay: &Replay, found: &KeysFound<'_>) -> Result<(), StoreError
         let stated: Stated = serde_json::from_str(&signed.payload)
             .map_err(|_| differs("says nothing that can be read"))?;
         checkpoint = stated.checkpoint_key;
+        newest = parse_instant(&stated.at).unwrap_or_default().max(newest);
         let Some(until) = stated.until else { continue };
         let next = PublicKey::parse(&stated.authority);
         let next = next.map_err(|_| differs("names a key that is none"))?;
@@ -178,7 +181,7 @@ fn compare_keys(replay: &Replay, found: &KeysFound<'_>) -> Result<(), StoreError
     if key != found.present || checkpoint != found.checkpoint {
         return Err(differs("the authority's keys", "the ones in force are others"));
     }
-    Ok(())
+    Ok(newest)
 }
 
 impl Engine {

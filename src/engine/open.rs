@@ -312,7 +312,7 @@ impl Engine {
         state.set_policies(restore(&*store, &ring));
         let declared = restore_tools(&*store, &ring)?;
         let checkpoint = checkpoint_key.verifier().clone();
-        let keys = Keys {
+        let mut keys = Keys {
             authority: Arc::new(authority),
             roots,
             checkpoints: vec![(0, Arc::new(checkpoint_key))],
@@ -335,7 +335,8 @@ impl Engine {
                 present: keys.authority.public(),
                 checkpoint: checkpoint.to_string(),
             };
-            agree(&*store, &library, &state, &found)?;
+            let newest = agree(&*store, &library, &state, &found)?;
+            keys.stated = keys.stated.max(newest);
         }
         let every = match durability {
             // A decision becomes durable while its tool runs.

@@ -142,3 +142,23 @@ def test_checkpoints_are_signed_by_the_key_in_force_at_their_size(
         world.engine.rotate_checkpoint_key(reason="")
     with pytest.raises(ans.InvalidInput):
         world.engine.rotate_authority(reason="x", overlap=0)
+
+
+@pytest.mark.parametrize("again", ["2026-11-24T08:10:00Z", "2026-11-24T08:09:30Z"])
+@pytest.mark.parametrize("verb", ["rotate_authority", "rotate_checkpoint_key"])
+def test_statements_follow_each_other_though_the_clock_stands(
+    tmp_path: Path, verb: str, again: str
+) -> None:
+    """Their times grow by a microsecond at least, over a restart as well."""
+    engine = ans.open(tmp_path / "store", clock="2026-11-24T08:10:00Z")
+    alice = engine.humans.register("alice@example.com")
+    agent = engine.agents.issue(
+        "agent", owner=alice, purpose="p", ceiling=[ans.allow("t.*")], ttl="1h"
+    )
+    getattr(engine, verb)(reason="once")
+    engine.close()
+    engine = ans.open(tmp_path / "store", clock=again)
+    getattr(engine, verb)(reason="twice")
+    engine.grant(alice, agent, task="T", scope=[ans.allow("t.*")], ttl="5m")
+    engine.trail.verify()
+    engine.close()
