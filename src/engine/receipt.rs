@@ -99,19 +99,24 @@ impl Engine {
         self.render(&wanted, &levels, &checkpoint, (key, &id), first)
     }
 
-    /// Adds the calls that the calls were made in.
+    /// Adds the calls that the entries are of, and those that the calls were made in: of each the
+    /// receipt holds what it cites.
     fn add_outer(&self, subject: &mut Vec<Entry>) -> Result<(), EngineError> {
         let mut known: HashSet<String> = subject.iter().map(|e| e.id().to_owned()).collect();
         let mut at = 0;
         while let Some(entry) = subject.get(at) {
             at += 1;
-            let outer = entry.text("parent").to_owned();
-            if entry.kind() == kind::DECISION
-                && !outer.is_empty()
-                && known.insert(outer.clone())
-                && let Some(outer) = self.entry(&outer)?
+            let cited = match entry.kind() {
+                kind::DECISION => entry.text("parent"),
+                kind::ERASURE => entry.text("entry"),
+                _ => entry.text("decision"),
+            }
+            .to_owned();
+            if !cited.is_empty()
+                && known.insert(cited.clone())
+                && let Some(cited) = self.entry(&cited)?
             {
-                subject.push(outer);
+                subject.push(cited);
             }
         }
         Ok(())

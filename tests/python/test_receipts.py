@@ -123,6 +123,52 @@ def test_a_stranger_needs_no_engine(office: Office, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "receipt.json"]
 
 
+def test_every_entry_has_a_sound_receipt(tmp_path: Path) -> None:
+    """Of whichever kind it is: it holds what the entries that it cites cite."""
+    engine = ans.open(tmp_path / "store")
+    alice = engine.humans.register("alice@example.com")
+    bob = engine.humans.register("bob@example.com")
+    ceiling = [ans.allow("desk.*")]
+    clerk, aide = (
+        engine.agents.issue(name, owner=alice, purpose="p", ceiling=ceiling, ttl="1h")
+        for name in ("clerk", "aide")
+    )
+    grant = engine.grant(alice, clerk, task="T", scope=ceiling, ttl="30m", max_depth=1)
+    engine.vault.put("desk-key", "sk-quicksilver-0123456789", for_tools=["desk.*"], owner=alice)
+
+    @ans.tool("desk.open", credential="desk-key")
+    def opened(number: int) -> str:
+        return "open"
+
+    @ans.tool("desk.all")
+    def all_opened() -> str:
+        return opened(7)
+
+    with engine.acting(grant):
+        opened(1)
+        all_opened()
+        with engine.delegating(aide, scope=[ans.allow("desk.open")], task="U"):
+            opened(2)
+    engine.halt(tool="desk.open", reason="quiet")
+    with engine.acting(grant), pytest.raises(ans.AccessDenied):
+        opened(3)
+    engine.agents.rotate(aide)
+    engine.revoke(grant, reason="done")
+    engine.rotate_authority(reason="yearly")
+    engine.trail.erase(entry=engine.trail.entries(kind="decision")[0], reason="asked to")
+    engine.humans.offboard(alice, reason="left", by=bob)
+    engine.trail.erase(human=alice, reason="asked to", by=bob)
+    kinds = set()
+    for entry in engine.trail.page(0, 1000):
+        kinds.add(entry.kind)
+        receipt = engine.trail.receipt(entry)
+        assert ans.verify_receipt(receipt, authority=engine.authority), entry
+        told = independent_receipts.verify(str(receipt), engine.authority)
+        assert not told, (entry, told)
+    assert {"decision", "outcome", "lease", "erasure", "grant", "halt", "revocation", "key"} < kinds
+    engine.close()
+
+
 def test_a_case_file_holds_a_whole_task(office: Office) -> None:
     told = ans.verify_receipt(
         office.engine.trail.receipt(task=office.grant.task), authority=office.engine.authority
