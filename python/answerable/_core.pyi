@@ -1364,7 +1364,11 @@ def any_() -> Caveat:
     """Anything, a missing argument too."""
 
 def calls(n: int) -> Limit:
-    """At most so many calls, 1 to 2^53 - 1."""
+    """At most so many calls, 1 to 2^53 - 1.
+
+    Under the durabilities `"after"` and `"relaxed"`, where calls do not wait for the disk, up to 16
+    are reserved at once: what a killed process had reserved and not used counts as used.
+    """
 
 def rate(n: int, per: _Duration) -> Limit:
     """At most so many calls in any span of this length."""

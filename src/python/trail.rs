@@ -305,12 +305,16 @@ impl Trail {
         let about = match (entry, task) {
             (Some(entry), None) => About::Entry(entry_id(&self.0, entry)?),
             (None, Some(task)) => {
-                let text = text_of(task, "a task or its id")?;
-                let parsed = text.parse().map_err(|_| {
-                    let message = format!("there is no task `{}`", shown(&text, 60));
-                    errors::make(py, "NotFound", &message, "not_found", "", &[])
-                })?;
-                About::Task(parsed)
+                if let Ok(task) = task.cast::<Task>() {
+                    About::Task(task.get().0.id)
+                } else {
+                    let text = text_of(task, "a task or its id")?;
+                    let parsed = text.parse().map_err(|_| {
+                        let message = format!("there is no task `{}`", shown(&text, 60));
+                        errors::make(py, "NotFound", &message, "not_found", "", &[])
+                    })?;
+                    About::Task(parsed)
+                }
             }
             _ => return Err(errors::invalid(py, "name an entry or a task, one of them", "")),
         };

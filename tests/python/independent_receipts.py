@@ -100,6 +100,8 @@ class Receipt(ind.Verifier):
         }.get((text("kind"), text("action")))
         if shows is not None:
             self.have.add((shows, text(shows)))
+        if _of_elsewhere(value[1]):
+            self.have.add(("task", text("task")))
         if text("kind") == "decision":
             self.have.add(("parent", text("id")))
             always = ["policy", "approval", "parent"]
@@ -161,7 +163,8 @@ class Receipt(ind.Verifier):
             if what == "entry":
                 about |= value.get("id") == ("text", of)
             else:
-                about |= (value.get("kind"), value.get("task")) == (("text", "task"), ("text", of))
+                opens = value.get("kind") == ("text", "task") or _of_elsewhere(value)
+                about |= opens and value.get("task") == ("text", of)
         if not self.in_force(note):
             self.fault("checkpoint_signature", {})
         if any(one not in self.have for one in self.want):
@@ -175,6 +178,12 @@ class Receipt(ind.Verifier):
             self.fault("contents_differ", {})
         if not about:
             self.fault("subject_missing", {})
+
+
+def _of_elsewhere(leaf: Any) -> bool:
+    """Whether a leaf shows a root grant that was made elsewhere, and so was its task."""
+    root = leaf.get("kind"), leaf.get("issuer")
+    return root == (("text", "grant"), ("text", "authority")) and "offline" in leaf
 
 
 def verify(text: str, authority: str) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -158,6 +159,8 @@ def test_every_entry_has_a_sound_receipt(tmp_path: Path) -> None:
     engine.trail.erase(entry=engine.trail.entries(kind="decision")[0], reason="asked to")
     engine.humans.offboard(alice, reason="left", by=bob)
     engine.trail.erase(human=alice, reason="asked to", by=bob)
+    task = engine.tasks.get(grant.task)
+    assert ans.verify_receipt(engine.trail.receipt(task=task), authority=engine.authority)
     kinds = set()
     for entry in engine.trail.page(0, 1000):
         kinds.add(entry.kind)
@@ -166,6 +169,37 @@ def test_every_entry_has_a_sound_receipt(tmp_path: Path) -> None:
         told = independent_receipts.verify(str(receipt), engine.authority)
         assert not told, (entry, told)
     assert {"decision", "outcome", "lease", "erasure", "grant", "halt", "revocation", "key"} < kinds
+    engine.close()
+
+
+def test_a_call_under_a_grant_of_a_lost_history_has_a_receipt(tmp_path: Path) -> None:
+    """The task was opened in the part of the trail that is gone: the root grant shows it."""
+    engine = ans.open(tmp_path / "store")
+    alice = engine.humans.register("alice@example.com")
+    clerk = engine.agents.issue(
+        "clerk", owner=alice, purpose="p", ceiling=[ans.allow("desk.*")], ttl="1h"
+    )
+    engine.backup(tmp_path / "copy")
+    token = engine.grant(alice, clerk, task="T", scope=[ans.allow("desk.*")], ttl="30m").token
+    engine.close()
+    shutil.rmtree(tmp_path / "store")
+    (tmp_path / "copy").rename(tmp_path / "store")
+    engine = ans.open(tmp_path / "store", accept_restore="the disk died")
+    grant = engine.accept(token)
+
+    @ans.tool("desk.open")
+    def opened() -> str:
+        return "open"
+
+    with engine.acting(grant):
+        opened()
+    call = engine.trail.entries(kind="decision")[-1]
+    for receipt in (
+        engine.trail.receipt(call),
+        engine.trail.receipt(task=grant.task),
+    ):
+        assert ans.verify_receipt(receipt, authority=engine.authority)
+        assert not independent_receipts.verify(str(receipt), engine.authority)
     engine.close()
 
 

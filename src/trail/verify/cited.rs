@@ -31,6 +31,12 @@ impl Cited {
             ("identity", Some("registered")) => (HUMAN, text("human")),
             ("identity", Some("issued")) => (AGENT, text("agent")),
             ("task", Some("opened")) => (TASK, text("task")),
+            // Where the root grant was made elsewhere, so was its task.
+            ("grant", _)
+                if leaf.raw("offline").is_some() && leaf.text("issuer") == Some("authority") =>
+            {
+                (TASK, text("task"))
+            }
             ("policy", Some("loaded" | "extended")) => (POLICY, text("policy")),
             ("approval", Some("asked")) => (APPROVAL, text("approval")),
             ("decision", _) => {

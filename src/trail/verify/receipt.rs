@@ -187,7 +187,12 @@ impl Subject {
         };
         match self {
             Self::Entry(id) => text("id") == Some(id),
-            Self::Task(id) => text("kind") == Some("task") && text("task") == Some(id),
+            // Where the root grant was made elsewhere, so was its task: that is where it is shown.
+            Self::Task(id) => {
+                let elsewhere = fields.iter().any(|(name, _)| *name == "offline")
+                    && (text("kind"), text("issuer")) == (Some("grant"), Some("authority"));
+                (text("kind") == Some("task") || elsewhere) && text("task") == Some(id)
+            }
         }
     }
 }
