@@ -123,8 +123,17 @@ pub(super) fn damaged() -> RegistryError {
 pub(super) fn each(
     store: &dyn Store,
     prefix: &[u8],
-    mut read: impl FnMut(&[u8], &[u8]) -> Result<(), RegistryError>,
+    read: impl FnMut(&[u8], &[u8]) -> Result<(), RegistryError>,
 ) -> Result<(), RegistryError> {
+    each_of(store, prefix, read)
+}
+
+/// As [`each`], for whichever error `read` answers.
+pub(super) fn each_of<E: From<StoreError>>(
+    store: &dyn Store,
+    prefix: &[u8],
+    mut read: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
     let mut failed = Ok(());
     store.scan(prefix, None, &mut |key, value| {
         failed = read(key.get(prefix.len()..).unwrap_or_default(), value);

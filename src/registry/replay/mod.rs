@@ -16,6 +16,7 @@ use std::str::FromStr;
 pub use self::others::Statement;
 
 use super::State;
+use super::records::each_of as each;
 use crate::canonical::{Digest, Raw};
 use crate::principal::EntryId;
 use crate::store::{Store, StoreError};
@@ -157,18 +158,4 @@ impl Replay {
         self.others.compare(state, store)?;
         Ok(unrecorded)
     }
-}
-
-/// Calls `read` with the rest of the key and the value of every record under a prefix.
-fn each(
-    store: &dyn Store,
-    prefix: &[u8],
-    mut read: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut failed = Ok(());
-    store.scan(prefix, None, &mut |key, value| {
-        failed = read(key.get(prefix.len()..).unwrap_or_default(), value);
-        failed.is_ok()
-    })?;
-    failed
 }
